@@ -1,46 +1,76 @@
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
+use capnp::Error;
 use capnp::capability::{Client, FromClientHook};
-use capnp::message::ReaderOptions;
 use capnp_rpc::rpc_twoparty_capnp::Side;
-use capnp_rpc::{Disconnector, RpcSystem, twoparty};
+use capnp_rpc::{Disconnector, RpcSystem};
 use futures::{AsyncRead, AsyncWrite};
 
-/// Bounds on what one message from the peer may ask of us.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Words (8 bytes each) of one message. A larger one ends the connection.
-    pub message_words: usize,
-    /// Depth of nested pointers in one message.
-    pub nesting: i32,
-}
+use crate::Limits;
+use crate::link::Link;
+use crate::network::Network;
 
-impl Default for Limits {
-    /// 64 MiB a message, 64 levels deep.
-    fn default() -> Self {
-        Self {
-            message_words: 8 << 20,
-            nesting: 64,
-        }
-    }
-}
+/// Turns of the executor that calls may take by themselves after the peer has
+/// ended. Calls that wait for something else take one; the bound is there for
+/// a server that wakes itself for ever.
+const SETTLING_TURNS: usize = 1000;
 
 /// One side of a two-party Cap'n Proto connection.
 ///
 /// A `Vat` is a future: it must be polled for calls to make progress in either
-/// direction. It resolves when the connection has ended.
+/// direction. It holds no thread, no task and no timer of its own, and it is
+/// woken by its streams and by the calls it serves alone.
 ///
-/// Dropping a `Vat` disconnects: calls in flight fail with kind
-/// `Disconnected`, and every capability that crossed is released.
+/// # End
+///
+/// The future resolves when the connection has ended: `Ok` where the peer
+/// ended it or went away between messages, or [`drain`](Self::drain) did;
+/// an error where the peer broke the protocol or a limit, said that we did,
+/// stopped inside a message, or where a stream failed.
+///
+/// What the peer had written before it ended is handled first, pipelined calls
+/// included, up to where a call waits for something else than the connection.
+/// Such a call is cancelled. A peer that no longer reads is not told the
+/// answers, but its calls are handled all the same.
+///
+/// Calls in flight to the peer fail with kind
+/// [`Disconnected`](capnp::ErrorKind::Disconnected), and so does every call
+/// after the end. Only where one side broke the protocol does the error keep
+/// that error's kind.
+///
+/// # Cancel safety
+///
+/// Dropping a `Vat` disconnects at once: calls fail on both sides as above,
+/// server futures are dropped, everything that crossed is released, and the
+/// streams are dropped with it. What had not been written yet is not written.
+///
+/// # Example
+///
+/// See the [crate's](crate) documentation.
 #[must_use = "a vat does nothing unless polled"]
 pub struct Vat {
+    /// `None` once the connection has ended.
+    running: Option<Running>,
+    link: Rc<Link>,
+    side: Side,
+    settling_turns: usize,
+}
+
+struct Running {
     system: RpcSystem<Side>,
     disconnector: Disconnector<Side>,
-    side: Side,
+}
+
+/// A waker that remembers whether it was used.
+struct Watch {
+    used: AtomicBool,
+    waker: Waker,
 }
 
 impl Vat {
@@ -48,7 +78,11 @@ impl Vat {
     /// hands `bootstrap` to the peer that asks for it.
     ///
     /// The two ends of a connection take different sides; which takes which
-    /// does not matter.
+    /// makes no difference to either. A peer that asks for a bootstrap
+    /// capability where there is none gets a broken one.
+    ///
+    /// Messages travel in Cap'n Proto's standard framing, unpacked. The vat
+    /// gathers what it writes, so neither stream needs a buffer around it.
     pub fn new(
         reader: impl AsyncRead + Unpin + 'static,
         writer: impl AsyncWrite + Unpin + 'static,
@@ -56,50 +90,131 @@ impl Vat {
         bootstrap: Option<Client>,
         limits: Limits,
     ) -> Self {
-        let mut options = ReaderOptions::new();
-        options
-            .traversal_limit_in_words(Some(limits.message_words))
-            .nesting_limit(limits.nesting);
-        let network = twoparty::VatNetwork::new(reader, writer, side, options);
+        let link = Rc::new(Link::default());
+        let network = Network::new(reader, writer, side, limits, link.clone());
         let system = RpcSystem::new(Box::new(network), bootstrap);
         let disconnector = system.get_disconnector();
         Self {
-            system,
-            disconnector,
+            running: Some(Running {
+                system,
+                disconnector,
+            }),
+            link,
             side,
+            settling_turns: SETTLING_TURNS,
         }
     }
 
     /// The peer's bootstrap capability, as a promise: calls on it queue until
     /// the peer has answered.
+    ///
+    /// It may be asked for at any time and more than once. Once the connection
+    /// has ended it is broken, with kind `Disconnected`.
     pub fn bootstrap<C: FromClientHook>(&mut self) -> C {
-        self.system.bootstrap(match self.side {
-            Side::Client => Side::Server,
-            Side::Server => Side::Client,
-        })
+        match &mut self.running {
+            Some(running) if !self.link.is_shut() => running.system.bootstrap(match self.side {
+                Side::Client => Side::Server,
+                Side::Server => Side::Client,
+            }),
+            _ => {
+                let error = Error::disconnected("the connection has ended".into());
+                let broken: Client = capnp_rpc::new_future_client(ready(Err(error)));
+                C::new(broken.hook)
+            }
+        }
+    }
+
+    /// Ends the connection gracefully: what the peer has written until now is
+    /// handled as at its own end, and nothing further is waited for. The vat
+    /// must be polled on until it resolves, which depends on neither the peer
+    /// nor the network.
+    ///
+    /// A reader that comes to its end by itself needs no `drain`.
+    pub fn drain(&mut self) {
+        self.link.drain();
     }
 }
 
 impl Future for Vat {
-    type Output = Result<(), capnp::Error>;
+    type Output = Result<(), Error>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.system).poll(cx)
+    /// # Panics
+    ///
+    /// When polled again after it has resolved.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        loop {
+            let running = this.running.as_mut().expect("vat polled after its end");
+            let watch = this.link.is_settling().then(|| Watch::new(cx.waker()));
+            let polled = match &watch {
+                None => Pin::new(&mut running.system).poll(cx),
+                Some(watch) => {
+                    let waker = Waker::from(watch.clone());
+                    Pin::new(&mut running.system).poll(&mut Context::from_waker(&waker))
+                }
+            };
+            if let Poll::Ready(result) = polled {
+                // Drops the server futures that were cancelled.
+                this.running = None;
+                return Poll::Ready(this.link.outcome().and(result));
+            }
+            match watch {
+                Some(watch) if watch.used() && this.settling_turns > 0 => {
+                    this.settling_turns -= 1;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Some(_) => this.link.settle(),
+                None if this.link.is_settling() => {}
+                None => return Poll::Pending,
+            }
+        }
     }
 }
 
 impl Drop for Vat {
     /// `RpcSystem` has no `Drop` of its own: left alone, pending calls would
     /// hang for ever and the connection state, which refers to itself, would
-    /// leak. One poll of the disconnector breaks both.
+    /// leak. One poll of the disconnector breaks both. Before the first poll
+    /// there may be no state yet for it to find, and then nothing has crossed
+    /// that could hang or leak.
     fn drop(&mut self) {
-        let mut cx = Context::from_waker(Waker::noop());
-        let _ = Pin::new(&mut self.disconnector).poll(&mut cx);
+        if let Some(running) = &mut self.running {
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = Pin::new(&mut running.disconnector).poll(&mut cx);
+        }
     }
 }
 
 impl fmt::Debug for Vat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vat").field("side", &self.side).finish_non_exhaustive()
+        f.debug_struct("Vat")
+            .field("side", &self.side)
+            .field("ended", &self.running.is_none())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    fn new(waker: &Waker) -> Arc<Self> {
+        Arc::new(Self {
+            used: AtomicBool::new(false),
+            waker: waker.clone(),
+        })
+    }
+
+    fn used(&self) -> bool {
+        self.used.load(Ordering::Acquire)
+    }
+}
+
+impl Wake for Watch {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.used.store(true, Ordering::Release);
+        self.waker.wake_by_ref();
     }
 }

@@ -1,0 +1,208 @@
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::task::{Context, Poll, Waker};
+
+use capnp::{Error, ErrorKind};
+use futures::{AsyncRead, AsyncWrite};
+
+use crate::frame::{Break, Frame, Frames};
+use crate::outbox::{Message, Outbox};
+
+/// Where a connection is in its life. Shared by the vat, the half that reads,
+/// and the half that writes.
+#[derive(Default)]
+pub(crate) struct Link {
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    outgoing: VecDeque<Message>,
+    /// What cannot be read at once is no longer waited for.
+    draining: bool,
+    /// Nothing further will be read. The reason is what calls in flight fail
+    /// with, where it is not the peer's own clean end.
+    end: Option<Result<(), Error>>,
+    /// Calls that had been read have come as far as they can by themselves, so
+    /// the end may be told.
+    settled: bool,
+    /// Why nothing further can be written.
+    unwritable: Option<Error>,
+    /// What the vat resolves with, where it is not a plain end.
+    fault: Option<Error>,
+    /// Set when capnp-rpc has let go of the connection.
+    shut: Option<Result<(), Error>>,
+    reading: Option<Waker>,
+    writing: Option<Waker>,
+}
+
+impl Link {
+    /// Reads on only as long as nothing has to be waited for.
+    pub(crate) fn drain(&self) {
+        self.state.borrow_mut().draining = true;
+        self.wake_reader();
+    }
+
+    /// Whether the end has been read, but not been told to capnp-rpc.
+    pub(crate) fn is_settling(&self) -> bool {
+        let state = self.state.borrow();
+        state.end.is_some() && !state.settled
+    }
+
+    /// Lets capnp-rpc know of the end that has been read.
+    pub(crate) fn settle(&self) {
+        self.state.borrow_mut().settled = true;
+        self.wake_reader();
+    }
+
+    /// Whether capnp-rpc has let go of the connection.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.state.borrow().shut.is_some()
+    }
+
+    /// How the connection ended: as it may, or by somebody's fault.
+    pub(crate) fn outcome(&self) -> Result<(), Error> {
+        let mut state = self.state.borrow_mut();
+        match (state.fault.take(), state.shut.take()) {
+            (Some(fault), _) => Err(fault),
+            (None, Some(Err(reason))) if reason.kind != ErrorKind::Disconnected => Err(reason),
+            _ => Ok(()),
+        }
+    }
+
+    /// Queues a message. The queue is never full.
+    pub(crate) fn push(&self, message: Message) {
+        self.state.borrow_mut().outgoing.push_back(message);
+        self.wake_writer();
+    }
+
+    /// Takes note that capnp-rpc lets go of the connection, and why.
+    pub(crate) fn shut(&self, reason: Result<(), Error>) {
+        self.state.borrow_mut().shut = Some(reason);
+        self.wake_writer();
+    }
+
+    fn wake_reader(&self) {
+        let waker = self.state.borrow_mut().reading.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn wake_writer(&self) {
+        let waker = self.state.borrow_mut().writing.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The next message, `None` after a clean end, once calls have settled.
+    pub(crate) fn poll_incoming<R: AsyncRead + Unpin>(
+        &self,
+        cx: &mut Context<'_>,
+        frames: &mut Frames<R>,
+    ) -> Poll<Result<Option<Frame>, Error>> {
+        // The reader is foreign code, so nothing is borrowed while it runs.
+        let ended = self.state.borrow().end.is_some();
+        let polled = if ended {
+            Poll::Pending
+        } else {
+            frames.poll_next(cx)
+        };
+        let state = &mut *self.state.borrow_mut();
+        match polled {
+            Poll::Ready(Ok(Some(frame))) => return Poll::Ready(Ok(Some(frame))),
+            Poll::Ready(Ok(None)) => state.end = Some(Ok(())),
+            Poll::Ready(Err(reason)) => state.break_off(reason),
+            Poll::Pending if state.end.is_some() => {}
+            Poll::Pending if state.draining && frames.partial() == 0 => state.end = Some(Ok(())),
+            Poll::Pending if state.draining => {
+                state.break_off(Break::Truncated(frames.partial()));
+            }
+            Poll::Pending => {
+                if let Some(error) = state.unwritable.clone() {
+                    state.end = Some(Err(error));
+                }
+            }
+        }
+        if state.settled
+            && let Some(end) = &state.end
+        {
+            return Poll::Ready(end.clone().map(|()| None));
+        }
+        state.reading = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Writes what is queued. Ready when the connection is over for writing.
+    pub(crate) fn poll_outgoing<W: AsyncWrite + Unpin>(
+        &self,
+        cx: &mut Context<'_>,
+        outbox: &mut Outbox<W>,
+    ) -> Poll<()> {
+        let sent = if self.state.borrow().unwritable.is_some() {
+            Poll::Ready(Ok(()))
+        } else {
+            let mut queue = std::mem::take(&mut self.state.borrow_mut().outgoing);
+            let sent = outbox.poll_send(cx, &mut queue);
+            let mut state = self.state.borrow_mut();
+            queue.append(&mut state.outgoing);
+            state.outgoing = queue;
+            sent
+        };
+        if let Poll::Ready(Err(error)) = &sent {
+            self.state.borrow_mut().cut_off(error);
+            self.wake_reader();
+        }
+        let state = &mut *self.state.borrow_mut();
+        if state.unwritable.is_some() {
+            state.outgoing.clear();
+        }
+        // A peer that has only finished writing may still read, so all of it
+        // is written. In any other case nobody is worth waiting for.
+        let lingers = !state.draining && matches!(state.end, Some(Ok(())));
+        if state.shut.is_some() && (sent.is_ready() || !lingers) {
+            return Poll::Ready(());
+        }
+        state.writing = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl State {
+    /// Ends reading for a reason of the peer's or the stream's making.
+    fn break_off(&mut self, reason: Break) {
+        let error = match reason {
+            Break::Truncated(bytes) => {
+                let error = Error::disconnected(format!(
+                    "connection ended inside a message, after {bytes} bytes of it"
+                ));
+                self.fault = Some(error.clone());
+                error
+            }
+            Break::Malformed(text) => Error::failed(text),
+            Break::Io(error) => {
+                self.blame(&error);
+                Error::disconnected(format!("reading from the peer failed: {error}"))
+            }
+        };
+        self.end = Some(Err(error));
+    }
+
+    /// Gives up writing. What the peer had written before is still read.
+    fn cut_off(&mut self, error: &io::Error) {
+        self.blame(error);
+        self.unwritable = Some(Error::disconnected(format!(
+            "writing to the peer failed: {error}"
+        )));
+    }
+
+    /// A stream that says that the peer has gone is an end like any other.
+    fn blame(&mut self, error: &io::Error) {
+        let error = Error::from(io::Error::new(error.kind(), error.to_string()));
+        if error.kind != ErrorKind::Disconnected {
+            self.fault.get_or_insert(error);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+use std::cell::RefCell;
+use std::future::{pending, poll_fn};
+use std::rc::Rc;
+
+use capnp::capability::Promise;
+use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions};
+use capnp::{Error, any_pointer};
+use capnp_rpc::rpc_twoparty_capnp::Side;
+use capnp_rpc::{IncomingMessage, OutgoingMessage, VatNetwork};
+use futures::{AsyncRead, AsyncWrite};
+
+use crate::Limits;
+use crate::frame::{Frame, Frames};
+use crate::link::Link;
+use crate::outbox::{Message, Outbox};
+
+/// The one connection of a vat, as capnp-rpc wants to see it.
+pub(crate) struct Network<R, W> {
+    connection: Option<Connection<R>>,
+    spare: Connection<R>,
+    outbox: Option<Outbox<W>>,
+    side: Side,
+}
+
+struct Connection<R> {
+    frames: Rc<RefCell<Frames<R>>>,
+    link: Rc<Link>,
+    side: Side,
+    options: ReaderOptions,
+}
+
+struct Incoming(Reader<Frame>);
+
+struct Outgoing {
+    message: Builder<HeapAllocator>,
+    link: Rc<Link>,
+}
+
+impl<R, W> Network<R, W>
+where
+    R: AsyncRead + Unpin + 'static,
+    W: AsyncWrite + Unpin + 'static,
+{
+    pub(crate) fn new(reader: R, writer: W, side: Side, limits: Limits, link: Rc<Link>) -> Self {
+        let mut options = ReaderOptions::new();
+        options
+            .traversal_limit_in_words(Some(limits.traversal_words()))
+            .nesting_limit(limits.nesting);
+        let connection = Connection {
+            frames: Rc::new(RefCell::new(Frames::new(reader, limits.message_words))),
+            link,
+            side,
+            options,
+        };
+        Self {
+            spare: connection.clone(),
+            connection: Some(connection),
+            outbox: Some(Outbox::new(writer)),
+            side,
+        }
+    }
+}
+
+impl<R, W> VatNetwork<Side> for Network<R, W>
+where
+    R: AsyncRead + Unpin + 'static,
+    W: AsyncWrite + Unpin + 'static,
+{
+    fn connect(&mut self, host: Side) -> Option<Box<dyn capnp_rpc::Connection<Side>>> {
+        (host != self.side).then(|| Box::new(self.spare.clone()) as Box<_>)
+    }
+
+    fn accept(&mut self) -> Promise<Box<dyn capnp_rpc::Connection<Side>>, Error> {
+        match self.connection.take() {
+            Some(connection) => Promise::ok(Box::new(connection)),
+            None => Promise::from_future(pending()),
+        }
+    }
+
+    fn drive_until_shutdown(&mut self) -> Promise<(), Error> {
+        let link = self.spare.link.clone();
+        match self.outbox.take() {
+            Some(mut outbox) => Promise::from_future(async move {
+                poll_fn(|cx| link.poll_outgoing(cx, &mut outbox)).await;
+                Ok(())
+            }),
+            None => Promise::from_future(pending()),
+        }
+    }
+}
+
+impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<R> {
+    fn get_peer_vat_id(&self) -> Side {
+        self.side
+    }
+
+    fn new_outgoing_message(&mut self, first_segment_words: u32) -> Box<dyn OutgoingMessage> {
+        let allocator = HeapAllocator::new().first_segment_words(first_segment_words);
+        Box::new(Outgoing {
+            message: Builder::new(allocator),
+            link: self.link.clone(),
+        })
+    }
+
+    fn receive_incoming_message(&mut self) -> Promise<Option<Box<dyn IncomingMessage>>, Error> {
+        let Self {
+            frames,
+            link,
+            options,
+            ..
+        } = self.clone();
+        Promise::from_future(async move {
+            let frame = poll_fn(|cx| link.poll_incoming(cx, &mut frames.borrow_mut())).await?;
+            Ok(frame.map(|frame| Box::new(Incoming(Reader::new(frame, options))) as Box<_>))
+        })
+    }
+
+    fn shutdown(&mut self, result: Result<(), Error>) -> Promise<(), Error> {
+        self.link.shut(result);
+        Promise::ok(())
+    }
+}
+
+impl<R> Clone for Connection<R> {
+    fn clone(&self) -> Self {
+        Self {
+            frames: self.frames.clone(),
+            link: self.link.clone(),
+            side: self.side,
+            options: self.options,
+        }
+    }
+}
+
+impl IncomingMessage for Incoming {
+    fn get_body(&self) -> Result<any_pointer::Reader<'_>, Error> {
+        self.0.get_root()
+    }
+}
+
+impl OutgoingMessage for Outgoing {
+    fn get_body(&mut self) -> Result<any_pointer::Builder<'_>, Error> {
+        self.message.get_root()
+    }
+
+    fn get_body_as_reader(&self) -> Result<any_pointer::Reader<'_>, Error> {
+        self.message.get_root_as_reader()
+    }
+
+    /// The promise says that the message is queued, not that it was written.
+    fn send(self: Box<Self>) -> (Promise<(), Error>, Message) {
+        let message = Rc::new(self.message);
+        self.link.push(message.clone());
+        (Promise::ok(()), message)
+    }
+
+    fn take(self: Box<Self>) -> Builder<HeapAllocator> {
+        self.message
+    }
+
+    fn size_in_words(&self) -> usize {
+        self.message.size_in_words()
+    }
+}

@@ -1,0 +1,71 @@
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use capnp::message::{Builder, HeapAllocator};
+use capnp::serialize;
+use futures::AsyncWrite;
+
+/// Bytes that are gathered before they are handed to the writer together, and
+/// the most memory that an idle outbox keeps.
+const BATCH: usize = 16 << 10;
+
+pub(crate) type Message = Rc<Builder<HeapAllocator>>;
+
+/// Writes messages in order, several at a time where several wait, and
+/// flushes only when none is left.
+pub(crate) struct Outbox<W> {
+    writer: W,
+    bytes: Vec<u8>,
+    /// How much of `bytes` the writer has taken.
+    written: usize,
+    flushed: bool,
+}
+
+impl<W: AsyncWrite + Unpin> Outbox<W> {
+    pub(crate) fn new(writer: W) -> Self {
+        Self {
+            writer,
+            bytes: Vec::new(),
+            written: 0,
+            flushed: true,
+        }
+    }
+
+    /// Ready when all of `queue` has been written and flushed.
+    pub(crate) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut VecDeque<Message>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            while self.written < self.bytes.len() {
+                let rest = &self.bytes[self.written..];
+                let written = ready!(Pin::new(&mut self.writer).poll_write(cx, rest))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+                }
+                self.written += written;
+                self.flushed = false;
+            }
+            self.written = 0;
+            self.bytes.clear();
+            self.bytes.shrink_to(BATCH);
+            while self.bytes.len() < BATCH
+                && let Some(message) = queue.pop_front()
+            {
+                serialize::write_message(&mut self.bytes, &message).map_err(io::Error::other)?;
+            }
+            if self.bytes.is_empty() {
+                break;
+            }
+        }
+        if !self.flushed {
+            ready!(Pin::new(&mut self.writer).poll_flush(cx))?;
+            self.flushed = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
