@@ -1,0 +1,123 @@
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use futures::{AsyncRead, AsyncWrite};
+
+use crate::transport::Exchange;
+
+/// Bytes that may wait for the host before writers have to.
+const OUTGOING_LIMIT: usize = 256 * 1024;
+
+/// What lies between the vat and the transport: the vat reads and writes here,
+/// the poll loop moves the bytes when the vat has nothing left to do.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Connection(Rc<RefCell<Buffers>>);
+
+#[derive(Debug, Default)]
+struct Buffers {
+    incoming: Vec<u8>,
+    /// Bytes of `incoming` that were read.
+    consumed: usize,
+    reader: Option<Waker>,
+
+    outgoing: Vec<u8>,
+    writer: Option<Waker>,
+
+    closed: bool,
+}
+
+impl Connection {
+    /// Gives `turn` what is to be sent, and takes what it brought.
+    pub(crate) fn exchange(&self, turn: impl FnOnce(&[u8]) -> Exchange) {
+        let mut buffers = self.0.borrow_mut();
+        let turn = turn(&buffers.outgoing);
+        let wakers = buffers.settle(turn);
+        drop(buffers);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.borrow().closed
+    }
+
+    /// Everything that was not sent yet.
+    pub(crate) fn take_outgoing(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.borrow_mut().outgoing)
+    }
+}
+
+impl Buffers {
+    fn settle(&mut self, turn: Exchange) -> [Option<Waker>; 2] {
+        if turn.accepted >= self.outgoing.len() {
+            self.outgoing.clear();
+        } else {
+            self.outgoing.drain(..turn.accepted);
+        }
+
+        if self.consumed == self.incoming.len() {
+            self.incoming = turn.incoming;
+            self.consumed = 0;
+        } else {
+            self.incoming.extend_from_slice(&turn.incoming);
+        }
+        self.closed |= turn.closed;
+
+        let readable = self.closed || self.consumed < self.incoming.len();
+        let writable = self.closed || self.outgoing.len() < OUTGOING_LIMIT;
+        [
+            self.reader.take_if(|_| readable),
+            self.writer.take_if(|_| writable),
+        ]
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buffers = self.0.borrow_mut();
+        let available = &buffers.incoming[buffers.consumed..];
+        if available.is_empty() && !buffers.closed && !buffer.is_empty() {
+            buffers.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let len = available.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&available[..len]);
+        buffers.consumed += len;
+        Poll::Ready(Ok(len))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buffers = self.0.borrow_mut();
+        if buffers.closed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if buffers.outgoing.len() >= OUTGOING_LIMIT {
+            buffers.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        buffers.outgoing.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    /// Returns at once: the poll loop pushes what was written before it waits.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Returns at once: the connection closes when the poll loop lets go of it.
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,55 @@
+//! What `#[main]` expands to.
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use capnp::capability::FromClientHook;
+use wasip2::io::poll::Pollable;
+
+use crate::executor;
+use crate::line::Line;
+use crate::outcome::Outcome;
+use crate::transport::{Exchange, Transport};
+
+pub use crate::transport::{Stdio, Streams, Turn};
+
+/// Runs a `main` that takes no capability, without a connection.
+pub fn alone<F>(main: impl FnOnce() -> F) -> ExitCode
+where
+    F: Future<Output: Outcome>,
+{
+    executor::run(main(), None::<Line<Unconnected>>)
+        .map(Outcome::report)
+        .unwrap_or_else(|error| Err::<(), _>(error).report())
+}
+
+/// Runs a `main` that takes the host's bootstrap capability.
+pub fn connected<T, C, F>(main: impl FnOnce(C) -> F) -> ExitCode
+where
+    T: Transport,
+    C: FromClientHook,
+    F: Future<Output: Outcome>,
+{
+    let (line, bootstrap) = Line::<T>::open();
+    executor::run(main(bootstrap), Some(line))
+        .map(Outcome::report)
+        .unwrap_or_else(|error| Err::<(), _>(error).report())
+}
+
+/// The transport of a guest that has none; there is no value of it.
+#[derive(Debug)]
+enum Unconnected {}
+
+impl Transport for Unconnected {
+    fn open() -> Self {
+        unreachable!("a guest without a connection opens none")
+    }
+
+    fn turn(&mut self, _: &[u8], _: &[&Pollable], _: bool) -> Exchange {
+        match *self {}
+    }
+
+    fn finish(&mut self, _: &[u8]) {
+        match *self {}
+    }
+}

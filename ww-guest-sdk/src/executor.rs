@@ -1,0 +1,66 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use wasip2::io::poll::poll;
+
+use crate::flag::Flag;
+use crate::line::Line;
+use crate::tasks::Tasks;
+use crate::transport::Transport;
+use crate::{Error, watch};
+
+/// Rounds of polling after which the host is looked at although there is
+/// still work, so that busy tasks cannot keep bytes and timers from arriving.
+const ROUNDS: u32 = 64;
+
+/// Drives `main`, its tasks and its connection to the end of `main`.
+///
+/// Everything that was woken is polled until nothing is; only then does the
+/// guest block, in one host call that also pushes what was written.
+pub(crate) fn run<T: Transport, F: Future>(
+    main: F,
+    mut line: Option<Line<T>>,
+) -> Result<F::Output, Error> {
+    let mut main: Pin<Box<F>> = Box::pin(main);
+    let flag = Flag::new();
+    let mut tasks = Tasks::new();
+    let mut rounds = 0;
+    let output = loop {
+        if flag.take()
+            && let Poll::Ready(output) = main.as_mut().poll(&mut Context::from_waker(flag.waker()))
+        {
+            break output;
+        }
+        tasks.poll();
+        line = line.and_then(|mut line| line.poll().then_some(line));
+
+        let woken =
+            flag.is_raised() || tasks.is_woken() || line.as_ref().is_some_and(Line::is_woken);
+        rounds = if woken { rounds + 1 } else { 0 };
+        if !woken || rounds % ROUNDS == 0 {
+            turn(&mut line, !woken)?;
+        }
+    };
+    // What `main` and its tasks held is released while it can still be said.
+    drop(main);
+    drop(tasks);
+    if let Some(line) = line {
+        line.close();
+    }
+    Ok(output)
+}
+
+fn turn<T: Transport>(line: &mut Option<Line<T>>, wait: bool) -> Result<(), Error> {
+    match line {
+        Some(line) => watch::wait_with(|pollables| line.turn(pollables, wait)),
+        None if watch::is_idle() => {
+            if wait {
+                return Err("main waits, and there is nothing left that could wake it".into());
+            }
+        }
+        None if wait => watch::wait_with(poll),
+        None => watch::wait_with(watch::ready_now),
+    }
+    Ok(())
+}

@@ -1,0 +1,44 @@
+mod duplex;
+mod fused;
+mod stdio;
+mod streams;
+
+pub use fused::Turn;
+pub use stdio::Stdio;
+pub use streams::Streams;
+
+use wasip2::io::poll::Pollable;
+
+/// The guest's end of its RPC connection, as the poll loop uses it. Dropping
+/// it closes the connection.
+///
+/// A guest's `main` names one implementation, and only the imports of that one
+/// are in its component.
+pub trait Transport {
+    /// Takes the connection. A cell has one.
+    fn open() -> Self;
+
+    /// Sends of `outgoing` what the host takes, and receives what has arrived.
+    ///
+    /// With `wait` it blocks, in one host call, until something has happened:
+    /// bytes arrived, the host closed, one of `pollables` is ready, or there
+    /// is room for more of `outgoing`.
+    fn turn(&mut self, outgoing: &[u8], pollables: &[&Pollable], wait: bool) -> Exchange;
+
+    /// Sends all of `outgoing`, and blocks until the host has taken it or has
+    /// closed the connection.
+    fn finish(&mut self, outgoing: &[u8]);
+}
+
+/// What a turn brought.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// Bytes that the host took, from the front.
+    pub accepted: usize,
+    /// Bytes that arrived, in order.
+    pub incoming: Vec<u8>,
+    /// Indices of the pollables that are ready.
+    pub ready: Vec<u32>,
+    /// The host closed the connection, and everything it sent was received.
+    pub closed: bool,
+}
