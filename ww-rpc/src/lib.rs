@@ -58,6 +58,7 @@ mod link;
 mod network;
 mod outbox;
 mod vat;
+mod watch;
 
 pub use capnp_rpc::rpc_twoparty_capnp::Side;
 pub use limits::Limits;

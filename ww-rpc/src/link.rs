@@ -8,6 +8,7 @@ use futures::{AsyncRead, AsyncWrite};
 
 use crate::frame::{Break, Frame, Frames};
 use crate::outbox::{Message, Outbox};
+use crate::watch::poll_watched;
 
 /// Where a connection is in its life. Shared by the vat, the half that reads,
 /// and the half that writes.
@@ -104,18 +105,25 @@ impl Link {
         frames: &mut Frames<R>,
     ) -> Poll<Result<Option<Frame>, Error>> {
         // The reader is foreign code, so nothing is borrowed while it runs.
-        let ended = self.state.borrow().end.is_some();
-        let polled = if ended {
-            Poll::Pending
+        let (ended, last) = {
+            let state = self.state.borrow();
+            let last = state.draining || state.unwritable.is_some();
+            (state.end.is_some(), last)
+        };
+        let (polled, more) = if ended {
+            (Poll::Pending, false)
+        } else if last {
+            // Readers may give way to others before they have given all.
+            poll_watched(cx, |cx| frames.poll_next(cx))
         } else {
-            frames.poll_next(cx)
+            (frames.poll_next(cx), false)
         };
         let state = &mut *self.state.borrow_mut();
         match polled {
             Poll::Ready(Ok(Some(frame))) => return Poll::Ready(Ok(Some(frame))),
             Poll::Ready(Ok(None)) => state.end = Some(Ok(())),
             Poll::Ready(Err(reason)) => state.break_off(reason),
-            Poll::Pending if state.end.is_some() => {}
+            Poll::Pending if ended || more => {}
             Poll::Pending if state.draining && frames.partial() == 0 => state.end = Some(Ok(())),
             Poll::Pending if state.draining => {
                 state.break_off(Break::Truncated(frames.partial()));

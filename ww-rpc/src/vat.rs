@@ -2,9 +2,7 @@ use std::fmt;
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use capnp::Error;
 use capnp::capability::{Client, FromClientHook};
@@ -15,6 +13,7 @@ use futures::{AsyncRead, AsyncWrite};
 use crate::Limits;
 use crate::link::Link;
 use crate::network::Network;
+use crate::watch::poll_watched;
 
 /// Turns of the executor that calls may take by themselves after the peer has
 /// ended. Calls that wait for something else take one; the bound is there for
@@ -49,6 +48,8 @@ const SETTLING_TURNS: usize = 1000;
 /// Dropping a `Vat` disconnects at once: calls fail on both sides as above,
 /// server futures are dropped, everything that crossed is released, and the
 /// streams are dropped with it. What had not been written yet is not written.
+/// The vat's own bootstrap capability lives on for as long as a capability of
+/// the peer's is held, dead as that one is.
 ///
 /// # Example
 ///
@@ -65,12 +66,6 @@ pub struct Vat {
 struct Running {
     system: RpcSystem<Side>,
     disconnector: Disconnector<Side>,
-}
-
-/// A waker that remembers whether it was used.
-struct Watch {
-    used: AtomicBool,
-    waker: Waker,
 }
 
 impl Vat {
@@ -145,28 +140,27 @@ impl Future for Vat {
         let this = self.get_mut();
         loop {
             let running = this.running.as_mut().expect("vat polled after its end");
-            let watch = this.link.is_settling().then(|| Watch::new(cx.waker()));
-            let polled = match &watch {
-                None => Pin::new(&mut running.system).poll(cx),
-                Some(watch) => {
-                    let waker = Waker::from(watch.clone());
-                    Pin::new(&mut running.system).poll(&mut Context::from_waker(&waker))
-                }
+            let system = Pin::new(&mut running.system);
+            let settling = this.link.is_settling();
+            let (polled, woken) = if settling {
+                poll_watched(cx, |cx| system.poll(cx))
+            } else {
+                (system.poll(cx), false)
             };
             if let Poll::Ready(result) = polled {
                 // Drops the server futures that were cancelled.
                 this.running = None;
                 return Poll::Ready(this.link.outcome().and(result));
             }
-            match watch {
-                Some(watch) if watch.used() && this.settling_turns > 0 => {
-                    this.settling_turns -= 1;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Some(_) => this.link.settle(),
-                None if this.link.is_settling() => {}
-                None => return Poll::Pending,
+            if settling && woken && this.settling_turns > 0 {
+                this.settling_turns -= 1;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if settling {
+                this.link.settle();
+            } else if !this.link.is_settling() {
+                return Poll::Pending;
             }
         }
     }
@@ -192,29 +186,5 @@ impl fmt::Debug for Vat {
             .field("side", &self.side)
             .field("ended", &self.running.is_none())
             .finish_non_exhaustive()
-    }
-}
-
-impl Watch {
-    fn new(waker: &Waker) -> Arc<Self> {
-        Arc::new(Self {
-            used: AtomicBool::new(false),
-            waker: waker.clone(),
-        })
-    }
-
-    fn used(&self) -> bool {
-        self.used.load(Ordering::Acquire)
-    }
-}
-
-impl Wake for Watch {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.used.store(true, Ordering::Release);
-        self.waker.wake_by_ref();
     }
 }
