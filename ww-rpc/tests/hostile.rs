@@ -310,7 +310,7 @@ fn no_mutation_of_a_conversation_hangs_panics_or_leaks() {
                 2 => bytes[at] = [0, 1, 0x7f, 0xff][random() % 4],
                 _ => {
                     // A word moved within: pointers that point elsewhere.
-                    let (from, to) = (at & !7, random() % bytes.len() & !7);
+                    let (from, to) = (at & !7, (random() % bytes.len()) & !7);
                     bytes.copy_within(from..from + 8, to);
                 }
             }
