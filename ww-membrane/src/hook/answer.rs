@@ -1,0 +1,50 @@
+use std::rc::Rc;
+
+use capnp::Error;
+use capnp::any_pointer;
+use capnp::capability::Response;
+use capnp::private::capability::{ClientHook, PipelineOp, ResponseHook};
+
+use crate::hook::boundary::Boundary;
+use crate::hook::broken;
+use crate::hook::cross::Direction;
+use crate::hook::message::Message;
+
+/// A response that has crossed.
+#[derive(Clone)]
+pub(super) enum Answer {
+    /// Holds no capability, and is passed on as it came.
+    Plain(Rc<dyn ResponseHook>),
+    /// A copy whose capabilities are carried across.
+    Carried(Rc<Message>),
+}
+
+impl Answer {
+    pub(super) fn cross(
+        boundary: &Rc<Boundary>,
+        direction: Direction,
+        response: Response<any_pointer::Owned>,
+    ) -> Result<Self, Error> {
+        let carried = Message::carried(boundary, direction, response.hook.get()?)?;
+        Ok(match carried {
+            Some(message) => Self::Carried(Rc::new(message)),
+            None => Self::Plain(Rc::from(response.hook)),
+        })
+    }
+
+    /// The capability at `ops`; broken where there is none.
+    pub(super) fn capability(&self, ops: &[PipelineOp]) -> Box<dyn ClientHook> {
+        self.get()
+            .and_then(|content| content.get_pipelined_cap(ops))
+            .unwrap_or_else(broken::client)
+    }
+}
+
+impl ResponseHook for Answer {
+    fn get(&self) -> capnp::Result<any_pointer::Reader<'_>> {
+        match self {
+            Self::Plain(response) => response.get(),
+            Self::Carried(message) => message.reader(),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use capnp::Error;
+use slab::Slab;
+
+use crate::Guard;
+use crate::epoch::Enrolment;
+use crate::hook::registry::Registry;
+use crate::signal::Signal;
+use crate::thread;
+
+/// The state of one membrane: whether it stands, and what is held across it.
+pub(crate) struct Boundary {
+    guard: Option<Guard>,
+    /// Set once, when the boundary falls.
+    ended: OnceCell<Error>,
+    pub(super) registry: RefCell<Registry>,
+    /// What must let go when the boundary falls, wrappers aside.
+    held: RefCell<Slab<Weak<dyn Release>>>,
+    /// Wakes the calls in flight.
+    signal: Arc<Signal>,
+    /// Taken when all has been released.
+    enrolment: Cell<Option<Enrolment>>,
+    place: thread::Place,
+}
+
+/// Something that holds references to the inside.
+pub(super) trait Release {
+    /// Lets go of them. Runs foreign `Drop`s, which may wrap, call or revoke.
+    fn release(&self);
+}
+
+impl Boundary {
+    pub(crate) fn new(guard: Option<Guard>) -> Rc<Self> {
+        let signal = Arc::<Signal>::default();
+        let enrolment = guard.as_ref().map(|guard| {
+            guard
+                .epochs()
+                .enrol(guard.issued(), signal.clone(), thread::signal())
+        });
+        Rc::new_cyclic(|this| Self {
+            guard,
+            ended: OnceCell::new(),
+            registry: RefCell::default(),
+            held: RefCell::default(),
+            signal,
+            enrolment: Cell::new(enrolment),
+            place: thread::enter(this.clone()),
+        })
+    }
+
+    /// Refuses once the boundary has fallen. Notices that the epoch has
+    /// passed, and then falls before it answers.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if let Some(error) = self.ended.get() {
+            return Err(error.clone());
+        }
+        match &self.guard {
+            Some(guard) if !guard.is_current() => match guard.check() {
+                Ok(()) => Ok(()),
+                Err(stale) => {
+                    self.end(stale.into());
+                    self.check()
+                }
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Falls, unless it already has. No borrow is held while foreign code
+    /// runs.
+    pub(crate) fn end(&self, error: Error) {
+        if self.ended.set(error).is_err() {
+            return;
+        }
+        let wrapped = self.registry.take().into_wrapped();
+        let held = self.held.take();
+        for wrapped in wrapped {
+            wrapped.release();
+        }
+        for (_, held) in held {
+            if let Some(held) = held.upgrade() {
+                held.release();
+            }
+        }
+        self.signal.fire();
+        drop(self.enrolment.take());
+    }
+
+    pub(super) fn signal(&self) -> &Arc<Signal> {
+        &self.signal
+    }
+
+    pub(super) fn hold(&self, held: Weak<dyn Release>) -> usize {
+        self.held.borrow_mut().insert(held)
+    }
+
+    /// Gives back what [`hold`](Self::hold) answered.
+    pub(super) fn let_go(&self, place: usize) {
+        // Once the boundary has fallen, places mean nothing.
+        if self.ended.get().is_none() {
+            self.held.borrow_mut().try_remove(place);
+        }
+    }
+
+    /// Tells this boundary's wrappers from all other capabilities: no other
+    /// boundary or connection has this address while this one lives.
+    pub(super) fn brand(&self) -> usize {
+        std::ptr::from_ref(self) as usize
+    }
+}
+
+impl Drop for Boundary {
+    fn drop(&mut self) {
+        thread::leave(self.place);
+    }
+}

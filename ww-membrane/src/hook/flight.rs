@@ -1,0 +1,125 @@
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use capnp::Error;
+use capnp::capability::Promise;
+use capnp::private::capability::PipelineHook;
+
+use crate::hook::boundary::{Boundary, Release};
+use crate::signal::Listener;
+
+/// Work on the other side of a boundary that ends, with the boundary's error,
+/// when the boundary falls.
+pub(super) struct Flight<T> {
+    boundary: Rc<Boundary>,
+    /// Absent while it is being polled and once it is over.
+    work: RefCell<Option<Promise<T, Error>>>,
+    /// The pipeline of the call, which keeps it going as the work does.
+    pipeline: RefCell<Option<Box<dyn PipelineHook>>>,
+    listener: RefCell<Listener>,
+    place: Cell<usize>,
+}
+
+/// The future of a flight that nobody else looks at.
+pub(super) struct Landing<T>(Rc<Flight<T>>);
+
+impl<T: 'static> Flight<T> {
+    pub(super) fn new(
+        boundary: &Rc<Boundary>,
+        work: Promise<T, Error>,
+        pipeline: Option<Box<dyn PipelineHook>>,
+    ) -> Rc<Self> {
+        let flight = Rc::new(Self {
+            boundary: boundary.clone(),
+            work: RefCell::new(Some(work)),
+            pipeline: RefCell::new(pipeline),
+            listener: RefCell::new(Listener::new(boundary.signal().clone())),
+            place: Cell::new(0),
+        });
+        let held: Weak<Self> = Rc::downgrade(&flight);
+        flight.place.set(boundary.hold(held));
+        if boundary.check().is_err() {
+            // It fell while the work was being started.
+            flight.release();
+        }
+        flight
+    }
+
+    /// A promise that ends when the boundary falls.
+    pub(super) fn promise(boundary: &Rc<Boundary>, work: Promise<T, Error>) -> Promise<T, Error> {
+        Promise::from_future(Landing(Self::new(boundary, work, None)))
+    }
+
+    pub(super) fn boundary(&self) -> &Rc<Boundary> {
+        &self.boundary
+    }
+
+    /// The pipeline, while the flight goes on.
+    pub(super) fn pipeline(&self) -> Option<Box<dyn PipelineHook>> {
+        self.pipeline
+            .borrow()
+            .as_ref()
+            .map(|pipeline| pipeline.add_ref())
+    }
+
+    /// The waker of whoever polled last.
+    pub(super) fn waker(&self) -> Option<Waker> {
+        self.listener.borrow().waker().cloned()
+    }
+
+    /// Must not be polled again once ready.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        if let Err(error) = self.boundary.check() {
+            return Poll::Ready(Err(error));
+        }
+        let work = self.work.borrow_mut().take();
+        let Some(mut work) = work else {
+            // Polled from within its own poll: the outer one will answer.
+            return Poll::Pending;
+        };
+        // The boundary may fall in here. The work is out of its reach then,
+        // and is dropped below.
+        let polled = Pin::new(&mut work).poll(cx);
+        if let Err(error) = self.boundary.check() {
+            return Poll::Ready(Err(error));
+        }
+        if polled.is_ready() {
+            self.listener.borrow_mut().stop();
+            return polled;
+        }
+        *self.work.borrow_mut() = Some(work);
+        self.listener.borrow_mut().listen(cx.waker());
+        // The epoch may have passed on another thread before it could know
+        // this waker.
+        match self.boundary.check() {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl<T> Release for Flight<T> {
+    fn release(&self) {
+        let work = self.work.borrow_mut().take();
+        drop(work);
+        let pipeline = self.pipeline.borrow_mut().take();
+        drop(pipeline);
+    }
+}
+
+impl<T> Drop for Flight<T> {
+    fn drop(&mut self) {
+        self.boundary.let_go(self.place.get());
+    }
+}
+
+impl<T: 'static> Future for Landing<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx)
+    }
+}

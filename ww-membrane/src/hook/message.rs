@@ -1,0 +1,109 @@
+use std::rc::Rc;
+
+use capnp::message::{Builder, HeapAllocator};
+use capnp::private::capability::ClientHook;
+use capnp::traits::{Imbue, ImbueMut};
+use capnp::{Error, any_pointer};
+
+use crate::hook::boundary::Boundary;
+use crate::hook::cross::{Direction, cross};
+
+/// The most capabilities that one message may carry across. A small message
+/// can point at one capability a million times.
+pub(super) const CAPABILITIES: u64 = 4096;
+
+/// The capabilities of a message, by index.
+pub(super) type Table = Vec<Option<Box<dyn ClientHook>>>;
+
+/// A message with its own table of capabilities, which can be carried across a
+/// boundary in place.
+pub(crate) struct Message {
+    builder: Builder<HeapAllocator>,
+    table: Table,
+}
+
+impl Message {
+    pub(crate) fn new() -> Self {
+        Self {
+            builder: Builder::new_default(),
+            table: Table::new(),
+        }
+    }
+
+    /// A copy of `content` with its capabilities carried across, or `None`
+    /// where it has none and can pass as it is.
+    ///
+    /// # Errors
+    ///
+    /// More capabilities than a message may carry, or malformed content.
+    pub(super) fn carried(
+        boundary: &Rc<Boundary>,
+        direction: Direction,
+        content: any_pointer::Reader<'_>,
+    ) -> Result<Option<Self>, Error> {
+        let size = content.target_size()?;
+        if size.cap_count == 0 {
+            return Ok(None);
+        }
+        limit(u64::from(size.cap_count))?;
+        let words = u32::try_from(size.word_count + 1).unwrap_or(u32::MAX);
+        let mut copy = Self {
+            builder: Builder::new(HeapAllocator::new().first_segment_words(words)),
+            table: Table::new(),
+        };
+        copy.root()?.set_as(content)?;
+        copy.cross(boundary, direction)?;
+        Ok(Some(copy))
+    }
+
+    pub(crate) fn root(&mut self) -> Result<any_pointer::Builder<'_>, Error> {
+        let mut root: any_pointer::Builder<'_> = self.builder.get_root()?;
+        root.imbue_mut(&mut self.table);
+        Ok(root)
+    }
+
+    pub(crate) fn reader(&self) -> Result<any_pointer::Reader<'_>, Error> {
+        let mut root: any_pointer::Reader<'_> = self.builder.get_root_as_reader()?;
+        root.imbue(&self.table);
+        Ok(root)
+    }
+
+    /// Carries every capability of the message across, in place.
+    ///
+    /// # Errors
+    ///
+    /// The boundary has fallen, or there are more capabilities than a message
+    /// may carry.
+    pub(crate) fn cross(
+        &mut self,
+        boundary: &Rc<Boundary>,
+        direction: Direction,
+    ) -> Result<(), Error> {
+        carry(&mut self.table, boundary, direction)
+    }
+}
+
+/// Carries every capability of `table` across, in place.
+pub(super) fn carry(
+    table: &mut Table,
+    boundary: &Rc<Boundary>,
+    direction: Direction,
+) -> Result<(), Error> {
+    boundary.check()?;
+    limit(table.len() as u64)?;
+    for capability in table.iter_mut() {
+        *capability = capability
+            .take()
+            .map(|hook| cross(boundary, direction, hook));
+    }
+    Ok(())
+}
+
+fn limit(count: u64) -> Result<(), Error> {
+    if count > CAPABILITIES {
+        return Err(Error::failed(format!(
+            "message carries {count} capabilities, and at most {CAPABILITIES} may cross"
+        )));
+    }
+    Ok(())
+}

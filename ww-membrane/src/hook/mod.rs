@@ -1,0 +1,35 @@
+//! The membrane at the level of client hooks: the only code of this crate that
+//! touches `capnp::private`.
+//!
+//! ```text
+//!  outside                    boundary                      inside
+//!
+//!  wrapper ── new_call ─► request ── send ─► flight ─────► client
+//!     ▲                      │ params: cross inward          │
+//!     │                      ▼                               ▼
+//!     └── cross outward ◄── answer, pipeline ◄────────── response
+//!
+//!  connection ── call ─► results, flight ────────────────► client
+//! ```
+//!
+//! Everything passes through [`cross`], the one function that wraps and
+//! unwraps, and asks [`Boundary::check`] first. What holds something inside
+//! (wrappers, flights) is known to the boundary, which empties it when it
+//! falls.
+
+mod answer;
+mod boundary;
+mod broken;
+mod cross;
+mod flight;
+mod message;
+mod pipeline;
+mod registry;
+mod request;
+mod results;
+mod sent;
+mod wrapper;
+
+pub(crate) use boundary::Boundary;
+pub(crate) use cross::{Direction, cross};
+pub(crate) use message::Message;

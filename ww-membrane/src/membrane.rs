@@ -1,0 +1,93 @@
+use std::fmt;
+use std::rc::Rc;
+
+use capnp::capability::FromClientHook;
+
+use crate::Guard;
+use crate::hook::{Boundary, Direction, Message, cross};
+
+/// A boundary between an inside and an outside, on one thread.
+///
+/// What is wrapped stays inside; its wrapper is handed out. Every call through
+/// the wrapper asks whether the membrane still stands, and every capability
+/// that crosses with a call is wrapped in turn: those in answers and pipelines
+/// on their way out, those in parameters on their way in. A capability that
+/// comes back to where it is from is unwrapped to the original.
+///
+/// A membrane falls when its guard's epoch passes or when it is revoked.
+/// Clones are the same membrane. Dropping it does not revoke: wrappers keep
+/// what they need.
+#[derive(Clone)]
+pub struct Membrane {
+    boundary: Rc<Boundary>,
+}
+
+impl Membrane {
+    /// A membrane that stands as long as `guard`'s epoch is current.
+    pub fn new(guard: Guard) -> Self {
+        Self {
+            boundary: Boundary::new(Some(guard)),
+        }
+    }
+
+    /// A membrane that stands until it is revoked by hand.
+    pub fn ungated() -> Self {
+        Self {
+            boundary: Boundary::new(None),
+        }
+    }
+
+    /// Wraps an inside capability for those outside.
+    ///
+    /// The same capability gives the same wrapper while one is alive. If the
+    /// membrane has fallen, the answer is a capability that fails every call.
+    pub fn wrap<C: FromClientHook>(&self, inside: C) -> C {
+        C::new(cross(
+            &self.boundary,
+            Direction::Outward,
+            inside.into_client_hook(),
+        ))
+    }
+
+    /// Wraps an outside capability for those inside.
+    pub fn wrap_reverse<C: FromClientHook>(&self, outside: C) -> C {
+        C::new(cross(
+            &self.boundary,
+            Direction::Inward,
+            outside.into_client_hook(),
+        ))
+    }
+
+    /// Makes the membrane fall, with `error` for whoever uses it from now on.
+    /// Does nothing if it already has.
+    ///
+    /// Before this returns, the futures of calls in flight are dropped,
+    /// references to what was wrapped are released, and callers are woken to
+    /// see `error`. A call that fails this way may have been executed. One
+    /// thing outlives it: a request that was built and not sent keeps its
+    /// target until it is sent, which fails, or dropped.
+    pub fn revoke(&self, error: capnp::Error) {
+        self.boundary.end(error);
+    }
+
+    /// Why the membrane has fallen.
+    ///
+    /// # Errors
+    ///
+    /// What every call through the membrane fails with.
+    pub fn check(&self) -> Result<(), capnp::Error> {
+        self.boundary.check()
+    }
+
+    pub(crate) fn carry_out(&self, message: &mut Message) -> Result<(), capnp::Error> {
+        message.cross(&self.boundary, Direction::Outward)
+    }
+}
+
+impl fmt::Debug for Membrane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Membrane")
+            .field("standing", &self.boundary.check().is_ok())
+            .finish_non_exhaustive()
+    }
+}
