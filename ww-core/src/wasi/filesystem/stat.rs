@@ -1,0 +1,95 @@
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use ww_loader::Path;
+
+use super::Descriptor;
+use super::resolve::{Found, Place};
+use crate::wasi::wit::filesystem::types::{DescriptorStat, DescriptorType, MetadataHashValue};
+
+/// An image has neither times nor hard links.
+fn stat(type_: DescriptorType, size: u64) -> DescriptorStat {
+    DescriptorStat {
+        type_,
+        link_count: 1,
+        size,
+        data_access_timestamp: None,
+        data_modification_timestamp: None,
+        status_change_timestamp: None,
+    }
+}
+
+/// Equal for the same object and, since the image does not change, for nothing
+/// else but by accident.
+fn hash(stat: &DescriptorStat, path: &Path) -> MetadataHashValue {
+    let half = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        (salt, stat.type_ as u8, stat.size, path).hash(&mut hasher);
+        hasher.finish()
+    };
+    MetadataHashValue {
+        lower: half(0),
+        upper: half(1),
+    }
+}
+
+impl Descriptor {
+    pub(super) fn kind(&self) -> DescriptorType {
+        match self {
+            Self::File { .. } => DescriptorType::RegularFile,
+            Self::Dir { .. } => DescriptorType::Directory,
+        }
+    }
+
+    pub(super) fn stat(&self) -> DescriptorStat {
+        let size = match self {
+            Self::File { file, .. } => file.len(),
+            Self::Dir { .. } => 0,
+        };
+        stat(self.kind(), size)
+    }
+
+    pub(super) fn hash(&self) -> MetadataHashValue {
+        hash(&self.stat(), self.path())
+    }
+}
+
+impl Place {
+    pub(super) fn stat(&self) -> DescriptorStat {
+        match &self.node {
+            Found::File(file) => stat(DescriptorType::RegularFile, file.len()),
+            Found::Dir => stat(DescriptorType::Directory, 0),
+            Found::Link(target) => {
+                let text = relative(&self.path, target);
+                stat(DescriptorType::SymbolicLink, text.len() as u64)
+            }
+        }
+    }
+
+    pub(super) fn hash(&self) -> MetadataHashValue {
+        hash(&self.stat(), &self.path)
+    }
+
+    /// What a link says, read in the directory it stands in.
+    pub(super) fn link(&self) -> Option<String> {
+        match &self.node {
+            Found::Link(target) => Some(relative(&self.path, target)),
+            Found::File(_) | Found::Dir => None,
+        }
+    }
+}
+
+/// The way from the directory that `link` stands in to `target`.
+fn relative(link: &Path, target: &Path) -> String {
+    let from = link.parent().unwrap_or_else(Path::root);
+    let shared = from
+        .components()
+        .zip(target.components())
+        .take_while(|(one, other)| one == other)
+        .count();
+    let up = from.components().skip(shared).map(|_| "..");
+    let down = target.components().skip(shared);
+    match up.chain(down).collect::<Vec<_>>().join("/") {
+        way if way.is_empty() => ".".into(),
+        way => way,
+    }
+}

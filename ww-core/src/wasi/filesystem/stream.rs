@@ -1,0 +1,108 @@
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use wasmtime_wasi_io::async_trait;
+use wasmtime_wasi_io::poll::Pollable;
+use wasmtime_wasi_io::streams::{InputStream, StreamError, StreamResult};
+use ww_loader::File;
+
+use super::code;
+use crate::wasi::CHUNK;
+use crate::wasi::wit::filesystem::types::ErrorCode;
+
+/// A file as an input stream, read one chunk ahead of the guest.
+pub(super) struct FileStream {
+    file: Arc<dyn File>,
+    /// Of the first byte that is not yet read from the file.
+    offset: u64,
+    state: State,
+}
+
+enum State {
+    /// Nothing is there and nothing is under way.
+    Idle,
+    /// Kept while the guest polls other things, so that a read once begun is
+    /// not begun again.
+    Reading(BoxFuture<'static, Result<Bytes, ww_loader::Error>>),
+    /// Not empty.
+    Ready(Bytes),
+    Failed(ReadFailed),
+    Ended,
+}
+
+/// Why a stream failed, for `filesystem-error-code`.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the file")]
+pub(super) struct ReadFailed {
+    pub(super) code: ErrorCode,
+    source: ww_loader::Error,
+}
+
+impl FileStream {
+    pub(super) fn new(file: Arc<dyn File>, offset: u64) -> Self {
+        Self {
+            file,
+            offset,
+            state: State::Idle,
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.state = match &mut self.state {
+                State::Idle if self.offset >= self.file.len() => State::Ended,
+                State::Idle => {
+                    let file = Arc::clone(&self.file);
+                    let offset = self.offset;
+                    State::Reading(Box::pin(async move { file.read_at(offset, CHUNK).await }))
+                }
+                State::Reading(read) => match ready!(read.as_mut().poll(cx)) {
+                    Ok(bytes) if bytes.is_empty() => State::Ended,
+                    Ok(bytes) => {
+                        self.offset += bytes.len() as u64;
+                        State::Ready(bytes)
+                    }
+                    Err(source) => State::Failed(ReadFailed {
+                        code: code(&source),
+                        source,
+                    }),
+                },
+                State::Ready(_) | State::Failed(_) | State::Ended => return Poll::Ready(()),
+            };
+        }
+    }
+}
+
+#[async_trait]
+impl Pollable for FileStream {
+    async fn ready(&mut self) {
+        poll_fn(|cx| self.poll_ready(cx)).await;
+    }
+}
+
+impl InputStream for FileStream {
+    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
+        // A guest may also look without ever waiting.
+        let _ = self.poll_ready(&mut Context::from_waker(Waker::noop()));
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Ready(mut bytes) => {
+                let taken = bytes.split_to(size.min(bytes.len()));
+                self.state = if bytes.is_empty() {
+                    State::Idle
+                } else {
+                    State::Ready(bytes)
+                };
+                Ok(taken)
+            }
+            State::Failed(failed) => Err(StreamError::LastOperationFailed(failed.into())),
+            State::Ended => Err(StreamError::Closed),
+            pending => {
+                self.state = pending;
+                Ok(Bytes::new())
+            }
+        }
+    }
+}

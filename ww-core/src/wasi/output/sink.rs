@@ -1,0 +1,173 @@
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use futures::AsyncWrite;
+use wasmtime_wasi_io::streams::{StreamError, StreamResult};
+
+use super::too_much;
+use crate::wasi::CHUNK;
+
+/// A writer and the bytes it has not yet taken, never more than one chunk.
+///
+/// Nothing polls the writer on its own: it moves when the guest writes, looks
+/// or waits, and when the cell closes it.
+pub(super) struct Sink {
+    inner: Pin<Box<dyn AsyncWrite + Send>>,
+    /// What the writer has yet to take is `pending[start..]`.
+    pending: Vec<u8>,
+    start: usize,
+    /// Bytes went to the writer since it was last flushed.
+    dirty: bool,
+    /// The guest asked for a flush that is not yet done.
+    flushing: bool,
+    state: State,
+}
+
+enum State {
+    Open,
+    /// Nobody was told yet.
+    Failed(io::Error),
+    Closed,
+}
+
+impl Sink {
+    pub(super) fn new(inner: Pin<Box<dyn AsyncWrite + Send>>) -> Self {
+        Self {
+            inner,
+            pending: Vec::new(),
+            start: 0,
+            dirty: false,
+            flushing: false,
+            state: State::Open,
+        }
+    }
+
+    /// How much [`Sink::write`] takes now.
+    pub(super) fn check_write(&mut self) -> StreamResult<usize> {
+        self.check()?;
+        Ok(if self.flushing { 0 } else { self.room() })
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> StreamResult<()> {
+        self.check()?;
+        if bytes.len() > self.room() {
+            return Err(too_much());
+        }
+        self.pending.drain(..self.start);
+        self.start = 0;
+        self.pending.extend_from_slice(bytes);
+        self.advance();
+        Ok(())
+    }
+
+    /// Begins a flush; [`Sink::check_write`] is zero until it is done.
+    pub(super) fn flush(&mut self) -> StreamResult<()> {
+        self.check()?;
+        self.flushing = self.dirty || self.room() < CHUNK;
+        self.advance();
+        Ok(())
+    }
+
+    /// Ready once [`Sink::check_write`] is not zero.
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let progress = if self.flushing {
+            self.poll_flush(cx)
+        } else if self.room() == 0 {
+            self.poll_some(cx)
+        } else {
+            Poll::Ready(Ok(()))
+        };
+        if let Err(error) = ready!(progress) {
+            self.fail(error);
+        }
+        Poll::Ready(())
+    }
+
+    /// Ready once every byte is written and the writer is closed.
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Failed(error) => return Poll::Ready(Err(error)),
+            State::Closed => return Poll::Ready(Ok(())),
+            State::Open => self.state = State::Open,
+        }
+        let result = ready!(self.poll_end(cx));
+        self.state = State::Closed;
+        Poll::Ready(result)
+    }
+
+    fn room(&self) -> usize {
+        CHUNK - (self.pending.len() - self.start)
+    }
+
+    /// Tells of a failure once; from then on the stream is closed.
+    fn check(&mut self) -> StreamResult<()> {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Open => {
+                self.state = State::Open;
+                Ok(())
+            }
+            State::Failed(error) => Err(StreamError::LastOperationFailed(error.into())),
+            State::Closed => Err(StreamError::Closed),
+        }
+    }
+
+    fn fail(&mut self, error: io::Error) {
+        self.state = State::Failed(error);
+        self.pending = Vec::new();
+        self.start = 0;
+        self.dirty = false;
+        self.flushing = false;
+    }
+
+    /// Hands on what the writer takes at once, for guests that write and then
+    /// wait for something else. Whoever waits later polls with a real waker.
+    fn advance(&mut self) {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let progress = if self.flushing {
+            self.poll_flush(cx)
+        } else {
+            self.poll_all(cx)
+        };
+        if let Poll::Ready(Err(error)) = progress {
+            self.fail(error);
+        }
+    }
+
+    fn poll_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let bytes = &self.pending[self.start..];
+        let count = ready!(self.inner.as_mut().poll_write(cx, bytes))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.dirty = true;
+        self.start += count;
+        if self.start == self.pending.len() {
+            self.pending.clear();
+            self.start = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.room() < CHUNK {
+            ready!(self.poll_some(cx))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_all(cx))?;
+        ready!(self.inner.as_mut().poll_flush(cx))?;
+        self.dirty = false;
+        self.flushing = false;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.dirty || self.room() < CHUNK {
+            ready!(self.poll_flush(cx))?;
+        }
+        self.inner.as_mut().poll_close(cx)
+    }
+}
