@@ -1,0 +1,38 @@
+use libp2p_identity::PeerId;
+
+/// Why a peer could not be reached or spoken to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// None of the addresses led to the peer.
+    #[error("peer {peer} is unreachable: {reason}")]
+    Unreachable {
+        /// Who was to be reached.
+        peer: PeerId,
+        /// What failed, address by address.
+        reason: String,
+    },
+    /// A stream was to be opened to a peer without a connection.
+    #[error("peer {peer} is not connected")]
+    NotConnected {
+        /// The peer of that stream.
+        peer: PeerId,
+    },
+    /// The peer does not accept the protocol.
+    #[error("peer {peer} does not accept protocol {protocol}")]
+    Refused {
+        /// The peer of that stream.
+        peer: PeerId,
+        /// The protocol asked for.
+        protocol: String,
+    },
+    /// The network beneath failed in a way of its own.
+    #[error("network failed to reach peer {peer}")]
+    Transport {
+        /// Who was to be reached or spoken to.
+        peer: PeerId,
+        /// What failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
