@@ -15,8 +15,8 @@ use crate::clock::Clock;
 use crate::random::Random;
 
 pub(crate) use self::exit::Exit;
-pub(crate) use self::input::Stdin;
-pub(crate) use self::output::Stdout;
+pub(crate) use self::input::{FromPipe, Stdin};
+pub(crate) use self::output::{Stdout, ToPipe};
 
 mod bindings;
 mod clocks;
@@ -30,8 +30,15 @@ mod sockets;
 mod stdio;
 mod terminal;
 
-/// Most handles a guest may hold at a time, if its limits say nothing else.
-pub(crate) const HANDLES: usize = 4096;
+/// What is offered, up to the patch version.
+pub(crate) const PACKAGES: [&str; 6] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
 
 /// Most bytes that one call moves between host and guest.
 const CHUNK: usize = 64 * 1024;

@@ -1,0 +1,353 @@
+use std::ffi::OsString;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use capnp::capability::Client;
+use futures::FutureExt;
+use futures::channel::oneshot;
+use ww_image::Image;
+use ww_loader::Loader;
+
+use super::handle::{Cell, Streams};
+use super::local::Local;
+use super::shared::Shared;
+use super::start::{Bootstrap, Start};
+use super::state::{Limits, State};
+use super::stdio::{Input, Output};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::pipe;
+use crate::program::Program;
+use crate::random::{self, Random};
+use crate::rpc::Connection;
+use crate::runtime::Runtime;
+use crate::wasi::{Setup, Stdin, Stdout, Wasi};
+
+/// Bytes that each direction of a cell's RPC connection holds.
+const RPC_BOUND: usize = 256 << 10;
+
+/// Where a cell speaks RPC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// Where its imports say: a component that imports `wetware:streams` (or
+    /// the private interface of `ww-guest-sdk`) has its connection there, any
+    /// other has none.
+    #[default]
+    Imports,
+    /// Over its standard input and output. From its imports alone nobody can
+    /// tell such a guest from another, so it has to be said.
+    Stdio,
+}
+
+/// Configures a cell.
+///
+/// What is not set is not there: no arguments, an empty environment, an empty
+/// standard input, output that is discarded, and no capability at all.
+#[must_use = "a builder does nothing until it spawns"]
+pub struct Builder {
+    image: Option<Image>,
+    program: Option<Program>,
+    runtime: Option<Runtime>,
+    argv: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    stdin: Option<Input>,
+    stdout: Option<Output>,
+    stderr: Output,
+    transport: Transport,
+    bootstrap: Option<Bootstrap>,
+    limits: Limits,
+    clock: Option<Arc<dyn Clock>>,
+    random: Option<Box<dyn Random>>,
+    neighbour: Option<Arc<Shared>>,
+}
+
+impl Builder {
+    /// A builder for a cell that is given nothing.
+    pub fn new() -> Self {
+        Self {
+            image: None,
+            program: None,
+            runtime: None,
+            argv: vec!["main.wasm".into()],
+            env: Vec::new(),
+            stdin: None,
+            stdout: None,
+            stderr: Output::default(),
+            transport: Transport::default(),
+            bootstrap: None,
+            limits: Limits::default(),
+            clock: None,
+            random: None,
+            neighbour: None,
+        }
+    }
+
+    /// Runs `bin/main.wasm` of `image`, and mounts the image read only at `/`.
+    pub fn image(mut self, image: impl Into<Image>) -> Self {
+        self.image = Some(image.into());
+        self
+    }
+
+    /// Runs `program`, without loading anything. With an image as well, the
+    /// image is only mounted.
+    pub fn program(mut self, program: Program) -> Self {
+        self.program = Some(program);
+        self
+    }
+
+    /// Runs on `runtime` rather than on the process's shared one. A program
+    /// brings its own runtime, which this must then be.
+    pub fn runtime(mut self, runtime: &Runtime) -> Self {
+        self.runtime = Some(runtime.clone());
+        self
+    }
+
+    /// Arguments, after `main.wasm`. UTF-8 is all that a component can take.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.argv.truncate(1);
+        self.argv.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// All of argv, the program's name included.
+    pub fn argv(mut self, argv: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.argv = argv.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds an environment variable.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Connects standard input, which is empty otherwise.
+    pub fn stdin(mut self, input: Input) -> Self {
+        self.stdin = Some(input);
+        self
+    }
+
+    /// Connects standard output, which is discarded otherwise.
+    pub fn stdout(mut self, output: Output) -> Self {
+        self.stdout = Some(output);
+        self
+    }
+
+    /// Connects standard error, which is discarded otherwise.
+    pub fn stderr(mut self, output: Output) -> Self {
+        self.stderr = output;
+        self
+    }
+
+    /// Sends standard output and error to the process's own.
+    pub fn inherit_output(self) -> Self {
+        self.stdout(Output::inherit()).stderr(Output::inherit())
+    }
+
+    /// Where the cell speaks RPC.
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// Makes the capability that the cell bootstraps with: all its authority.
+    ///
+    /// `bootstrap` runs once, on the cell's thread, when the cell starts, and
+    /// only if the cell speaks RPC. Without it, a guest that asks for its
+    /// bootstrap capability gets an error.
+    pub fn bootstrap(
+        mut self,
+        bootstrap: impl FnOnce(&Local) -> Result<Client, Error> + Send + 'static,
+    ) -> Self {
+        self.bootstrap = Some(Box::new(bootstrap));
+        self
+    }
+
+    /// Bounds on what the guest may take.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The time that the guest sees and sleeps by, in place of the runtime's.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// The random numbers that the guest gets, in place of the system's.
+    pub fn random(mut self, random: impl Random + 'static) -> Self {
+        self.random = Some(Box::new(random));
+        self
+    }
+
+    /// Puts the cell on the thread that `neighbour` lives on. Calls between
+    /// the two then cross no thread.
+    pub fn beside(mut self, neighbour: &Cell) -> Self {
+        self.neighbour = Some(neighbour.shared.clone());
+        self
+    }
+
+    /// Starts the cell on a worker of its runtime.
+    ///
+    /// # Errors
+    ///
+    /// What was given cannot be run; see [`prepare`](Self::prepare).
+    /// [`Error::Worker`] when there is no thread to run on,
+    /// [`Error::Ended`] when the cell it was to be put beside has ended.
+    pub async fn spawn(mut self) -> Result<Cell, Error> {
+        let neighbour = self.neighbour.take();
+        let runtime = self.resolve_runtime()?;
+        let (cell, start) = self.prepare().await?;
+        match neighbour {
+            None => runtime
+                .workers()
+                .run(Box::new(move || start.drive().boxed_local()))
+                .map_err(|error| Error::Worker(Arc::new(error)))?,
+            Some(neighbour) => {
+                let join = move |local: Local| {
+                    start.join(&local);
+                    std::future::ready(()).boxed_local()
+                };
+                neighbour.send(Box::new(join)).map_err(|_| Error::Ended)?;
+            }
+        }
+        Ok(cell)
+    }
+
+    /// Makes everything ready to run the cell, for an executor of the
+    /// caller's own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Image`], [`Error::NotAComponent`], [`Error::Compile`],
+    /// [`Error::Import`], [`Error::Link`] or [`Error::NoEntry`] when what was
+    /// given is not a program that a cell can run, [`Error::NothingToRun`]
+    /// when nothing was; [`Error::Argument`], [`Error::Environment`],
+    /// [`Error::StdioTaken`] for settings that cannot be honoured.
+    pub async fn prepare(mut self) -> Result<(Cell, Start), Error> {
+        let runtime = self.resolve_runtime()?;
+        let argv = argv(std::mem::take(&mut self.argv))?;
+        let env = env(std::mem::take(&mut self.env))?;
+        let program = match (self.program.take(), &self.image) {
+            (Some(program), _) => program,
+            (None, Some(image)) => runtime.load(image).await?,
+            (None, None) => return Err(Error::NothingToRun),
+        };
+
+        let shared = Arc::new(Shared::new());
+        let mut connection = Connection::default();
+        let mut rpc = None;
+        let mut streams = Streams::default();
+        let (stdin, stdout);
+        if self.transport == Transport::Stdio {
+            if self.stdin.is_some() || self.stdout.is_some() {
+                let stream = if self.stdin.is_some() { "stdin" } else { "stdout" };
+                return Err(Error::StdioTaken { stream });
+            }
+            let (to_guest, incoming) = pipe::pipe(RPC_BOUND);
+            let (outgoing, from_guest) = pipe::pipe(RPC_BOUND);
+            stdin = Stdin::pipe(incoming);
+            stdout = Stdout::pipe(outgoing);
+            rpc = Some((from_guest, to_guest));
+        } else {
+            (stdin, streams.stdin) = self.stdin.unwrap_or_default().open();
+            (stdout, streams.stdout) = self
+                .stdout
+                .unwrap_or_default()
+                .open(Stdout::inherit_stdout);
+            if program.imports_rpc() {
+                let (to_guest, incoming) = pipe::pipe(RPC_BOUND);
+                let (outgoing, from_guest) = pipe::pipe(RPC_BOUND);
+                connection = Connection::new(incoming, outgoing);
+                rpc = Some((from_guest, to_guest));
+            }
+        }
+        let stderr;
+        (stderr, streams.stderr) = self.stderr.open(Stdout::inherit_stderr);
+
+        let wasi = Wasi::new(Setup {
+            args: argv,
+            env,
+            stdin,
+            stdout,
+            stderr,
+            root: self.image.map(|image| Arc::new(image) as Arc<dyn Loader>),
+            clock: self.clock.unwrap_or_else(|| runtime.clock()),
+            random: self.random.unwrap_or_else(|| Box::new(random::System)),
+        });
+        let (sender, receiver) = oneshot::channel();
+        let start = Start {
+            program,
+            state: State::new(wasi, connection, self.limits, shared.clone()),
+            shared: shared.clone(),
+            ticker: runtime.ticker(),
+            rpc,
+            bootstrap: self.bootstrap,
+            outcome: sender,
+        };
+        let cell = Cell {
+            shared,
+            outcome: receiver.shared(),
+            streams: Mutex::new(streams),
+            detached: false,
+        };
+        Ok((cell, start))
+    }
+
+    fn resolve_runtime(&mut self) -> Result<Runtime, Error> {
+        if let Some(program) = &self.program {
+            return Ok(program.runtime().clone());
+        }
+        let runtime = match self.runtime.take() {
+            Some(runtime) => runtime,
+            None => Runtime::shared()?,
+        };
+        self.runtime = Some(runtime.clone());
+        Ok(runtime)
+    }
+}
+
+fn argv(argv: Vec<OsString>) -> Result<Vec<String>, Error> {
+    let text = |(index, argument): (usize, OsString)| {
+        argument.into_string().map_err(|argument| Error::Argument {
+            index,
+            lossy: argument.to_string_lossy().into_owned(),
+        })
+    };
+    argv.into_iter().enumerate().map(text).collect()
+}
+
+fn env(env: Vec<(OsString, OsString)>) -> Result<Vec<(String, String)>, Error> {
+    let text = |(name, value): (OsString, OsString)| {
+        let fault = |reason| {
+            let name = name.to_string_lossy().into_owned();
+            Err(Error::Environment { name, reason })
+        };
+        match (name.to_str(), value.to_str()) {
+            (Some(""), _) => fault("is no name: it is empty"),
+            (Some(name_text), _) if name_text.contains('=') => fault("is no name: it contains '='"),
+            (Some(name_text), Some(value)) => Ok((name_text.to_owned(), value.to_owned())),
+            (None, _) => fault("has a name that is not UTF-8"),
+            (_, None) => fault("has a value that is not UTF-8"),
+        }
+    };
+    env.into_iter().map(text).collect()
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("argv", &self.argv)
+            .field("transport", &self.transport)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

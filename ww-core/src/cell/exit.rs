@@ -1,0 +1,27 @@
+use std::sync::Arc;
+
+/// How a cell ended that ended by itself.
+#[derive(Clone, Debug)]
+pub struct Exit {
+    pub(crate) code: i32,
+    pub(crate) rpc_error: Option<Arc<capnp::Error>>,
+}
+
+impl Exit {
+    /// The exit code: 0 is success.
+    pub fn code(&self) -> i32 {
+        self.code
+    }
+
+    /// Whether the guest says that it did what it was to do.
+    pub fn success(&self) -> bool {
+        self.code == 0
+    }
+
+    /// Why the cell's RPC connection ended, where that was before the guest's
+    /// own end and the guest's own doing: bytes that are no Cap'n Proto, or a
+    /// message over the limit.
+    pub fn rpc_error(&self) -> Option<&capnp::Error> {
+        self.rpc_error.as_deref()
+    }
+}

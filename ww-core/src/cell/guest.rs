@@ -1,0 +1,104 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
+
+use super::shared::{Shared, part};
+use super::state::State;
+use crate::error::{Error, cause};
+use crate::program::Program;
+use crate::ticker::Ticker;
+use crate::wasi;
+
+/// Ticks for which a guest may run before it lets others.
+const SLICE: u64 = 1;
+
+/// Instantiates `program`, runs it to its end, and answers its exit code.
+pub(crate) async fn run(
+    program: Program,
+    state: State,
+    shared: Arc<Shared>,
+    ticker: Arc<Ticker>,
+) -> Result<i32, Error> {
+    let mut store = Store::new(program.engine(), state);
+    store.limiter(State::limiter);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |_| {
+        if shared.is_killed() {
+            return Err(wasmtime::Error::new(Error::Killed));
+        }
+        // The deadline may have passed while the guest was waiting, or while
+        // it was others' turn.
+        let ran = ticker.ticks() - shared.slice.load(Ordering::Relaxed);
+        Ok(if ran < SLICE {
+            UpdateDeadline::Continue(1)
+        } else {
+            UpdateDeadline::YieldCustom(1, Box::pin(Yield(Some(shared.clone()))))
+        })
+    });
+    let instance = program
+        .pre()
+        .instantiate_async(&mut store)
+        .await
+        .map_err(|error| end(error, |error| Error::Instantiate(cause(error))))?;
+    let run = instance
+        .get_typed_func::<(), (Result<(), ()>,)>(&mut store, program.entry())
+        .map_err(|error| Error::Instantiate(cause(error)))?;
+    let code = match run.call_async(&mut store, ()).await {
+        Ok((Ok(()),)) => 0,
+        Ok((Err(()),)) => 1,
+        Err(error) => match error.downcast_ref::<wasi::Exit>() {
+            Some(exit) => exit.0,
+            None => return Err(end(error, trap)),
+        },
+    };
+    for (stream, output) in store.data().outputs() {
+        let closed = output.close();
+        closed.await.map_err(|source| Error::Stdio {
+            stream,
+            source: Arc::new(source),
+        })?;
+    }
+    Ok(code)
+}
+
+/// What ended the guest: one of our own errors, or what `other` makes of it.
+fn end(error: wasmtime::Error, other: impl FnOnce(wasmtime::Error) -> Error) -> Error {
+    match error.downcast_ref::<Error>() {
+        Some(error) => error.clone(),
+        None if error.is::<Trap>() => trap(error),
+        None => other(error),
+    }
+}
+
+fn trap(error: wasmtime::Error) -> Error {
+    let backtrace = error
+        .downcast_ref::<WasmBacktrace>()
+        .map(|frames| format!("{frames}"))
+        .unwrap_or_default();
+    Error::Trap {
+        message: error.root_cause().to_string(),
+        backtrace,
+    }
+}
+
+/// Waits for one turn of the executor, and tells the cell why.
+struct Yield(Option<Arc<Shared>>);
+
+impl Future for Yield {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.0.take() {
+            None => Poll::Ready(()),
+            Some(shared) => {
+                shared.signal.raise(part::YIELD);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
+use futures::channel::oneshot;
+use futures::future::{Either, Shared as Everyones, select};
+
+use super::exit::Exit;
+use super::local::Local;
+use super::shared::{Shared, Usage};
+use crate::error::Error;
+use crate::pipe;
+
+/// A running cell, held from any thread.
+///
+/// Dropping the handle kills the cell; [`detach`](Self::detach) lets it run
+/// on.
+#[must_use = "dropping the handle kills the cell"]
+pub struct Cell {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) outcome: Everyones<oneshot::Receiver<Result<Exit, Error>>>,
+    pub(crate) streams: Mutex<Streams>,
+    pub(crate) detached: bool,
+}
+
+/// The holder's ends of the streams that were set to be piped.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    pub(crate) stdin: Option<pipe::Writer>,
+    pub(crate) stdout: Option<pipe::Reader>,
+    pub(crate) stderr: Option<pipe::Reader>,
+}
+
+impl Cell {
+    /// Waits for the cell to exit. May be called as often as wished, also
+    /// after the exit: the answer is always the same.
+    ///
+    /// # Errors
+    ///
+    /// The cell did not exit by itself: [`Error::Trap`], [`Error::Killed`],
+    /// [`Error::Dropped`], or why it could not start.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub fn wait(&self) -> impl Future<Output = Result<Exit, Error>> + Send + use<> {
+        let outcome = self.outcome.clone();
+        async move { outcome.await.unwrap_or(Err(Error::Dropped)) }
+    }
+
+    /// Ends the cell: at once where it waits, within two interruption ticks
+    /// where it computes. Harmless where it has ended.
+    pub fn kill(&self) {
+        self.shared.kill();
+    }
+
+    /// Lets the cell run on without a handle, until it exits by itself.
+    pub fn detach(mut self) {
+        self.detached = true;
+    }
+
+    /// What the cell has used until now, or until its end.
+    pub fn usage(&self) -> Usage {
+        self.shared.usage()
+    }
+
+    /// The write end of the cell's standard input, where that is piped and
+    /// was not taken before. Dropping it is the end of the cell's input.
+    pub fn take_stdin(&self) -> Option<pipe::Writer> {
+        self.streams().stdin.take()
+    }
+
+    /// The read end of the cell's standard output, where that is piped and
+    /// was not taken before.
+    pub fn take_stdout(&self) -> Option<pipe::Reader> {
+        let taken = self.streams().stdout.take();
+        taken.inspect(|reader| reader.set_lossy(false))
+    }
+
+    /// The read end of the cell's standard error, where that is piped and was
+    /// not taken before.
+    pub fn take_stderr(&self) -> Option<pipe::Reader> {
+        let taken = self.streams().stderr.take();
+        taken.inspect(|reader| reader.set_lossy(false))
+    }
+
+    /// Runs `task` on the cell's thread, where its capabilities can be used,
+    /// and answers what it returns.
+    ///
+    /// # Errors
+    ///
+    /// What `task` returns, or [`Error::Ended`] when the cell ended first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the task, on the cell's thread.
+    pub fn with<T, F, Fut>(
+        &self,
+        task: F,
+    ) -> impl Future<Output = Result<T, Error>> + Send + use<T, F, Fut>
+    where
+        T: Send + 'static,
+        F: FnOnce(Local) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, Error>> + 'static,
+    {
+        let (mut sender, receiver) = oneshot::channel();
+        let sent = self.shared.send(Box::new(move |local| {
+            Box::pin(async move {
+                let task = std::pin::pin!(task(local));
+                let outcome = match select(task, sender.cancellation()).await {
+                    Either::Left((outcome, _)) => outcome,
+                    Either::Right(((), _)) => return,
+                };
+                // Whoever asked has gone in this very moment.
+                let _ = sender.send(outcome);
+            })
+        }));
+        // An errand that was not taken is dropped, and with it its sender.
+        drop(sent);
+        receiver.map(|received| received.unwrap_or(Err(Error::Ended)))
+    }
+
+    fn streams(&self) -> std::sync::MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        if !self.detached {
+            self.shared.kill();
+        }
+    }
+}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cell")
+            .field("usage", &self.usage())
+            .finish_non_exhaustive()
+    }
+}

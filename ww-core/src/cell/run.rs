@@ -1,0 +1,238 @@
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use futures::StreamExt;
+use futures::channel::oneshot;
+use futures::future::{BoxFuture, LocalBoxFuture};
+use futures::stream::FuturesUnordered;
+
+use super::exit::Exit;
+use super::local::Local;
+use super::shared::{Shared, part};
+use super::start::Connect;
+use crate::error::Error;
+use crate::ticker::Ticker;
+
+/// How many turns of the executor a guest sits out that has used up its
+/// slice. More than one, because a neighbour's call takes several turns.
+const REST: u8 = 8;
+
+/// How often a poll looks at the cell's parts before it lets others run.
+const ROUNDS: usize = 16;
+
+/// One cell's life, as a future.
+pub(crate) struct Run {
+    local: Local,
+    shared: Arc<Shared>,
+    ticker: Arc<Ticker>,
+    stage: Stage,
+    /// Makes the RPC connection, at the first poll.
+    connect: Option<Connect>,
+    guest: Option<BoxFuture<'static, Result<i32, Error>>>,
+    tasks: FuturesUnordered<LocalBoxFuture<'static, ()>>,
+    wakers: Wakers,
+    rpc_error: Option<Arc<capnp::Error>>,
+    outcome: Option<oneshot::Sender<Result<Exit, Error>>>,
+    /// Turns that the guest still sits out.
+    rest: u8,
+}
+
+struct Wakers {
+    guest: Waker,
+    vat: Waker,
+    tasks: Waker,
+}
+
+enum Stage {
+    New,
+    Running,
+    /// The guest has returned; what it had written is still being handled.
+    Draining(Result<i32, Error>),
+    Done,
+}
+
+impl Run {
+    pub(crate) fn new(
+        local: Local,
+        shared: Arc<Shared>,
+        ticker: Arc<Ticker>,
+        connect: Connect,
+        guest: BoxFuture<'static, Result<i32, Error>>,
+        outcome: oneshot::Sender<Result<Exit, Error>>,
+    ) -> Self {
+        let wakers = Wakers {
+            guest: shared.signal.waker(part::GUEST),
+            vat: shared.signal.waker(part::VAT),
+            tasks: shared.signal.waker(part::TASKS),
+        };
+        Self {
+            local,
+            shared,
+            ticker,
+            stage: Stage::New,
+            connect: Some(connect),
+            guest: Some(guest),
+            tasks: FuturesUnordered::new(),
+            wakers,
+            rpc_error: None,
+            outcome: Some(outcome),
+            rest: 0,
+        }
+    }
+
+    /// Polls the parts that were woken. `Some` is how the cell ended.
+    fn turn(&mut self, ready: u8) -> Option<Result<i32, Error>> {
+        if ready & part::CALL != 0 {
+            if self.shared.is_killed() {
+                return Some(Err(Error::Killed));
+            }
+            for errand in self.shared.take_errands() {
+                let task = errand(self.local.clone());
+                self.local.spawn(task);
+            }
+        }
+        if ready & part::GUEST != 0
+            && let Some(result) = self.poll_guest()
+        {
+            self.stage = Stage::Draining(result);
+        }
+        if ready & part::VAT != 0 || matches!(self.stage, Stage::Draining(_)) {
+            self.poll_vat();
+        }
+        if ready & part::TASKS != 0 {
+            self.poll_tasks();
+        }
+        match &mut self.stage {
+            // Without a connection there is nothing left to handle.
+            Stage::Draining(result) if !self.local.is_connected() => {
+                Some(mem::replace(result, Err(Error::Ended)))
+            }
+            _ => None,
+        }
+    }
+
+    fn poll_guest(&mut self) -> Option<Result<i32, Error>> {
+        let guest = self.guest.as_mut()?;
+        let started = Instant::now();
+        let polled = {
+            let _slice = self.ticker.slice(&self.shared.slice);
+            guest.as_mut().poll(&mut Context::from_waker(&self.wakers.guest))
+        };
+        self.shared.meter.ran(started.elapsed());
+        match polled {
+            Poll::Pending => None,
+            Poll::Ready(result) => {
+                // Frees the guest's memory and closes its ends of the pipes.
+                self.guest = None;
+                self.shared.meter.freed();
+                Some(result)
+            }
+        }
+    }
+
+    fn poll_vat(&mut self) {
+        let cx = &mut Context::from_waker(&self.wakers.vat);
+        if let Some(Poll::Ready(ended)) = self.local.lend(|vat| Pin::new(vat).poll(cx)) {
+            let error = match ended {
+                Ok(()) => capnp::Error::disconnected("the cell closed its RPC connection".into()),
+                Err(error) => {
+                    self.rpc_error = Some(Arc::new(error.clone()));
+                    error
+                }
+            };
+            self.local.disconnect(error);
+        }
+    }
+
+    fn poll_tasks(&mut self) {
+        let cx = &mut Context::from_waker(&self.wakers.tasks);
+        loop {
+            self.tasks.extend(self.local.newcomers());
+            match self.tasks.poll_next_unpin(cx) {
+                Poll::Ready(Some(())) => {}
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+    }
+
+    /// Ends the cell: frees all that it holds, then says how it ended.
+    fn finish(&mut self, result: Result<i32, Error>) {
+        self.stage = Stage::Done;
+        self.connect = None;
+        self.guest = None;
+        self.local
+            .disconnect(capnp::Error::disconnected("the cell has ended".into()));
+        // Calls in flight have failed just now; those who made them may want
+        // to say so.
+        self.poll_tasks();
+        self.release();
+        if let Some(outcome) = self.outcome.take() {
+            let rpc_error = self.rpc_error.take();
+            // Nobody waits any more: the handle was dropped.
+            let _ = outcome.send(result.map(|code| Exit { code, rpc_error }));
+        }
+    }
+
+    fn release(&mut self) {
+        self.guest = None;
+        self.local.close();
+        self.tasks.clear();
+        self.shared.close();
+    }
+}
+
+impl Future for Run {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let shared = this.shared.clone();
+        shared.signal.enter(cx.waker());
+        let mut ready = shared.signal.take();
+        if let Stage::New = this.stage {
+            this.stage = Stage::Running;
+            ready = part::ALL;
+            if let Some(connect) = this.connect.take()
+                && let Err(error) = connect(&this.local)
+            {
+                this.finish(Err(error));
+                return Poll::Ready(());
+            }
+        }
+        for _ in 0..ROUNDS {
+            if this.rest > 0 {
+                this.rest -= 1;
+                shared.signal.raise(part::GUEST);
+                ready &= !part::GUEST;
+            }
+            if let Some(result) = this.turn(ready) {
+                this.finish(result);
+                return Poll::Ready(());
+            }
+            if this.rest > 0 {
+                break;
+            }
+            ready = shared.signal.take();
+            if ready & part::YIELD != 0 {
+                this.rest = REST;
+                shared.signal.raise(ready & !part::YIELD);
+                break;
+            }
+            if ready == 0 {
+                break;
+            }
+        }
+        shared.signal.leave();
+        Poll::Pending
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.release();
+    }
+}

@@ -1,0 +1,140 @@
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::LocalBoxFuture;
+
+use super::local::Local;
+use super::signal::Signal;
+
+/// Something to do on a cell's thread.
+pub(crate) type Errand = Box<dyn FnOnce(Local) -> LocalBoxFuture<'static, ()> + Send>;
+
+/// What a cell's thread and those who hold the cell from elsewhere share.
+pub(crate) struct Shared {
+    pub(crate) signal: Arc<Signal>,
+    killed: AtomicBool,
+    /// Errands that the thread has not picked up; `None` once the cell ended.
+    errands: Mutex<Option<Vec<Errand>>>,
+    pub(crate) meter: Meter,
+    /// When the guest's slice began, in ticks of the runtime's ticker.
+    pub(crate) slice: AtomicU64,
+}
+
+/// The parts of a cell that are woken on their own.
+pub(crate) mod part {
+    /// The guest's code.
+    pub(crate) const GUEST: u8 = 1;
+    /// The RPC connection.
+    pub(crate) const VAT: u8 = 1 << 1;
+    /// Futures spawned on the cell's thread.
+    pub(crate) const TASKS: u8 = 1 << 2;
+    /// Kill, and errands from other threads.
+    pub(crate) const CALL: u8 = 1 << 3;
+    /// Not a part: the guest has used up its slice.
+    pub(crate) const YIELD: u8 = 1 << 4;
+    /// All parts.
+    pub(crate) const ALL: u8 = GUEST | VAT | TASKS | CALL;
+}
+
+/// What the cell's code has used.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    pub(crate) busy_nanos: AtomicU64,
+    pub(crate) memory: AtomicUsize,
+    pub(crate) peak_memory: AtomicUsize,
+}
+
+/// What a cell has used until now, or until its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Time in which the guest's code, and host calls it waited in, ran.
+    pub busy: Duration,
+    /// Linear memory held now, in bytes.
+    pub memory: usize,
+    /// The most linear memory held at any time, in bytes.
+    pub peak_memory: usize,
+}
+
+impl Meter {
+    pub(crate) fn ran(&self, busy: Duration) {
+        let nanos = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
+        self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// Notes that linear memory grew by `bytes`.
+    pub(crate) fn grew(&self, bytes: usize) {
+        let now = self.memory.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.peak_memory.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// Notes that the guest's memory was freed.
+    pub(crate) fn freed(&self) {
+        self.memory.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Self {
+            signal: Arc::default(),
+            killed: AtomicBool::new(false),
+            errands: Mutex::new(Some(Vec::new())),
+            meter: Meter::default(),
+            slice: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.signal.raise(part::CALL);
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// Leaves an errand for the cell's thread; gives it back when the cell
+    /// has ended.
+    pub(crate) fn send(&self, errand: Errand) -> Result<(), Errand> {
+        match &mut *self.errands.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(errands) => errands.push(errand),
+            None => return Err(errand),
+        }
+        self.signal.raise(part::CALL);
+        Ok(())
+    }
+
+    pub(crate) fn take_errands(&self) -> Vec<Errand> {
+        let mut errands = self.errands.lock().unwrap_or_else(PoisonError::into_inner);
+        errands.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Takes no more errands, and drops those not picked up.
+    pub(crate) fn close(&self) {
+        let left = self
+            .errands
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(left);
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            busy: Duration::from_nanos(self.meter.busy_nanos.load(Ordering::Relaxed)),
+            memory: self.meter.memory.load(Ordering::Relaxed),
+            peak_memory: self.meter.peak_memory.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("killed", &self.is_killed())
+            .field("usage", &self.usage())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,109 @@
+use std::fmt;
+use std::sync::Arc;
+
+use capnp::capability::Client;
+use futures::channel::oneshot;
+use ww_rpc::{Side, Vat};
+
+use super::exit::Exit;
+use super::guest;
+use super::local::Local;
+use super::nest::{Driver, Nest};
+use super::run::Run;
+use super::shared::Shared;
+use super::state::State;
+use crate::error::Error;
+use crate::pipe;
+use crate::program::Program;
+use crate::ticker::Ticker;
+
+/// Makes a cell's bootstrap capability, on the cell's thread.
+pub(crate) type Bootstrap = Box<dyn FnOnce(&Local) -> Result<Client, Error> + Send>;
+
+/// Opens a cell's RPC connection, on the cell's thread.
+pub(crate) type Connect = Box<dyn FnOnce(&Local) -> Result<(), Error>>;
+
+/// A cell that is ready to run, and can still be sent to the thread that it
+/// is to live on.
+#[must_use = "a cell does nothing until it is driven"]
+pub struct Start {
+    pub(crate) program: Program,
+    pub(crate) state: State,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) ticker: Arc<Ticker>,
+    /// The host's end of the RPC connection, where the cell has one.
+    pub(crate) rpc: Option<(pipe::Reader, pipe::Writer)>,
+    pub(crate) bootstrap: Option<Bootstrap>,
+    pub(crate) outcome: oneshot::Sender<Result<Exit, Error>>,
+}
+
+impl Start {
+    /// The future that is the cell's life, for this thread's executor to poll.
+    pub fn drive(mut self) -> Driver {
+        let bootstrap = self.bootstrap.take();
+        let nest = Nest::default();
+        let (_, run) = self.run(nest.clone(), |local| {
+            bootstrap.map(|bootstrap| bootstrap(local)).transpose()
+        });
+        nest.add(run);
+        Driver::new(nest)
+    }
+
+    /// Runs the cell beside the one that `neighbour` belongs to, on the same
+    /// thread, with `bootstrap` in place of what the builder was given.
+    pub(crate) fn beside(self, neighbour: &Local, bootstrap: Option<Client>) -> Local {
+        let nest = neighbour.nest().clone();
+        let (local, run) = self.run(nest.clone(), |_| Ok(bootstrap));
+        nest.add(run);
+        local
+    }
+
+    /// Like [`beside`](Self::beside), with the builder's own bootstrap.
+    pub(crate) fn join(mut self, neighbour: &Local) {
+        let bootstrap = self.bootstrap.take();
+        let nest = neighbour.nest().clone();
+        let (_, run) = self.run(nest.clone(), |local| {
+            bootstrap.map(|bootstrap| bootstrap(local)).transpose()
+        });
+        nest.add(run);
+    }
+
+    fn run(
+        self,
+        nest: Nest,
+        bootstrap: impl FnOnce(&Local) -> Result<Option<Client>, Error> + 'static,
+    ) -> (Local, Run) {
+        let local = Local::new(self.shared.clone(), nest);
+        let rpc = self.rpc;
+        let connect: Connect = Box::new(move |local| {
+            let Some((reader, writer)) = rpc else {
+                return Ok(());
+            };
+            let bootstrap = bootstrap(local)?;
+            let limits = ww_rpc::Limits::default();
+            local.connect(Vat::new(reader, writer, Side::Server, bootstrap, limits));
+            Ok(())
+        });
+        let guest = guest::run(
+            self.program,
+            self.state,
+            self.shared.clone(),
+            self.ticker.clone(),
+        );
+        let run = Run::new(
+            local.clone(),
+            self.shared,
+            self.ticker,
+            connect,
+            Box::pin(guest),
+            self.outcome,
+        );
+        (local, run)
+    }
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Start").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,140 @@
+use std::fmt;
+
+use futures::{AsyncRead, AsyncWrite};
+
+use crate::pipe;
+use crate::wasi::{Stdin, Stdout};
+
+/// Bytes that a piped standard stream holds before its writer waits.
+const BOUND: usize = 64 << 10;
+
+/// What a cell's standard input is connected to.
+pub struct Input(pub(crate) InputKind);
+
+pub(crate) enum InputKind {
+    Empty,
+    Piped,
+    Inherit,
+    Reader(Box<dyn AsyncRead + Send + Unpin>),
+}
+
+/// What a cell's standard output or error is connected to.
+pub struct Output(pub(crate) OutputKind);
+
+pub(crate) enum OutputKind {
+    Discard,
+    Piped,
+    Inherit,
+    Writer(Box<dyn AsyncWrite + Send + Unpin>),
+}
+
+impl Input {
+    /// Nothing to read: the end of the stream at once. The default.
+    pub fn empty() -> Self {
+        Self(InputKind::Empty)
+    }
+
+    /// A pipe, whose other end [`Cell::take_stdin`](super::Cell::take_stdin)
+    /// gives.
+    pub fn piped() -> Self {
+        Self(InputKind::Piped)
+    }
+
+    /// The process's own standard input.
+    pub fn inherit() -> Self {
+        Self(InputKind::Inherit)
+    }
+
+    /// Whatever `reader` yields. It is read only as the guest reads.
+    pub fn reader(reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        Self(InputKind::Reader(Box::new(reader)))
+    }
+
+    /// The guest's end, and the end that the cell's holder may take.
+    pub(crate) fn open(self) -> (Stdin, Option<pipe::Writer>) {
+        match self.0 {
+            InputKind::Empty => (Stdin::empty(), None),
+            InputKind::Inherit => (Stdin::inherit(), None),
+            InputKind::Reader(reader) => (Stdin::reader(reader), None),
+            InputKind::Piped => {
+                let (writer, reader) = pipe::pipe(BOUND);
+                (Stdin::pipe(reader), Some(writer))
+            }
+        }
+    }
+}
+
+impl Output {
+    /// Nowhere. The default.
+    pub fn discard() -> Self {
+        Self(OutputKind::Discard)
+    }
+
+    /// A pipe, whose other end [`Cell::take_stdout`](super::Cell::take_stdout)
+    /// or [`Cell::take_stderr`](super::Cell::take_stderr) gives. Until it is
+    /// taken, 64 KiB are kept and what is beyond is discarded; from then on
+    /// the guest waits for its reader.
+    pub fn piped() -> Self {
+        Self(OutputKind::Piped)
+    }
+
+    /// The process's own stream of the same name.
+    pub fn inherit() -> Self {
+        Self(OutputKind::Inherit)
+    }
+
+    /// To `writer`, which is flushed when the guest asks and when it ends.
+    pub fn writer(writer: impl AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self(OutputKind::Writer(Box::new(writer)))
+    }
+
+    pub(crate) fn open(
+        self,
+        inherit: impl FnOnce() -> Stdout,
+    ) -> (Stdout, Option<pipe::Reader>) {
+        match self.0 {
+            OutputKind::Discard => (Stdout::discard(), None),
+            OutputKind::Inherit => (inherit(), None),
+            OutputKind::Writer(writer) => (Stdout::writer(writer), None),
+            OutputKind::Piped => {
+                let (writer, reader) = pipe::pipe(BOUND);
+                reader.set_lossy(true);
+                (Stdout::pipe(writer), Some(reader))
+            }
+        }
+    }
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self::discard()
+    }
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            InputKind::Empty => "Input::empty",
+            InputKind::Piped => "Input::piped",
+            InputKind::Inherit => "Input::inherit",
+            InputKind::Reader(_) => "Input::reader",
+        })
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            OutputKind::Discard => "Output::discard",
+            OutputKind::Piped => "Output::piped",
+            OutputKind::Inherit => "Output::inherit",
+            OutputKind::Writer(_) => "Output::writer",
+        })
+    }
+}

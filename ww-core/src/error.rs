@@ -1,0 +1,156 @@
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+/// What went wrong in preparing, running, or speaking to a cell.
+///
+/// Cheap to clone, since everyone who waits for a cell gets the same answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Neither an image nor a program was given to the builder.
+    #[error("nothing to run: give the builder an image or a program")]
+    NothingToRun,
+
+    /// The image could not be opened, or has no `bin/main.wasm`.
+    #[error("cannot load the image")]
+    Image(#[source] Arc<ww_image::Error>),
+
+    /// The engine could not be set up with this configuration.
+    #[error("cannot start the engine")]
+    Engine(#[source] Cause),
+
+    /// The bytes are not a WASM component.
+    #[error("not a WASM component: {reason}")]
+    NotAComponent {
+        /// What the bytes are instead.
+        reason: &'static str,
+    },
+
+    /// The component is invalid, or uses what the engine does not support.
+    #[error("cannot compile the component")]
+    Compile(#[source] Cause),
+
+    /// The component imports what no cell is given.
+    #[error("the component imports what nobody offers: {}", .names.join(", "))]
+    Import {
+        /// Names of the imports that are missing.
+        names: Vec<String>,
+    },
+
+    /// An import has another type than the host offers it with.
+    #[error("cannot link the component")]
+    Link(#[source] Cause),
+
+    /// The component does not export `wasi:cli/run`.
+    #[error("the component does not export wasi:cli/run@0.2, so there is nothing to start")]
+    NoEntry,
+
+    /// An argument is not valid UTF-8, which is all that a component can take.
+    #[error("argument {index} is not UTF-8: {lossy:?}")]
+    Argument {
+        /// Position in argv, counting `main.wasm` as 0.
+        index: usize,
+        /// The argument, with what is not UTF-8 replaced.
+        lossy: String,
+    },
+
+    /// An environment variable has a name that cannot be one, or is not UTF-8.
+    #[error("environment variable {name:?} {reason}")]
+    Environment {
+        /// The variable's name, with what is not UTF-8 replaced.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// The RPC connection was to run over a standard stream that was also
+    /// given to something else.
+    #[error("{stream} carries the cell's RPC connection and cannot be set as well")]
+    StdioTaken {
+        /// `stdin` or `stdout`.
+        stream: &'static str,
+    },
+
+    /// The component could not be instantiated.
+    #[error("cannot instantiate the component")]
+    Instantiate(#[source] Cause),
+
+    /// The bootstrap factory failed.
+    #[error("cannot make the cell's bootstrap capability")]
+    Bootstrap(#[source] capnp::Error),
+
+    /// The guest trapped.
+    #[error("the cell trapped: {message}")]
+    Trap {
+        /// What the trap was.
+        message: String,
+        /// The guest's call stack, innermost frame first; empty where none
+        /// was captured.
+        backtrace: String,
+    },
+
+    /// The cell was killed.
+    #[error("the cell was killed")]
+    Killed,
+
+    /// The cell's driver, or the worker that ran it, is gone.
+    #[error("the cell was dropped before it exited")]
+    Dropped,
+
+    /// The cell has ended, so nothing can run beside it any more.
+    #[error("the cell has ended")]
+    Ended,
+
+    /// The runtime's workers did not take the cell.
+    #[error("cannot start a worker thread")]
+    Worker(#[source] Arc<std::io::Error>),
+
+    /// The cell could not flush what its guest wrote.
+    #[error("cannot write the cell's {stream}")]
+    Stdio {
+        /// `stdout` or `stderr`.
+        stream: &'static str,
+        /// What the stream answered.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+
+    /// The connection to the cell failed under a call.
+    #[error("a call to the cell failed")]
+    Rpc(#[from] capnp::Error),
+}
+
+/// An underlying error, shared by everyone who is told of it.
+pub type Cause = Arc<dyn StdError + Send + Sync>;
+
+pub(crate) fn cause(error: wasmtime::Error) -> Cause {
+    error.into_boxed_dyn_error().into()
+}
+
+impl From<ww_image::Error> for Error {
+    fn from(error: ww_image::Error) -> Self {
+        Self::Image(Arc::new(error))
+    }
+}
+
+impl From<Error> for capnp::Error {
+    /// Over the wire an error keeps only its text and its kind; the whole
+    /// chain goes into the text.
+    fn from(error: Error) -> Self {
+        if let Error::Rpc(error) = error {
+            return error;
+        }
+        let kind = match error {
+            Error::Killed | Error::Dropped | Error::Ended => capnp::ErrorKind::Disconnected,
+            _ => capnp::ErrorKind::Failed,
+        };
+        let mut extra = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            extra.push_str(": ");
+            extra.push_str(&error.to_string());
+            source = error.source();
+        }
+        Self { kind, extra }
+    }
+}

@@ -1,0 +1,104 @@
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Wake, Waker};
+use std::time::{Duration, Instant};
+
+use wasmtime::{Engine, EngineWeak};
+
+use crate::clock::{Registration, Timer};
+
+/// Time between two interruption ticks.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Ticks that go on after the last guest stopped running, so that guests that
+/// run in short bursts do not set the timer each time.
+const LINGER: u32 = 20;
+
+/// Interrupts guests that do not yield, by counting up the engine's epoch
+/// while one of them runs. Costs nothing while none does.
+pub(crate) struct Ticker {
+    engine: EngineWeak,
+    timer: Timer,
+    /// Guests that are running just now, on any thread.
+    running: AtomicUsize,
+    ticks: AtomicU64,
+    /// Whether another tick is to come.
+    armed: AtomicBool,
+    idle: AtomicU32,
+    next: Mutex<Option<Registration>>,
+}
+
+/// A guest's turn at its thread. Dropping it ends the turn.
+pub(crate) struct Slice<'a>(&'a Ticker);
+
+impl Ticker {
+    pub(crate) fn new(engine: &Engine, timer: Timer) -> Arc<Self> {
+        Arc::new(Self {
+            engine: engine.weak(),
+            timer,
+            running: AtomicUsize::new(0),
+            ticks: AtomicU64::new(0),
+            armed: AtomicBool::new(false),
+            idle: AtomicU32::new(0),
+            next: Mutex::new(None),
+        })
+    }
+
+    /// Ticks so far. Comparable with what [`slice`](Self::slice) noted.
+    pub(crate) fn ticks(&self) -> u64 {
+        self.ticks.load(Ordering::Relaxed)
+    }
+
+    /// Begins a guest's turn, and notes when that was.
+    pub(crate) fn slice(self: &Arc<Self>, began: &AtomicU64) -> Slice<'_> {
+        began.store(self.ticks(), Ordering::Relaxed);
+        self.running.fetch_add(1, Ordering::SeqCst);
+        if !self.armed.load(Ordering::SeqCst) && !self.armed.swap(true, Ordering::SeqCst) {
+            self.arm();
+        }
+        Slice(self)
+    }
+
+    fn arm(self: &Arc<Self>) {
+        let next = self
+            .timer
+            .register(Instant::now() + TICK, Waker::from(self.clone()));
+        if next.is_err() {
+            // No thread to be had just now: the next turn tries again.
+            self.armed.store(false, Ordering::SeqCst);
+        }
+        let old = std::mem::replace(
+            &mut *self.next.lock().unwrap_or_else(PoisonError::into_inner),
+            next.ok(),
+        );
+        drop(old);
+    }
+}
+
+impl Drop for Slice<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Wake for Ticker {
+    /// One tick.
+    fn wake(self: Arc<Self>) {
+        self.ticks.fetch_add(1, Ordering::Relaxed);
+        if let Some(engine) = self.engine.upgrade() {
+            engine.increment_epoch();
+        }
+        if self.running.load(Ordering::SeqCst) > 0 {
+            self.idle.store(0, Ordering::Relaxed);
+        } else if self.idle.fetch_add(1, Ordering::Relaxed) >= LINGER {
+            self.idle.store(0, Ordering::Relaxed);
+            self.armed.store(false, Ordering::SeqCst);
+            // A turn that began before it could see that is ours to serve.
+            let unseen = self.running.load(Ordering::SeqCst) > 0;
+            if !unseen || self.armed.swap(true, Ordering::SeqCst) {
+                return;
+            }
+        }
+        self.arm();
+    }
+}

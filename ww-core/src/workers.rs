@@ -1,0 +1,130 @@
+//! The threads that cells live on, which an application may bring itself.
+
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use async_executor::LocalExecutor;
+use futures::{FutureExt, StreamExt};
+use futures::channel::mpsc;
+use futures::future::LocalBoxFuture;
+
+/// A job for a worker: makes, on the worker's thread, a future that stays
+/// there.
+pub type Job = Box<dyn FnOnce() -> LocalBoxFuture<'static, ()> + Send>;
+
+/// Threads that cells live on.
+///
+/// - `run` does not block and does not run the job on the caller's stack.
+/// - The job runs on one thread, and the future that it makes is polled there
+///   to its end, beside those of other jobs.
+/// - A job that cannot be taken is dropped, or `run` answers why; either way
+///   whoever waits for it learns that it is gone.
+pub trait Workers: Send + Sync {
+    /// Hands `job` to one of the threads.
+    ///
+    /// # Errors
+    ///
+    /// Why no thread could be had.
+    fn run(&self, job: Job) -> io::Result<()>;
+}
+
+impl<W: Workers + ?Sized> Workers for Arc<W> {
+    fn run(&self, job: Job) -> io::Result<()> {
+        (**self).run(job)
+    }
+}
+
+/// Threads of our own, each with a single-threaded executor, started when
+/// first needed. They end when the last job is done and this is dropped.
+pub(crate) struct Threads {
+    threads: Vec<OnceLock<io::Result<Thread>>>,
+    next: AtomicUsize,
+}
+
+struct Thread {
+    jobs: mpsc::UnboundedSender<Job>,
+    load: Arc<AtomicUsize>,
+}
+
+impl Threads {
+    pub(crate) fn new(count: usize) -> Self {
+        Self {
+            threads: (0..count.max(1)).map(|_| OnceLock::new()).collect(),
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// The thread with the fewest jobs; among equals they take turns.
+    fn lightest(&self) -> io::Result<&Thread> {
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        let count = self.threads.len();
+        let load = |index: usize| match self.threads[index].get() {
+            Some(Ok(thread)) => thread.load.load(Ordering::Relaxed),
+            _ => 0,
+        };
+        let index = (0..count)
+            .map(|offset| start.wrapping_add(offset) % count)
+            .min_by_key(|&index| load(index))
+            .unwrap_or(0);
+        self.threads[index]
+            .get_or_init(|| Thread::start(index))
+            .as_ref()
+            .map_err(|error| io::Error::new(error.kind(), error.to_string()))
+    }
+}
+
+impl Workers for Threads {
+    fn run(&self, job: Job) -> io::Result<()> {
+        let thread = self.lightest()?;
+        thread.load.fetch_add(1, Ordering::Relaxed);
+        thread
+            .jobs
+            .unbounded_send(job)
+            .map_err(|_| io::Error::other("the worker thread has ended"))
+    }
+}
+
+impl Thread {
+    fn start(index: usize) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::unbounded();
+        let load = Arc::new(AtomicUsize::new(0));
+        let counted = load.clone();
+        thread::Builder::new()
+            .name(format!("ww-worker-{index}"))
+            .spawn(move || futures_lite::future::block_on(serve(queue, counted)))?;
+        Ok(Self { jobs, load })
+    }
+}
+
+/// Runs jobs until no more can come and all are done. A job that panics ends
+/// alone: its neighbours go on.
+async fn serve(mut queue: mpsc::UnboundedReceiver<Job>, load: Arc<AtomicUsize>) {
+    let executor = LocalExecutor::new();
+    let accept = async {
+        while let Some(job) = queue.next().await {
+            let load = Loaded(load.clone());
+            let run = async move {
+                let _load = load;
+                job().await;
+            };
+            let contained = AssertUnwindSafe(run).catch_unwind();
+            executor.spawn(contained.map(drop)).detach();
+        }
+    };
+    executor.run(accept).await;
+    while !executor.is_empty() {
+        executor.tick().await;
+    }
+}
+
+/// One job's share of a thread's load, given back however the job ends.
+struct Loaded(Arc<AtomicUsize>);
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
