@@ -4,12 +4,11 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use capnp::capability::FromClientHook;
-use wasip2::io::poll::Pollable;
 
 use crate::executor;
-use crate::line::Line;
+use crate::line::{Absent, Line};
 use crate::outcome::Outcome;
-use crate::transport::{Exchange, Transport};
+use crate::transport::Transport;
 
 pub use crate::transport::{Stdio, Streams, Turn};
 
@@ -18,7 +17,7 @@ pub fn alone<F>(main: impl FnOnce() -> F) -> ExitCode
 where
     F: Future<Output: Outcome>,
 {
-    executor::run(main(), None::<Line<Unconnected>>)
+    executor::run(main(), None::<Absent>)
         .map(Outcome::report)
         .unwrap_or_else(|error| Err::<(), _>(error).report())
 }
@@ -34,22 +33,4 @@ where
     executor::run(main(bootstrap), Some(line))
         .map(Outcome::report)
         .unwrap_or_else(|error| Err::<(), _>(error).report())
-}
-
-/// The transport of a guest that has none; there is no value of it.
-#[derive(Debug)]
-enum Unconnected {}
-
-impl Transport for Unconnected {
-    fn open() -> Self {
-        unreachable!("a guest without a connection opens none")
-    }
-
-    fn turn(&mut self, _: &[u8], _: &[&Pollable], _: bool) -> Exchange {
-        match *self {}
-    }
-
-    fn finish(&mut self, _: &[u8]) {
-        match *self {}
-    }
 }

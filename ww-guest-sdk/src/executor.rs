@@ -5,9 +5,8 @@ use std::task::{Context, Poll};
 use wasip2::io::poll::poll;
 
 use crate::flag::Flag;
-use crate::line::Line;
+use crate::line::Channel;
 use crate::tasks::Tasks;
-use crate::transport::Transport;
 use crate::{Error, watch};
 
 /// Rounds of polling after which the host is looked at although there is
@@ -18,9 +17,9 @@ const ROUNDS: u32 = 64;
 ///
 /// Everything that was woken is polled until nothing is; only then does the
 /// guest block, in one host call that also pushes what was written.
-pub(crate) fn run<T: Transport, F: Future>(
+pub(crate) fn run<C: Channel, F: Future>(
     main: F,
-    mut line: Option<Line<T>>,
+    mut line: Option<C>,
 ) -> Result<F::Output, Error> {
     let mut main: Pin<Box<F>> = Box::pin(main);
     let flag = Flag::new();
@@ -36,7 +35,7 @@ pub(crate) fn run<T: Transport, F: Future>(
         line = line.and_then(|mut line| line.poll().then_some(line));
 
         let woken =
-            flag.is_raised() || tasks.is_woken() || line.as_ref().is_some_and(Line::is_woken);
+            flag.is_raised() || tasks.is_woken() || line.as_ref().is_some_and(C::is_woken);
         rounds = if woken { rounds + 1 } else { 0 };
         if !woken || rounds % ROUNDS == 0 {
             turn(&mut line, !woken)?;
@@ -51,7 +50,7 @@ pub(crate) fn run<T: Transport, F: Future>(
     Ok(output)
 }
 
-fn turn<T: Transport>(line: &mut Option<Line<T>>, wait: bool) -> Result<(), Error> {
+fn turn<C: Channel>(line: &mut Option<C>, wait: bool) -> Result<(), Error> {
     match line {
         Some(line) => watch::wait_with(|pollables| line.turn(pollables, wait)),
         None if watch::is_idle() => {

@@ -1,6 +1,6 @@
 use std::cell::RefCell;
 
-use capnp::capability::Client;
+use capnp::capability::{Client, FromClientHook};
 use futures::channel::oneshot;
 
 thread_local! {
@@ -15,12 +15,10 @@ thread_local! {
 /// Calls on it that came before wait until now. If `main` ends first they
 /// fail, with kind `Disconnected`. The first call counts; later ones, and any
 /// in a guest without a connection, do nothing.
-///
-/// A typed client gives its `.client`.
-pub fn export(client: Client) {
+pub fn export<C: FromClientHook>(client: C) {
     if let Some(export) = EXPORT.take() {
         // The receiver is gone when the connection has closed.
-        let _ = export.send(client);
+        let _ = export.send(Client::new(client.into_client_hook()));
     }
 }
 

@@ -32,6 +32,7 @@
 //! It compiles for other targets too, where there is no host to run it.
 
 mod bindings;
+pub mod bytes;
 mod connection;
 #[doc(hidden)]
 pub mod entry;

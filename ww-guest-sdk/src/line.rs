@@ -11,6 +11,27 @@ use crate::export;
 use crate::flag::Flag;
 use crate::transport::Transport;
 
+/// The RPC connection of a guest, as the executor drives it.
+pub(crate) trait Channel: Sized {
+    /// Whether polling would do anything.
+    fn is_woken(&self) -> bool;
+
+    /// Lets the vat work. Answers false when the connection is at its end.
+    fn poll(&mut self) -> bool;
+
+    /// Moves bytes both ways; answers which of `pollables` are ready. With
+    /// `wait` it blocks until something has happened.
+    fn turn(&mut self, pollables: &[&Pollable], wait: bool) -> Vec<u32>;
+
+    /// Sends everything that is queued, and closes the connection.
+    fn close(self);
+}
+
+/// The connection of a guest that has none. Of a type without values nothing
+/// gets into the guest, the RPC system least of all.
+#[derive(Debug)]
+pub(crate) enum Absent {}
+
 /// The RPC connection of a guest: a vat, the bytes between it and the
 /// transport, and the transport.
 #[derive(Debug)]
@@ -42,24 +63,27 @@ impl<T: Transport> Line<T> {
         };
         (line, bootstrap)
     }
+}
 
-    pub(crate) fn is_woken(&self) -> bool {
+impl<T: Transport> Channel for Line<T> {
+    fn is_woken(&self) -> bool {
         self.flag.is_raised()
     }
 
-    /// Lets the vat work. Answers false when the connection is at its end.
-    pub(crate) fn poll(&mut self) -> bool {
+    fn poll(&mut self) -> bool {
         if !self.flag.take() {
             return true;
         }
         let mut cx = Context::from_waker(self.flag.waker());
         // What ended the connection shows in the calls that it breaks.
-        Pin::new(&mut self.vat).poll(&mut cx).is_pending()
+        let open = Pin::new(&mut self.vat).poll(&mut cx).is_pending();
+        if !open {
+            self.transport.finish(&self.connection.take_outgoing());
+        }
+        open
     }
 
-    /// Moves bytes both ways; answers which of `pollables` are ready. With
-    /// `wait` it blocks until something has happened.
-    pub(crate) fn turn(&mut self, pollables: &[&Pollable], wait: bool) -> Vec<u32> {
+    fn turn(&mut self, pollables: &[&Pollable], wait: bool) -> Vec<u32> {
         let mut ready = Vec::new();
         self.connection.exchange(|outgoing| {
             let mut exchange = self.transport.turn(outgoing, pollables, wait);
@@ -69,8 +93,7 @@ impl<T: Transport> Line<T> {
         ready
     }
 
-    /// Sends everything that is queued, and closes the connection.
-    pub(crate) fn close(mut self) {
+    fn close(mut self) {
         export::abandon();
         loop {
             while self.is_woken() {
@@ -86,5 +109,23 @@ impl<T: Transport> Line<T> {
             self.transport.finish(&outgoing);
             self.connection.exchange(|_| Default::default());
         }
+    }
+}
+
+impl Channel for Absent {
+    fn is_woken(&self) -> bool {
+        match *self {}
+    }
+
+    fn poll(&mut self) -> bool {
+        match *self {}
+    }
+
+    fn turn(&mut self, _: &[&Pollable], _: bool) -> Vec<u32> {
+        match *self {}
+    }
+
+    fn close(self) {
+        match self {}
     }
 }

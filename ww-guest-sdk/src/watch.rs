@@ -70,20 +70,18 @@ impl fmt::Debug for Watch {
 pub(crate) fn wait_with(wait: impl FnOnce(&[&Pollable]) -> Vec<u32>) {
     let mut wakers = Vec::new();
     WATCHED.with_borrow_mut(|watched| {
-        let mut ready = {
+        let ready = {
             let pollables: Vec<_> = watched.iter().map(|entry| &entry.pollable).collect();
             wait(&pollables)
         };
-        // From the back, so that removing one leaves the indices before it.
-        ready.sort_unstable();
-        ready.dedup();
-        for index in ready.into_iter().rev() {
-            let index = index as usize;
-            if index < watched.len() {
-                let entry = watched.swap_remove(index);
+        for index in ready {
+            if let Some(entry) = watched.get(index as usize) {
                 entry.ready.set(true);
                 wakers.extend(entry.waker.take());
             }
+        }
+        if !wakers.is_empty() {
+            watched.retain(|entry| entry.waker.borrow().is_some());
         }
     });
     // Woken outside of the borrow: a waker runs code that is not ours.

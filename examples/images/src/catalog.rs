@@ -1,0 +1,31 @@
+/// An image that is assembled in the folder of its name.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    /// Names of the guests whose images are its services, under `svc/`.
+    pub(crate) services: &'static [&'static str],
+}
+
+/// Every image. Each has the guest of its own name as its `bin/main.wasm`;
+/// what else it holds is committed in place.
+pub(crate) const CATALOG: &[Entry] = &[
+    image("caller", &[]),
+    image("closer", &[]),
+    image("echo-child", &[]),
+    image("exits", &[]),
+    image("exporter", &[]),
+    image("fails", &[]),
+    image("garbage", &[]),
+    image("hello", &[]),
+    image("pid0", &["echo-child"]),
+    image("probe-stdio", &[]),
+    image("probe-streams", &[]),
+    image("queued", &[]),
+    image("shell", &["echo-child", "hello"]),
+    image("spins", &[]),
+    image("traps", &[]),
+    image("wire-compat", &[]),
+];
+
+const fn image(name: &'static str, services: &'static [&'static str]) -> Entry {
+    Entry { name, services }
+}
