@@ -4,11 +4,16 @@
 use std::path::{Path, PathBuf};
 
 fn main() -> capnp::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let output = std::env::args_os()
-        .nth(1)
-        .map_or_else(|| root.join("src"), PathBuf::from);
-    let schemas = root.join("capnp");
+    let output = std::env::args_os().nth(1).map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        PathBuf::from,
+    );
+    regenerate(&output)
+}
+
+/// Writes the code of every schema into the directory `output`.
+pub fn regenerate(output: &Path) -> capnp::Result<()> {
+    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("capnp");
     let mut command = capnpc::CompilerCommand::new();
     command
         .src_prefix(&schemas)
