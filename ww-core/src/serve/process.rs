@@ -1,0 +1,240 @@
+use std::cell::RefCell;
+use std::future::ready;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+use std::{fmt, io};
+
+use capnp::Error;
+use capnp::capability::Client;
+use futures::AsyncRead;
+use ww_rpc::peer_capnp::byte_stream;
+use ww_rpc::peer_capnp::process::{
+    self, BootstrapParams, BootstrapResults, KillParams, KillResults, StderrParams, StderrResults,
+    StdinParams, StdinResults, StdoutParams, StdoutResults, UsageParams, UsageResults, WaitParams,
+    WaitResults,
+};
+
+use super::fault::fault;
+use super::sink::Sink;
+use super::source::Source;
+use crate::cell::{Cell, Local};
+use crate::pipe;
+
+/// The server of the wire's `Process`: a running cell, as held by its parent.
+pub(super) struct Process {
+    child: Rc<Child>,
+    stdin: RefCell<Stdin>,
+    stdout: Output,
+    stderr: Output,
+}
+
+/// What keeps a cell alive: its process, the calls on it, and its streams each
+/// hold this. The last to go kills the cell.
+struct Child {
+    cell: Cell,
+    local: Local,
+    stdout: Option<pipe::Reader>,
+    stderr: Option<pipe::Reader>,
+}
+
+/// The write end of a cell's standard input. Not part of the child, so that it
+/// closes with the last who could write to it.
+enum Stdin {
+    /// It carries the cell's RPC connection.
+    Rpc,
+    /// Nobody asked for it yet.
+    Idle(pipe::Writer),
+    Taken(Weak<Sink<pipe::Writer, Rc<Child>>>),
+}
+
+/// One of a cell's outputs.
+struct Output {
+    name: &'static str,
+    reader: fn(&Child) -> &Option<pipe::Reader>,
+    tapped: RefCell<Weak<Source<Tap, Rc<Child>>>>,
+}
+
+/// Somebody listens to an output, until this is dropped.
+struct Tap {
+    child: Rc<Child>,
+    reader: fn(&Child) -> &Option<pipe::Reader>,
+}
+
+impl Process {
+    /// The parent's view of `cell`, of whose standard streams all that do not
+    /// carry RPC are piped.
+    pub(super) fn new(cell: Cell, local: Local) -> Self {
+        let stdin = cell.take_stdin();
+        let lossy = |reader: &pipe::Reader| reader.set_lossy(true);
+        let child = Child {
+            stdout: cell.take_stdout().inspect(lossy),
+            stderr: cell.take_stderr().inspect(lossy),
+            cell,
+            local,
+        };
+        Self {
+            child: Rc::new(child),
+            stdin: RefCell::new(stdin.map_or(Stdin::Rpc, Stdin::Idle)),
+            stdout: Output::new("standard output", |child| &child.stdout),
+            stderr: Output::new("standard error", |child| &child.stderr),
+        }
+    }
+}
+
+impl Stdin {
+    /// The same stream for everyone who asks while it is held.
+    fn open(&mut self, child: &Rc<Child>) -> Result<byte_stream::Client, Error> {
+        const NAME: &str = "standard input";
+        let taken = std::mem::replace(self, Self::Taken(Weak::new()));
+        let sink = match taken {
+            Self::Rpc => {
+                *self = Self::Rpc;
+                return Err(taken_by_rpc(NAME));
+            }
+            Self::Idle(writer) => Rc::new(Sink::new(NAME, writer, child.clone())),
+            Self::Taken(sink) => sink
+                .upgrade()
+                .ok_or_else(|| Error::failed(format!("{NAME} is closed")))?,
+        };
+        *self = Self::Taken(Rc::downgrade(&sink));
+        Ok(capnp_rpc::new_client_from_rc(sink))
+    }
+}
+
+impl Output {
+    fn new(name: &'static str, reader: fn(&Child) -> &Option<pipe::Reader>) -> Self {
+        Self {
+            name,
+            reader,
+            tapped: RefCell::default(),
+        }
+    }
+
+    /// The same stream for everyone who asks while it is open, a new one later.
+    fn open(&self, child: &Rc<Child>) -> Result<byte_stream::Client, Error> {
+        let open = self.tapped.borrow().upgrade();
+        if let Some(source) = open.filter(|source| !source.is_closed()) {
+            return Ok(capnp_rpc::new_client_from_rc(source));
+        }
+        let reader = self.reader;
+        let piped = reader(child).as_ref();
+        piped
+            .ok_or_else(|| taken_by_rpc(self.name))?
+            .set_lossy(false);
+        let tap = Tap {
+            child: child.clone(),
+            reader,
+        };
+        let source = Rc::new(Source::new(self.name, tap, child.clone()));
+        self.tapped.replace(Rc::downgrade(&source));
+        Ok(capnp_rpc::new_client_from_rc(source))
+    }
+}
+
+fn taken_by_rpc(name: &str) -> Error {
+    Error::failed(format!("{name} carries the cell's RPC connection"))
+}
+
+impl AsyncRead for Tap {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let Some(reader) = (self.reader)(&self.child) else {
+            return Poll::Ready(Ok(0));
+        };
+        loop {
+            if let Some(read) = reader.try_read(into) {
+                return Poll::Ready(Ok(read));
+            }
+            // Bytes may have arrived in between, hence the loop.
+            if reader.poll_readable(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        if let Some(reader) = (self.reader)(&self.child) {
+            reader.set_lossy(true);
+        }
+    }
+}
+
+impl process::Server for Process {
+    async fn stdin(self: Rc<Self>, _: StdinParams, mut results: StdinResults) -> Result<(), Error> {
+        let stream = self.stdin.borrow_mut().open(&self.child)?;
+        results.get().set_stream(stream);
+        Ok(())
+    }
+
+    async fn stdout(
+        self: Rc<Self>,
+        _: StdoutParams,
+        mut results: StdoutResults,
+    ) -> Result<(), Error> {
+        results.get().set_stream(self.stdout.open(&self.child)?);
+        Ok(())
+    }
+
+    async fn stderr(
+        self: Rc<Self>,
+        _: StderrParams,
+        mut results: StderrResults,
+    ) -> Result<(), Error> {
+        results.get().set_stream(self.stderr.open(&self.child)?);
+        Ok(())
+    }
+
+    async fn wait(self: Rc<Self>, _: WaitParams, mut results: WaitResults) -> Result<(), Error> {
+        let exit = self
+            .child
+            .cell
+            .wait()
+            .await
+            .map_err(|error| fault(&error))?;
+        results.get().set_exit_code(exit.code());
+        Ok(())
+    }
+
+    async fn bootstrap(
+        self: Rc<Self>,
+        _: BootstrapParams,
+        mut results: BootstrapResults,
+    ) -> Result<(), Error> {
+        // The connection is there once the cell has started. A cell that has
+        // ended has nothing to export, and `exported` says so.
+        let _ = self.child.cell.with(|_| ready(Ok(()))).await;
+        let exported: Client = self.child.local.exported();
+        results.get().init_cap().set_as_capability(exported.hook);
+        Ok(())
+    }
+
+    async fn kill(self: Rc<Self>, _: KillParams, _: KillResults) -> Result<(), Error> {
+        self.child.cell.kill();
+        // However it ended: it has.
+        let _ = self.child.cell.wait().await;
+        Ok(())
+    }
+
+    async fn usage(self: Rc<Self>, _: UsageParams, mut results: UsageResults) -> Result<(), Error> {
+        let used = self.child.cell.usage();
+        let mut usage = results.get().init_usage();
+        usage.set_busy_nanos(used.busy.as_nanos().try_into().unwrap_or(u64::MAX));
+        usage.set_memory_bytes(used.memory as u64);
+        usage.set_peak_memory_bytes(used.peak_memory as u64);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process")
+            .field("usage", &self.child.cell.usage())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,47 @@
+use std::rc::Rc;
+
+use capnp::Error;
+use capnp::capability::Client;
+use ww_rpc::cell_capnp::program::{self, SpawnParams, SpawnResults};
+
+use super::Spawner;
+use super::options::Options;
+use crate::Program;
+
+/// The server of the wire's `Program`: a compiled component, ready to run.
+pub(super) struct Compiled {
+    spawner: Rc<Spawner>,
+    program: Program,
+}
+
+impl Compiled {
+    pub(super) fn new(spawner: Rc<Spawner>, program: Program) -> Self {
+        Self { spawner, program }
+    }
+}
+
+impl program::Server for Compiled {
+    async fn spawn(
+        self: Rc<Self>,
+        params: SpawnParams,
+        mut results: SpawnResults,
+    ) -> Result<(), Error> {
+        let (options, bootstrap) = {
+            let params = params.get()?;
+            let options = Options::read(params.get_options()?)?;
+            let pointer = params.get_bootstrap();
+            let bootstrap: Option<Client> = match pointer.is_null() {
+                true => None,
+                false => Some(pointer.get_as_capability()?),
+            };
+            (options, bootstrap)
+        };
+        drop(params);
+        let process = self
+            .spawner
+            .spawn(self.program.clone(), options, bootstrap)
+            .await?;
+        results.get().set_process(process);
+        Ok(())
+    }
+}

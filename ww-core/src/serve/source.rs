@@ -1,0 +1,120 @@
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use capnp::Error;
+use futures::AsyncRead;
+use ww_rpc::peer_capnp::byte_stream::{
+    self, CloseParams, CloseResults, FinishParams, FinishResults, PushParams, ReadParams,
+    ReadResults, WriteParams, WriteResults,
+};
+
+use super::line::Line;
+
+/// The most bytes that one `read` answers with.
+pub const MAX_READ: u32 = 64 * 1024;
+
+/// Serves the read end of a stream of bytes.
+///
+/// Reads are answered in the order in which they came. Closing the stream, or
+/// dropping the last reference to the capability, drops `reader`; reads that
+/// wait then, or come later, answer the end of the stream.
+pub fn source(reader: impl AsyncRead + Unpin + 'static) -> byte_stream::Client {
+    capnp_rpc::new_client(Source::new("stream", reader, ()))
+}
+
+/// The server of a read end.
+pub(super) struct Source<R, H> {
+    name: &'static str,
+    reader: RefCell<Option<R>>,
+    line: Rc<Line>,
+    /// Kept from read to read while bytes flow, given back when a read waits.
+    buffer: RefCell<Vec<u8>>,
+    _held: H,
+}
+
+impl<R, H> Source<R, H> {
+    /// Serves `reader`, called `name` in errors, and holds `held` for as long
+    /// as the capability lives, closed or not.
+    pub(super) fn new(name: &'static str, reader: R, held: H) -> Self {
+        Self {
+            name,
+            reader: RefCell::new(Some(reader)),
+            line: Rc::default(),
+            buffer: RefCell::default(),
+            _held: held,
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.line.is_closed()
+    }
+
+    fn end(&self) {
+        self.line.close();
+        drop(self.reader.take());
+    }
+
+    fn unwritable(&self) -> Error {
+        Error::failed(format!(
+            "this is the read end of {}: it cannot be written",
+            self.name
+        ))
+    }
+}
+
+impl<R: AsyncRead + Unpin + 'static, H: 'static> byte_stream::Server for Source<R, H> {
+    async fn read(
+        self: Rc<Self>,
+        params: ReadParams,
+        mut results: ReadResults,
+    ) -> Result<(), Error> {
+        let most = params.get()?.get_max_bytes().min(MAX_READ) as usize;
+        if most == 0 {
+            results.get().init_data(0);
+            return Ok(());
+        }
+        let turn = self.line.join();
+        poll_fn(|cx| {
+            if ready!(turn.poll(cx)).is_err() {
+                results.get().init_data(0);
+                return Poll::Ready(Ok(()));
+            }
+            let mut reader = self.reader.borrow_mut();
+            let Some(reader) = reader.as_mut() else {
+                results.get().init_data(0);
+                return Poll::Ready(Ok(()));
+            };
+            let mut buffer = self.buffer.take();
+            if buffer.len() < most {
+                buffer.resize(most, 0);
+            }
+            let read = ready!(Pin::new(reader).poll_read(cx, &mut buffer[..most]));
+            let read =
+                read.map_err(|error| Error::failed(format!("cannot read {}: {error}", self.name)))?;
+            results.get().set_data(&buffer[..read]);
+            self.buffer.replace(buffer);
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    async fn close(self: Rc<Self>, _: CloseParams, _: CloseResults) -> Result<(), Error> {
+        self.end();
+        Ok(())
+    }
+
+    async fn finish(self: Rc<Self>, _: FinishParams, _: FinishResults) -> Result<(), Error> {
+        Err(self.unwritable())
+    }
+
+    async fn write(self: Rc<Self>, _: WriteParams, _: WriteResults) -> Result<(), Error> {
+        Err(self.unwritable())
+    }
+
+    async fn push(self: Rc<Self>, _: PushParams) -> Result<(), Error> {
+        Err(self.unwritable())
+    }
+}
