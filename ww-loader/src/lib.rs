@@ -1,1 +1,62 @@
-//! See the package description.
+//! Files by path from somewhere: a directory of the host, memory, or a chain of
+//! loaders.
+//!
+//! ```text
+//!                       ┌─ HostDir      a directory of the host
+//!   Path ──► Loader ────┼─ Memory       a tree held in memory
+//!              │        ├─ ChainLoader  the first loader that has it
+//!              │        └─ your own
+//!              ▼
+//!            Node ──┬─ File   read by range
+//!                   ├─ Dir    a stream of entries
+//!                   └─ Link   a path in the same tree, never followed here
+//! ```
+//!
+//! A loader answers for what stands at one path and follows no links; uniting
+//! trees and following links is the work of an image.
+//!
+//! ```
+//! use ww_loader::{ChainLoader, Loader, LoaderExt, Memory, Node, Path};
+//!
+//! # futures_lite::future::block_on(async {
+//! let site = Memory::files([("etc/motd", "hello, site")])?;
+//! let defaults = Memory::files([("etc/motd", "hello"), ("etc/hosts", "localhost")])?;
+//! let loader = ChainLoader::new().then(site).then(defaults);
+//!
+//! assert_eq!(loader.load(&Path::new("etc/motd")?, 1024).await?, "hello, site");
+//!
+//! let Node::File(hosts) = loader.open(&Path::new("etc/hosts")?).await? else {
+//!     panic!("etc/hosts is a file");
+//! };
+//! assert_eq!(hosts.read_at(5, 100).await?, "host");
+//!
+//! let missing = loader.open(&Path::new("etc/passwd")?).await.unwrap_err();
+//! assert!(missing.is_not_found());
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+
+mod chain;
+pub mod contract;
+mod error;
+mod ext;
+mod file;
+#[cfg(unix)]
+mod host_dir;
+mod loader;
+mod memory;
+mod node;
+mod path;
+
+pub use async_trait::async_trait;
+pub use bytes::Bytes;
+
+pub use chain::ChainLoader;
+pub use error::Error;
+pub use ext::LoaderExt;
+pub use file::File;
+#[cfg(unix)]
+pub use host_dir::HostDir;
+pub use loader::Loader;
+pub use memory::Memory;
+pub use node::{Entry, Kind, Node};
+pub use path::{Path, PathError};

@@ -1,0 +1,1 @@
+//! The suite every loader must pass.
