@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use ww_membrane::Reaper;
 
 use super::run::Run;
 
@@ -24,7 +25,17 @@ use super::run::Run;
 #[must_use = "a cell does nothing unless its driver is polled"]
 pub struct Driver {
     nest: Nest,
-    cells: FuturesUnordered<Run>,
+    members: FuturesUnordered<Member>,
+    /// How many of the members are cells: when none is left, all is done.
+    cells: usize,
+}
+
+/// What a driver polls when it is woken, each on its own.
+enum Member {
+    Cell(Run),
+    /// Ends the sessions of an epoch that has passed, in the thread's next
+    /// turn.
+    Reaper(Reaper),
 }
 
 /// Where cells of one driver are added.
@@ -51,7 +62,19 @@ impl Driver {
     pub(crate) fn new(nest: Nest) -> Self {
         Self {
             nest,
-            cells: FuturesUnordered::new(),
+            members: FuturesUnordered::from_iter([Member::Reaper(Reaper::new())]),
+            cells: 0,
+        }
+    }
+}
+
+impl Future for Member {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.get_mut() {
+            Self::Cell(run) => Pin::new(run).poll(cx),
+            Self::Reaper(reaper) => Pin::new(reaper).poll(cx).map(|never| match never {}),
         }
     }
 }
@@ -64,13 +87,14 @@ impl Future for Driver {
         *this.nest.0.waker.borrow_mut() = Some(cx.waker().clone());
         loop {
             let newcomers = this.nest.0.runs.take();
-            this.cells.extend(newcomers);
-            match this.cells.poll_next_unpin(cx) {
-                Poll::Ready(Some(())) => {}
-                Poll::Ready(None) if this.nest.0.runs.borrow().is_empty() => {
-                    return Poll::Ready(());
-                }
-                Poll::Ready(None) => {}
+            this.cells += newcomers.len();
+            this.members
+                .extend(newcomers.into_iter().map(Member::Cell));
+            if this.cells == 0 {
+                return Poll::Ready(());
+            }
+            match this.members.poll_next_unpin(cx) {
+                Poll::Ready(_) => this.cells -= 1,
                 Poll::Pending if this.nest.0.runs.borrow().is_empty() => return Poll::Pending,
                 Poll::Pending => {}
             }
@@ -81,7 +105,7 @@ impl Future for Driver {
 impl Drop for Driver {
     /// A cell that was added and never polled may hold this very nest.
     fn drop(&mut self) {
-        self.cells.clear();
+        self.members.clear();
         let newcomers = self.nest.0.runs.take();
         drop(newcomers);
     }
@@ -90,7 +114,7 @@ impl Drop for Driver {
 impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver")
-            .field("cells", &self.cells.len())
+            .field("cells", &self.cells)
             .finish_non_exhaustive()
     }
 }
