@@ -18,11 +18,20 @@ mod catalog;
 
 use std::path::{Path, PathBuf};
 
-use catalog::CATALOG;
+use catalog::{CATALOG, Entry};
 
 /// The names of all images, in alphabetical order.
 pub fn names() -> impl Iterator<Item = &'static str> {
     CATALOG.iter().map(|entry| entry.name)
+}
+
+/// The names of the images that an image holds under `svc/`.
+///
+/// # Panics
+///
+/// When there is no image of that name.
+pub fn services(name: &str) -> &'static [&'static str] {
+    entry(name).services
 }
 
 /// The directory of an image.
@@ -31,7 +40,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 ///
 /// When there is no image of that name.
 pub fn path(name: &str) -> PathBuf {
-    assert!(names().any(|known| known == name), "no image named {name}");
+    let name = entry(name).name;
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
@@ -45,5 +54,12 @@ pub fn wasm(name: &str) -> Vec<u8> {
     match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) => panic!("{}: {error}", path.display()),
+    }
+}
+
+fn entry(name: &str) -> &'static Entry {
+    match CATALOG.iter().find(|entry| entry.name == name) {
+        Some(entry) => entry,
+        None => panic!("no image named {name}"),
     }
 }
