@@ -79,6 +79,11 @@ impl Membrane {
         self.boundary.check()
     }
 
+    /// How many capabilities are held across the membrane, in both directions.
+    pub fn held(&self) -> usize {
+        self.boundary.held()
+    }
+
     pub(crate) fn carry_out(&self, message: &mut Message) -> Result<(), capnp::Error> {
         message.cross(&self.boundary, Direction::Outward)
     }

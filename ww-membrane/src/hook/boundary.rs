@@ -18,7 +18,7 @@ pub(crate) struct Boundary {
     ended: OnceCell<Error>,
     pub(super) registry: RefCell<Registry>,
     /// What must let go when the boundary falls, wrappers aside.
-    held: RefCell<Slab<Weak<dyn Release>>>,
+    holders: RefCell<Slab<Weak<dyn Release>>>,
     /// Wakes the calls in flight.
     signal: Arc<Signal>,
     /// Taken when all has been released.
@@ -44,7 +44,7 @@ impl Boundary {
             guard,
             ended: OnceCell::new(),
             registry: RefCell::default(),
-            held: RefCell::default(),
+            holders: RefCell::default(),
             signal,
             enrolment: Cell::new(enrolment),
             place: thread::enter(this.clone()),
@@ -76,32 +76,37 @@ impl Boundary {
             return;
         }
         let wrapped = self.registry.take().into_wrapped();
-        let held = self.held.take();
+        let holders = self.holders.take();
         for wrapped in wrapped {
             wrapped.release();
         }
-        for (_, held) in held {
-            if let Some(held) = held.upgrade() {
-                held.release();
+        for (_, holder) in holders {
+            if let Some(holder) = holder.upgrade() {
+                holder.release();
             }
         }
         self.signal.fire();
         drop(self.enrolment.take());
     }
 
+    /// How many wrappers are alive.
+    pub(crate) fn held(&self) -> usize {
+        self.registry.borrow().len()
+    }
+
     pub(super) fn signal(&self) -> &Arc<Signal> {
         &self.signal
     }
 
-    pub(super) fn hold(&self, held: Weak<dyn Release>) -> usize {
-        self.held.borrow_mut().insert(held)
+    pub(super) fn hold(&self, holder: Weak<dyn Release>) -> usize {
+        self.holders.borrow_mut().insert(holder)
     }
 
     /// Gives back what [`hold`](Self::hold) answered.
     pub(super) fn let_go(&self, place: usize) {
         // Once the boundary has fallen, places mean nothing.
         if self.ended.get().is_none() {
-            self.held.borrow_mut().try_remove(place);
+            self.holders.borrow_mut().try_remove(place);
         }
     }
 

@@ -64,6 +64,10 @@ impl Registry {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.by_ptr.len()
+    }
+
     pub(super) fn into_wrapped(self) -> impl Iterator<Item = Rc<Wrapped>> {
         self.by_ptr
             .into_values()
