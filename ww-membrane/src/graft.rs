@@ -26,7 +26,7 @@ where
 {
     capnp_rpc::new_client(Grafter {
         epochs,
-        _policy: policy,
+        policy,
         builder,
         extension: PhantomData,
     })
@@ -34,7 +34,7 @@ where
 
 struct Grafter<Ext, B> {
     epochs: Epochs,
-    _policy: Policy,
+    policy: Policy,
     builder: B,
     extension: PhantomData<fn() -> Ext>,
 }
@@ -57,7 +57,7 @@ where
             epoch,
             membrane: Membrane::new(guard.clone()),
             guard,
-            signer: None,
+            signer: self.policy.admit(),
         };
 
         let mut message = Message::new();

@@ -1,5 +1,103 @@
 //! Epochs, guards, and membranes that revoke every capability reached through
 //! them.
+//!
+//! ```text
+//!        outside             boundary              inside
+//!                               ┃
+//!   caller ──► wrapper ─────────╂── call ──────► server
+//!                 ▲             ┃                  │
+//!   answers ──────┴─────────────╂── wrapped ───────┤
+//!   callbacks ──────────────────╂── wrapped ─────► │
+//!                               ┃
+//!        Epochs::advance ─────► ┃ falls: every call is denied, calls in
+//!        Membrane::revoke ────► ┃ flight end, references are released
+//! ```
+//!
+//! Three layers, each of which can be used alone:
+//!
+//! - A [`Membrane`] stands between an inside and an outside. Whatever leaves
+//!   through it is wrapped, and so is whatever is reached from there: by an
+//!   answer, a pipeline, the resolution of a promise, or a callback. Casting a
+//!   wrapper gives the same wrapper.
+//! - [`Epochs`] are the generations of a deployment, and a [`Guard`] says
+//!   whether one of them is still current. A membrane made with a guard falls
+//!   when its epoch passes, so no server need ask.
+//! - [`membrane`] serves `Membrane(Extension)` of `stem.capnp`. Who grafts is
+//!   granted a session under the current epoch: an extension, filled by a
+//!   [`SessionExtensionBuilder`] and wrapped by a membrane of the session's
+//!   own.
+//!
+//! # Example
+//!
+//! A host hands out an executor. When the epoch advances, what was granted is
+//! dead, and grafting again grants anew.
+//!
+//! ```
+//! use std::rc::Rc;
+//!
+//! use ww_membrane::{Epoch, Epochs, Policy, SessionContext, membrane};
+//! use ww_rpc::membrane_capnp::wetware_session;
+//! use ww_rpc::peer_capnp::executor;
+//! use ww_rpc::stem_capnp;
+//!
+//! struct Echo;
+//!
+//! impl executor::Server for Echo {
+//!     async fn echo(
+//!         self: Rc<Self>,
+//!         params: executor::EchoParams,
+//!         mut results: executor::EchoResults,
+//!     ) -> Result<(), capnp::Error> {
+//!         let message = params.get()?.get_message()?.to_str()?;
+//!         results.get().set_response(format!("Echo: {message}"));
+//!         Ok(())
+//!     }
+//! }
+//!
+//! type Client = stem_capnp::membrane::Client<wetware_session::Owned>;
+//!
+//! async fn graft(client: &Client) -> Result<executor::Client, capnp::Error> {
+//!     let answer = client.graft_request().send().promise.await?;
+//!     answer.get()?.get_session()?.get_extension()?.get_executor()
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # futures_lite::future::block_on(async {
+//! let epochs = Epochs::new(Epoch::default());
+//! let grant = |_: &SessionContext, mut extension: wetware_session::Builder<'_>| {
+//!     extension.set_executor(capnp_rpc::new_client(Echo));
+//!     Ok(())
+//! };
+//! let client: Client = membrane(epochs.clone(), Policy::open(), grant);
+//!
+//! let executor = graft(&client).await?;
+//! assert!(executor.echo_request().send().promise.await.is_ok());
+//!
+//! epochs.advance(Epoch { seq: 1, ..Epoch::default() })?;
+//! let denied = executor.echo_request().send().promise.await.err();
+//! assert_eq!(denied.map(|error| error.kind), Some(capnp::ErrorKind::Disconnected));
+//!
+//! let executor = graft(&client).await?;
+//! assert!(executor.echo_request().send().promise.await.is_ok());
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+//!
+//! # When things end
+//!
+//! Capabilities live on one thread, and so does a membrane. Once
+//! [`Epochs::advance`] has returned, no thread admits a call of an older
+//! session. Calls in flight are woken to fail with kind
+//! [`Disconnected`](capnp::ErrorKind::Disconnected), wherever they wait; the
+//! first that is polled takes its whole session down. A thread that polls a
+//! [`Reaper`] releases what its stale sessions hold in its next turn, calls or
+//! none; without one, that waits until a session is next touched or dropped.
+//! [`Membrane::revoke`] does all of it before it returns.
+//!
+//! What survives: a capability that had crossed back and was unwrapped to the
+//! original; what was read from messages; and the target of a request that was
+//! built and not sent, until the request is sent, which fails, or dropped.
 
 mod epoch;
 mod error;

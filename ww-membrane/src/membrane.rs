@@ -92,7 +92,8 @@ impl Membrane {
 impl fmt::Debug for Membrane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Membrane")
-            .field("standing", &self.boundary.check().is_ok())
+            .field("stands", &self.boundary.stands())
+            .field("held", &self.boundary.held())
             .finish_non_exhaustive()
     }
 }

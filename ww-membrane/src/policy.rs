@@ -1,7 +1,9 @@
+use libp2p_identity::PeerId;
+
 /// Whom a membrane grants a session.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    _rule: Rule,
+    rule: Rule,
 }
 
 #[derive(Clone, Debug)]
@@ -13,6 +15,12 @@ impl Policy {
     /// Grants a session to whoever asks. The signer may be null and is not
     /// asked for anything.
     pub fn open() -> Self {
-        Self { _rule: Rule::Open }
+        Self { rule: Rule::Open }
+    }
+    /// The peer that proved itself, where the rule asks for it.
+    pub(crate) fn admit(&self) -> Option<PeerId> {
+        match self.rule {
+            Rule::Open => None,
+        }
     }
 }

@@ -3,6 +3,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::signal::{Listener, Signal};
@@ -18,7 +19,7 @@ use crate::thread;
 #[must_use = "futures do nothing unless polled"]
 pub struct Reaper {
     listener: Listener,
-    signal: std::sync::Arc<Signal>,
+    signal: Arc<Signal>,
     /// How often the signal had been fired at the last sweep.
     swept: Option<u64>,
     /// Bound to the thread whose sessions it ends.

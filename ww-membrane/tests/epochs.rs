@@ -56,6 +56,15 @@ fn epoch_at(seq: u64) -> ww_membrane::Epoch {
 }
 
 #[test]
+fn epochs_and_what_watches_them_go_to_any_thread() {
+    fn portable<T: Send + Sync>() {}
+    portable::<Epochs>();
+    portable::<ww_membrane::Guard>();
+    portable::<ww_membrane::Next>();
+    portable::<ww_membrane::Settled>();
+}
+
+#[test]
 fn next_waits_on_any_thread_and_may_skip() {
     let epochs = Epochs::new(epoch(1));
     let watcher = thread::spawn({

@@ -12,7 +12,7 @@ use support::*;
 use ww_membrane::{Membrane, Reaper};
 use ww_rpc::cell_capnp::program;
 use ww_rpc::membrane_capnp::wetware_session;
-use ww_rpc::peer_capnp::{executor, host};
+use ww_rpc::peer_capnp::{byte_stream, executor, host};
 use ww_rpc::stem_capnp::{membrane, session};
 
 type Fill = fn(any_pointer::Builder<'_>, host::Client) -> Result<(), Error>;
@@ -563,5 +563,36 @@ fn a_pipeline_that_was_set_early_is_wrapped() {
                 }
             });
         }
+    }
+}
+
+/// Counts what is pushed.
+struct Sink(Seen);
+
+impl byte_stream::Server for Sink {
+    async fn push(self: Rc<Self>, _: byte_stream::PushParams) -> Result<(), Error> {
+        self.0.calls.set(self.0.calls.get() + 1);
+        Ok(())
+    }
+}
+
+#[test]
+fn streams_pass_and_die() {
+    for transport in TRANSPORTS {
+        let seen = Seen::default();
+        let (epochs, membrane) = standing();
+        let sink: byte_stream::Client = capnp_rpc::new_client(Sink(seen.clone()));
+        over(transport, &membrane, sink, |sink| async move {
+            for _ in 0..100 {
+                sink.push_request().send().await.unwrap();
+            }
+            until(|| seen.calls.get() == 100).await;
+            epochs.advance(epoch(2)).unwrap();
+            // Over a connection a stream learns of it by the call that ends it.
+            let _ = sink.push_request().send().await;
+            let finish = sink.finish_request().send().promise.await;
+            assert_stale(finish, &format!("{transport:?}"));
+            assert_eq!(seen.calls.get(), 100, "{transport:?}");
+        });
     }
 }

@@ -69,6 +69,11 @@ impl Boundary {
         }
     }
 
+    /// Whether a call would be admitted. Changes nothing.
+    pub(crate) fn stands(&self) -> bool {
+        self.ended.get().is_none() && self.guard.as_ref().is_none_or(Guard::is_current)
+    }
+
     /// Falls, unless it already has. No borrow is held while foreign code
     /// runs.
     pub(crate) fn end(&self, error: Error) {
