@@ -35,8 +35,8 @@ const SETTLING_TURNS: usize = 1000;
 ///
 /// What the peer had written before it ended is handled first, pipelined calls
 /// included, up to where a call waits for something else than the connection.
-/// Such a call is cancelled. A peer that no longer reads is not told the
-/// answers, but its calls are handled all the same.
+/// Such a call is cancelled. Where writing to the peer fails, its calls are
+/// handled all the same, until there is nothing more to read at once.
 ///
 /// Calls in flight to the peer fail with kind
 /// [`Disconnected`](capnp::ErrorKind::Disconnected), and so does every call
@@ -120,11 +120,12 @@ impl Vat {
     }
 
     /// Ends the connection gracefully: what the peer has written until now is
-    /// handled as at its own end, and nothing further is waited for. The vat
-    /// must be polled on until it resolves, which depends on neither the peer
-    /// nor the network.
+    /// handled as at its own end, and nothing further is waited for. A message
+    /// of which only a part is there makes the vat resolve with an error.
     ///
-    /// A reader that comes to its end by itself needs no `drain`.
+    /// The vat must be polled on until it resolves. That needs no doing of the
+    /// peer's, but a peer that goes on writing as fast as it is read can put it
+    /// off. A reader that comes to its end by itself needs no `drain`.
     pub fn drain(&mut self) {
         self.link.drain();
     }
