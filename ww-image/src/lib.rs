@@ -1,1 +1,57 @@
-//! See the package description.
+//! Images of cells: a tree united from layers, read lazily.
+//!
+//! ```text
+//!   Image ──► Layer "site"     etc/motd                    ▲ later wins
+//!     │       Layer "base"     bin/main.wasm  etc/motd     │
+//!     │         └─ ww_loader::Loader
+//!     ├─ open, open_link ──► Node: File, Dir or Link
+//!     ├─ read_dir ─────────► entries, each with its layers
+//!     ├─ main ─────────────► the bytes of bin/main.wasm
+//!     └─ memo               what a runtime made of it
+//! ```
+//!
+//! Directories merge, files and links replace, the later layer wins, and
+//! nothing is ever deleted. A directory in one layer and something else at the
+//! same path in another is an error that names both layers. Every layer is
+//! asked about every path, and one that cannot answer is an error: what an
+//! image holds never depends on which of its layers happened to be reachable.
+//!
+//! Links are followed inside the union: a target may stand in another layer
+//! than the link, an absolute target starts at the root of the image, and one
+//! that leaves the image is an error.
+//!
+//! ```
+//! use ww_image::{Image, Layer, Path};
+//! use ww_loader::Memory;
+//!
+//! # futures_lite::future::block_on(async {
+//! let base = Memory::files([("bin/main.wasm", "\0asm"), ("etc/motd", "hello")])?;
+//! let site = Memory::files([("etc/motd", "hello, site")])?;
+//! let image = Image::new([Layer::new("base", base), Layer::new("site", site)]);
+//!
+//! assert_eq!(image.main().await?, "\0asm");
+//! let motd = Path::new("etc/motd")?;
+//! assert_eq!(image.read(&motd, 1024).await?, "hello, site");
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+
+mod builder;
+mod dir;
+mod error;
+pub mod fhs;
+mod file;
+mod image;
+mod layer;
+mod memo;
+mod node;
+mod union;
+
+pub use builder::Builder;
+pub use dir::{Dir, Entry};
+pub use error::Error;
+pub use file::File;
+pub use image::Image;
+pub use layer::Layer;
+pub use memo::Memo;
+pub use node::{Link, Node};
+pub use ww_loader::{Kind, Path, PathError};

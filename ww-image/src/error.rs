@@ -1,0 +1,101 @@
+use ww_loader::{Kind, Path, PathError};
+
+use crate::fhs;
+
+/// Why an image did not give what it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No layer holds the component that an image runs.
+    #[error(
+        "no {main} in {layers}; build the component into {main} of a layer, \
+         or add a layer that holds it",
+        main = fhs::MAIN
+    )]
+    NoMain {
+        /// The image's layers, as text.
+        layers: String,
+    },
+    /// No layer holds this path.
+    #[error("{path} is not in {layers}")]
+    NotFound {
+        /// What was asked for.
+        path: Path,
+        /// The image's layers, as text.
+        layers: String,
+    },
+    /// Something on the way to the path is not a directory.
+    #[error("{path} is not reachable, since {at} in layer {layer} is not a directory")]
+    NotDirectory {
+        /// What was asked for.
+        path: Path,
+        /// What is not a directory: an ancestor of the path, or the path itself
+        /// where a directory was wanted.
+        at: Path,
+        /// The layer it stands in.
+        layer: String,
+    },
+    /// A file was wanted, and something else stands there.
+    #[error("{path} in {layers} is a {kind}, not a file")]
+    NotFile {
+        /// What was asked for.
+        path: Path,
+        /// What stands there.
+        kind: Kind,
+        /// The image's layers, as text.
+        layers: String,
+    },
+    /// One layer has a directory where another has something else.
+    #[error("{path} is a directory in layer {dir} but a {kind} in layer {other}")]
+    Conflict {
+        /// The path in both layers.
+        path: Path,
+        /// The layer in which it is a directory.
+        dir: String,
+        /// The layer in which it is something else.
+        other: String,
+        /// What it is there.
+        kind: Kind,
+    },
+    /// Following links came to no end within [`Image::MAX_LINKS`](crate::Image::MAX_LINKS).
+    #[error("{path} leads through too many links, last through {link}")]
+    Loop {
+        /// What was asked for.
+        path: Path,
+        /// The link that was one too many.
+        link: Path,
+    },
+    /// The file is longer than the caller allows.
+    #[error("{path} in layer {layer} has {len} bytes, over the limit of {limit}")]
+    TooLarge {
+        /// The file.
+        path: Path,
+        /// The layer it comes from.
+        layer: String,
+        /// Its length in bytes.
+        len: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A text is no path, or following a link made a path too long.
+    #[error("not a path in the image")]
+    Path(#[from] PathError),
+    /// A layer failed: it is missing, cannot be read, or refused.
+    #[error("layer {layer} cannot give {path}")]
+    Layer {
+        /// The layer.
+        layer: String,
+        /// What it was asked for.
+        path: Path,
+        /// What its loader said.
+        source: ww_loader::Error,
+    },
+}
+
+impl Error {
+    /// Whether what was asked for is absent from all layers, as opposed to
+    /// every other failure.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::NoMain { .. })
+    }
+}
