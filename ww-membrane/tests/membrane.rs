@@ -325,6 +325,24 @@ fn advancing_on_another_thread_wakes_a_caller_that_sleeps() {
 }
 
 #[test]
+fn dropping_a_call_cancels_it() {
+    for transport in TRANSPORTS {
+        let seen = Seen::default();
+        let (_epochs, membrane) = standing();
+        over(transport, &membrane, peer(&seen), |host| async move {
+            let sent = host.addrs_request().send();
+            or(until(|| seen.waiting.get() == 1), async {
+                let _ = sent.promise.await;
+            })
+            .await;
+            drop(sent.pipeline);
+            until(|| seen.waiting.get() == 0).await;
+            assert_eq!(id(&host).await.unwrap(), b"peer", "{transport:?}");
+        });
+    }
+}
+
+#[test]
 fn a_request_built_before_and_sent_after_never_arrives() {
     for transport in TRANSPORTS {
         let seen = Seen::default();

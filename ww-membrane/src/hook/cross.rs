@@ -82,3 +82,84 @@ fn resolved(mut hook: Box<dyn ClientHook>) -> Option<Box<dyn ClientHook>> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use capnp::any_pointer;
+    use capnp::capability::{Promise, Request};
+    use capnp::private::capability::{ParamsHook, ResultsHook};
+    use capnp::{ErrorKind, MessageSize};
+
+    use super::*;
+
+    /// A promise that has resolved to a promise that has resolved, for as many
+    /// times as are left; for ever without a number.
+    #[derive(Clone)]
+    struct Chain(Option<usize>);
+
+    impl ClientHook for Chain {
+        fn add_ref(&self) -> Box<dyn ClientHook> {
+            Box::new(self.clone())
+        }
+        fn new_call(
+            &self,
+            _: u64,
+            _: u16,
+            _: Option<MessageSize>,
+        ) -> Request<any_pointer::Owned, any_pointer::Owned> {
+            Request::new(broken::request(Error::overloaded("reached".into())))
+        }
+        fn call(
+            &self,
+            _: u64,
+            _: u16,
+            _: Box<dyn ParamsHook>,
+            _: Box<dyn ResultsHook>,
+        ) -> Promise<(), Error> {
+            Promise::err(Error::overloaded("reached".into()))
+        }
+        fn get_brand(&self) -> usize {
+            1
+        }
+        fn get_ptr(&self) -> usize {
+            self.0.unwrap_or(usize::MAX)
+        }
+        fn get_resolved(&self) -> Option<Box<dyn ClientHook>> {
+            match self.0 {
+                None => Some(self.add_ref()),
+                Some(0) => None,
+                Some(left) => Some(Box::new(Self(Some(left - 1)))),
+            }
+        }
+        fn when_more_resolved(&self) -> Option<Promise<Box<dyn ClientHook>, Error>> {
+            self.get_resolved().map(Promise::ok)
+        }
+        fn when_resolved(&self) -> Promise<(), Error> {
+            Promise::ok(())
+        }
+    }
+
+    #[test]
+    fn resolutions_are_followed_to_a_bound() {
+        for (chain, reached) in [
+            (Some(0), true),
+            (Some(1), true),
+            (Some(RESOLUTIONS), true),
+            (Some(RESOLUTIONS + 1), false),
+            (None, false),
+        ] {
+            let boundary = Boundary::new(None);
+            let wrapper = cross(&boundary, Direction::Outward, Box::new(Chain(chain)));
+            assert!(wrapper.get_resolved().is_none());
+            let sent = wrapper.new_call(0, 0, None).send();
+            let error = futures_lite::future::block_on(sent.promise).err();
+            let kind = if reached {
+                ErrorKind::Overloaded
+            } else {
+                ErrorKind::Failed
+            };
+            assert_eq!(error.map(|error| error.kind), Some(kind), "{chain:?}");
+            futures_lite::future::block_on(wrapper.when_resolved()).unwrap();
+        }
+    }
+}

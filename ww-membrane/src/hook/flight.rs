@@ -65,6 +65,12 @@ impl<T: 'static> Flight<T> {
             .map(|pipeline| pipeline.add_ref())
     }
 
+    /// Gives up the pipeline once the answer stands in for it.
+    pub(super) fn close(&self) {
+        let pipeline = self.pipeline.borrow_mut().take();
+        drop(pipeline);
+    }
+
     /// The waker of whoever polled last.
     pub(super) fn waker(&self) -> Option<Waker> {
         self.listener.borrow().waker().cloned()
@@ -101,12 +107,11 @@ impl<T: 'static> Flight<T> {
     }
 }
 
-impl<T> Release for Flight<T> {
+impl<T: 'static> Release for Flight<T> {
     fn release(&self) {
         let work = self.work.borrow_mut().take();
         drop(work);
-        let pipeline = self.pipeline.borrow_mut().take();
-        drop(pipeline);
+        self.close();
     }
 }
 

@@ -49,6 +49,7 @@ impl Sent {
         let answer = landed
             .and_then(|response| Answer::cross(self.flight.boundary(), self.direction, response));
         *self.answer.borrow_mut() = Some(answer.clone());
+        self.flight.close();
         Poll::Ready(answer)
     }
 
