@@ -1,18 +1,17 @@
-//! What holds across a membrane, locally and over connections on either side.
+//! What crosses a membrane, and as what: locally and over connections on
+//! either side.
 
 mod support;
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use capnp::capability::FromClientHook;
 use capnp::{Error, ErrorKind, any_pointer, capability_list};
-use futures_lite::future::{block_on, or, poll_once, yield_now, zip};
+use futures_lite::future::{yield_now, zip};
 use support::*;
-use ww_membrane::{Membrane, Reaper};
 use ww_rpc::cell_capnp::program;
 use ww_rpc::membrane_capnp::wetware_session;
-use ww_rpc::peer_capnp::{byte_stream, executor, host};
+use ww_rpc::peer_capnp::{executor, host};
 use ww_rpc::stem_capnp::{membrane, session};
 
 type Fill = fn(any_pointer::Builder<'_>, host::Client) -> Result<(), Error>;
@@ -290,167 +289,6 @@ fn casting_does_not_get_around() {
 }
 
 #[test]
-fn advancing_ends_calls_in_flight() {
-    for transport in TRANSPORTS {
-        for pipelined in [false, true] {
-            let case = format!("{transport:?}, pipeline kept: {pipelined}");
-            let seen = Seen::default();
-            let (epochs, membrane) = standing();
-            over(transport, &membrane, peer(&seen), |host| async move {
-                let sent = host.addrs_request().send();
-                let pipeline = pipelined.then_some(sent.pipeline);
-                let started = async {
-                    until(|| seen.waiting.get() == 1).await;
-                    epochs.advance(epoch(2)).unwrap();
-                };
-                let (outcome, ()) = zip(sent.promise, started).await;
-                assert_stale(outcome, &case);
-                until(|| seen.waiting.get() == 0).await;
-                drop(pipeline);
-            });
-        }
-    }
-}
-
-#[test]
-fn advancing_on_another_thread_wakes_a_caller_that_sleeps() {
-    let seen = Seen::default();
-    let (epochs, membrane) = standing();
-    let host = membrane.wrap(peer(&seen));
-    let advancing = std::thread::spawn(move || epochs.advance(epoch(2)));
-    // Nothing else wakes this thread.
-    assert_stale(block_on(host.addrs_request().send().promise), "asleep");
-    assert_eq!(seen.waiting.get(), 0);
-    advancing.join().unwrap().unwrap();
-}
-
-#[test]
-fn dropping_a_call_cancels_it() {
-    for transport in TRANSPORTS {
-        let seen = Seen::default();
-        let (_epochs, membrane) = standing();
-        over(transport, &membrane, peer(&seen), |host| async move {
-            let sent = host.addrs_request().send();
-            or(until(|| seen.waiting.get() == 1), async {
-                let _ = sent.promise.await;
-            })
-            .await;
-            drop(sent.pipeline);
-            until(|| seen.waiting.get() == 0).await;
-            assert_eq!(id(&host).await.unwrap(), b"peer", "{transport:?}");
-        });
-    }
-}
-
-#[test]
-fn a_request_built_before_and_sent_after_never_arrives() {
-    for transport in TRANSPORTS {
-        let seen = Seen::default();
-        let (epochs, membrane) = standing();
-        over(transport, &membrane, peer(&seen), |host| async move {
-            assert_eq!(id(&host).await.unwrap(), b"peer");
-            let plain = host.id_request();
-            let pipelined = host.executor_request();
-            epochs.advance(epoch(2)).unwrap();
-            assert_stale(plain.send().promise.await, &format!("{transport:?}"));
-            let executor = pipelined.send().pipeline.get_executor();
-            assert_stale(echo(&executor, "hi").await, &format!("{transport:?}"));
-            assert_eq!(seen.calls.get(), 1, "{transport:?}");
-        });
-    }
-}
-
-#[test]
-fn revoking_releases_what_is_inside_at_once() {
-    for transport in [Transport::Local, Transport::Exported] {
-        let seen = Seen::default();
-        let (_epochs, membrane) = standing();
-        let by_hand = membrane.clone();
-        over(transport, &membrane, peer(&seen), |host| async move {
-            let sent = host.addrs_request().send();
-            let (mut waiting, pipeline) = (sent.promise, sent.pipeline);
-            or(until(|| seen.waiting.get() == 1), async {
-                let _ = (&mut waiting).await;
-            })
-            .await;
-            by_hand.revoke(Error::failed("enough".into()));
-            by_hand.revoke(Error::failed("again".into()));
-            assert_eq!(seen.waiting.get(), 0, "{transport:?}");
-            assert_eq!(seen.dropped.get(), 1, "{transport:?}");
-            assert_eq!(by_hand.held(), 0, "{transport:?}");
-            let error = waiting.await.err().unwrap();
-            assert!(error.extra.contains("enough"), "{transport:?}: {error}");
-            drop(pipeline);
-        });
-    }
-}
-
-#[test]
-fn a_reaper_releases_in_the_turn_after_the_advance() {
-    let seen = Seen::default();
-    let (epochs, membrane) = standing();
-    let _host = membrane.wrap(peer(&seen));
-    let mut reaper = Reaper::new();
-    block_on(async {
-        assert!(poll_once(&mut reaper).await.is_none());
-        assert_eq!(seen.dropped.get(), 0);
-        epochs.advance(epoch(2)).unwrap();
-        assert!(poll_once(&mut reaper).await.is_none());
-        assert_eq!(seen.dropped.get(), 1);
-    });
-}
-
-/// Revokes the membrane that it is called through.
-struct Revoker {
-    membrane: Membrane,
-    outlived: Rc<Cell<bool>>,
-}
-
-impl host::Server for Revoker {
-    async fn id(
-        self: Rc<Self>,
-        _: host::IdParams,
-        mut results: host::IdResults,
-    ) -> Result<(), Error> {
-        self.membrane
-            .revoke(Error::disconnected("revoked from within".into()));
-        results.get().set_peer_id(b"late");
-        self.outlived.set(true);
-        yield_now().await;
-        panic!("polled again after the membrane fell");
-    }
-}
-
-impl Drop for Revoker {
-    /// Uses the membrane while it falls.
-    fn drop(&mut self) {
-        let wrapped = self.membrane.wrap(peer(&Seen::default()));
-        self.membrane.revoke(Error::failed("in a drop".into()));
-        assert!(block_on(id(&wrapped)).is_err());
-    }
-}
-
-#[test]
-fn revoking_from_within_a_call_ends_that_call_after_its_poll() {
-    for transport in [Transport::Local, Transport::Exported] {
-        let membrane = Membrane::ungated();
-        let outlived = Rc::new(Cell::new(false));
-        let inside: host::Client = capnp_rpc::new_client(Revoker {
-            membrane: membrane.clone(),
-            outlived: outlived.clone(),
-        });
-        over(transport, &membrane, inside, |host| async move {
-            let error = id(&host).await.unwrap_err();
-            assert!(
-                error.extra.contains("from within"),
-                "{transport:?}: {error}"
-            );
-            assert!(outlived.get());
-        });
-    }
-}
-
-#[test]
 fn promises_are_wrapped_as_what_they_resolve_to() {
     for transport in TRANSPORTS {
         let case = format!("{transport:?}");
@@ -472,50 +310,6 @@ fn promises_are_wrapped_as_what_they_resolve_to() {
             assert_stale(id(&host).await, &case);
         });
     }
-}
-
-#[test]
-fn nested_membranes_fall_alone() {
-    for transport in TRANSPORTS {
-        for outer_falls in [false, true] {
-            let (inner, outer) = (Membrane::ungated(), Membrane::ungated());
-            let inside = inner.wrap(peer(&Seen::default()));
-            let falls = if outer_falls {
-                outer.clone()
-            } else {
-                inner.clone()
-            };
-            let stands = if outer_falls { inner } else { outer.clone() };
-            over(transport, &outer, inside, |host| async move {
-                let executor = host.executor_request().send().pipeline.get_executor();
-                assert_eq!(echo(&executor, "hi").await.unwrap(), "Echo: hi");
-                falls.revoke(Error::disconnected("fell".into()));
-                assert!(
-                    echo(&executor, "hi")
-                        .await
-                        .unwrap_err()
-                        .extra
-                        .contains("fell")
-                );
-                assert!(stands.check().is_ok());
-            });
-        }
-    }
-}
-
-#[test]
-fn wrapping_and_dropping_leaves_nothing() {
-    let seen = Seen::default();
-    let (_epochs, membrane) = standing();
-    block_on(async {
-        for _ in 0..10_000 {
-            let host = membrane.wrap(peer(&seen));
-            let sent = host.executor_request().send();
-            echo(&sent.pipeline.get_executor(), "hi").await.unwrap();
-        }
-    });
-    assert_eq!(seen.dropped.get(), 10_000);
-    assert_eq!(membrane.held(), 0);
 }
 
 /// Sets the pipeline of `executor`, then waits or adds another capability.
@@ -581,36 +375,5 @@ fn a_pipeline_that_was_set_early_is_wrapped() {
                 }
             });
         }
-    }
-}
-
-/// Counts what is pushed.
-struct Sink(Seen);
-
-impl byte_stream::Server for Sink {
-    async fn push(self: Rc<Self>, _: byte_stream::PushParams) -> Result<(), Error> {
-        self.0.calls.set(self.0.calls.get() + 1);
-        Ok(())
-    }
-}
-
-#[test]
-fn streams_pass_and_die() {
-    for transport in TRANSPORTS {
-        let seen = Seen::default();
-        let (epochs, membrane) = standing();
-        let sink: byte_stream::Client = capnp_rpc::new_client(Sink(seen.clone()));
-        over(transport, &membrane, sink, |sink| async move {
-            for _ in 0..100 {
-                sink.push_request().send().await.unwrap();
-            }
-            until(|| seen.calls.get() == 100).await;
-            epochs.advance(epoch(2)).unwrap();
-            // Over a connection a stream learns of it by the call that ends it.
-            let _ = sink.push_request().send().await;
-            let finish = sink.finish_request().send().promise.await;
-            assert_stale(finish, &format!("{transport:?}"));
-            assert_eq!(seen.calls.get(), 100, "{transport:?}");
-        });
     }
 }
