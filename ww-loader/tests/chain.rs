@@ -1,0 +1,123 @@
+//! A chain gives what its first loader has, and goes on only past absence.
+
+use futures_lite::future::block_on;
+use ww_loader::{ChainLoader, Error, Loader, LoaderExt, Memory, Node, Path, async_trait, contract};
+
+/// A source that is out of order.
+struct Failing;
+
+#[async_trait]
+impl Loader for Failing {
+    async fn open(&self, path: &Path) -> Result<Node, Error> {
+        Err(Error::Io {
+            path: path.clone(),
+            loader: "failing".into(),
+            source: std::io::Error::other("disk on fire"),
+        })
+    }
+}
+
+fn path(text: &str) -> Path {
+    Path::new(text).unwrap()
+}
+
+fn tree(files: &[(&'static str, &'static str)]) -> Memory {
+    Memory::files(files.iter().copied()).unwrap()
+}
+
+#[test]
+fn a_failure_does_not_fall_through() {
+    let chain = ChainLoader::new()
+        .then(tree(&[("a", "first")]))
+        .then(Failing)
+        .then(tree(&[("b", "third")]));
+    assert_eq!(block_on(chain.load(&path("a"), 9)).unwrap(), "first");
+    let error = block_on(chain.open(&path("b"))).unwrap_err();
+    assert!(!error.is_not_found());
+    let Error::Chain { errors, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert!(matches!(
+        errors[..],
+        [Error::NotFound { .. }, Error::Io { .. }]
+    ));
+    assert!(error.to_string().contains("b is not in memory"), "{error}");
+    assert!(error.to_string().ends_with("disk on fire"), "{error}");
+}
+
+#[test]
+fn what_no_loader_has_is_not_found_and_says_who_was_asked() {
+    let chain = ChainLoader::new().then(tree(&[])).then(tree(&[]));
+    let error = block_on(chain.open(&path("a"))).unwrap_err();
+    assert!(error.is_not_found());
+    assert!(matches!(error, Error::Chain { errors, .. } if errors.len() == 2));
+    let nobody = block_on(ChainLoader::new().open(&path("a"))).unwrap_err();
+    assert!(nobody.is_not_found());
+}
+
+#[test]
+fn a_directory_comes_whole_from_the_first_loader_that_has_it() {
+    let chain = ChainLoader::new()
+        .then(tree(&[("etc/a", "1")]))
+        .then(tree(&[("etc/b", "2"), ("usr/c", "3")]));
+    assert_eq!(block_on(chain.load(&path("usr/c"), 9)).unwrap(), "3");
+    let Node::Dir(entries) = block_on(chain.open(&path("etc"))).unwrap() else {
+        panic!("a directory");
+    };
+    let names: Vec<_> = block_on(futures_lite::StreamExt::collect(entries));
+    assert_eq!(names.len(), 1);
+}
+
+#[test]
+fn a_file_on_the_way_ends_the_search() {
+    let chain = ChainLoader::new()
+        .then(tree(&[]))
+        .then(tree(&[("a", "file")]))
+        .then(tree(&[("a/b", "below")]));
+    let error = block_on(chain.open(&path("a/b"))).unwrap_err();
+    assert_eq!(error.not_directory(), Some(&path("a")));
+}
+
+#[test]
+fn load_is_bounded_and_gives_files_only() {
+    let memory = tree(&[("dir/file", "12345")]);
+    let load = |text, limit| block_on(memory.load(&path(text), limit));
+    assert_eq!(load("dir/file", 5).unwrap(), "12345");
+    let Error::TooLarge { len, limit, .. } = load("dir/file", 4).unwrap_err() else {
+        panic!("over the limit");
+    };
+    assert_eq!((len, limit), (5, 4));
+    assert!(matches!(load("dir", 9), Err(Error::NotFile { .. })));
+    assert!(block_on(contract::check(&Failing, &[])).is_err());
+}
+
+#[test]
+fn a_memory_tree_cannot_contradict_itself() {
+    let mut memory = tree(&[("a/b", "1")]);
+    let under_file = memory.file(&path("a/b/c"), "2").unwrap_err();
+    assert_eq!(under_file.not_directory(), Some(&path("a/b")));
+    assert!(matches!(
+        memory.file(&path("a"), "2"),
+        Err(Error::NotFile { .. })
+    ));
+    assert!(matches!(
+        memory.file(&Path::root(), "2"),
+        Err(Error::NotFile { .. })
+    ));
+    assert!(matches!(
+        memory.dir(&path("a/b")),
+        Err(Error::NotDirectory { .. })
+    ));
+    assert!(matches!(
+        memory.link(&path("l"), "../out"),
+        Err(Error::Link { .. })
+    ));
+    assert!(matches!(
+        Memory::files([("../a", "")]),
+        Err(Error::Name { .. })
+    ));
+    memory.file(&path("a/b"), "replaced").unwrap();
+    memory.dir(&path("a/empty/dir")).unwrap();
+    assert_eq!(block_on(memory.load(&path("a/b"), 9)).unwrap(), "replaced");
+    assert!(block_on(memory.open(&path("a/empty/dir"))).is_ok());
+}

@@ -1,0 +1,183 @@
+//! A directory of the host: nothing outside of it is reached, and what is odd
+//! in it is told.
+
+#![cfg(unix)]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_lite::StreamExt;
+use futures_lite::future::block_on;
+use tempfile::TempDir;
+use ww_loader::{Entry, Error, HostDir, Loader, LoaderExt, Node, Path, PathError};
+
+fn path(text: &str) -> Path {
+    Path::new(text).unwrap()
+}
+
+fn list(loader: &HostDir, text: &str) -> Vec<Result<Entry, Error>> {
+    match block_on(loader.open(&path(text))).unwrap() {
+        Node::Dir(entries) => block_on(entries.collect()),
+        node => panic!("{node:?}"),
+    }
+}
+
+#[test]
+fn a_root_that_is_no_directory_is_not_mere_absence() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    symlink("circle", dir.path().join("circle")).unwrap();
+    for root in ["missing", "file", "circle"] {
+        let root = dir.path().join(root);
+        for asked in ["", "bin/main.wasm"] {
+            let error = block_on(HostDir::new(&root).open(&path(asked))).unwrap_err();
+            assert!(matches!(error, Error::Root { .. }), "{error:?}");
+            assert!(!error.is_not_found());
+            assert!(
+                error.to_string().contains(root.to_str().unwrap()),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn links_that_leave_the_directory_are_errors() {
+    let dir = TempDir::new().unwrap();
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    let loader = HostDir::new(dir.path());
+    let not_utf8 = OsStr::from_bytes(b"\xff");
+    for target in [OsStr::new("../.."), OsStr::new("/../x"), not_utf8] {
+        let link = dir.path().join("sub/link");
+        symlink(target, &link).unwrap();
+        let error = block_on(loader.open(&path("sub/link"))).unwrap_err();
+        assert!(matches!(error, Error::Link { .. }), "{target:?}: {error:?}");
+        fs::remove_file(link).unwrap();
+    }
+}
+
+#[test]
+fn names_that_are_not_utf8_are_told_and_the_rest_is_listed() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("fine"), "").unwrap();
+    fs::write(dir.path().join(OsStr::from_bytes(b"caf\xe9")), "").unwrap();
+    let (good, bad): (Vec<_>, Vec<_>) = list(&HostDir::new(dir.path()), "")
+        .into_iter()
+        .partition(Result::is_ok);
+    assert_eq!(good[0].as_ref().unwrap().name, "fine");
+    let [Err(Error::Name { source, .. })] = &bad[..] else {
+        panic!("{bad:?}");
+    };
+    assert!(matches!(source, PathError::NotUtf8 { .. }));
+}
+
+#[test]
+fn devices_pipes_and_sockets_are_left_out_and_refused() {
+    let dir = TempDir::new().unwrap();
+    let _socket = UnixListener::bind(dir.path().join("socket")).unwrap();
+    let loader = HostDir::new(dir.path());
+    assert!(list(&loader, "").is_empty());
+    let error = block_on(loader.open(&path("socket"))).unwrap_err();
+    assert!(matches!(error, Error::Special { .. }));
+    let error = block_on(HostDir::new("/dev").open(&path("null"))).unwrap_err();
+    assert!(matches!(error, Error::Special { .. }));
+}
+
+#[test]
+fn a_huge_sparse_file_is_read_by_range() {
+    let dir = TempDir::new().unwrap();
+    let size = 1 << 40;
+    let file = fs::File::create(dir.path().join("huge")).unwrap();
+    file.set_len(size).unwrap();
+    let loader = HostDir::new(dir.path());
+    let Node::File(file) = block_on(loader.open(&path("huge"))).unwrap() else {
+        panic!("a file");
+    };
+    assert_eq!(file.len(), size);
+    assert_eq!(
+        block_on(file.read_at(size - 3, usize::MAX)).unwrap(),
+        [0; 3][..]
+    );
+    assert_eq!(block_on(file.read_at(size / 2, 4096)).unwrap().len(), 4096);
+    let error = block_on(loader.load(&path("huge"), 1 << 20)).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }));
+}
+
+#[test]
+fn a_file_that_is_cut_while_open_is_an_error_and_one_that_grows_is_not() {
+    let dir = TempDir::new().unwrap();
+    let on_host = dir.path().join("file");
+    fs::write(&on_host, "0123456789").unwrap();
+    let loader = HostDir::new(dir.path());
+    let Node::File(file) = block_on(loader.open(&path("file"))).unwrap() else {
+        panic!("a file");
+    };
+    fs::write(&on_host, "0123456789 and more").unwrap();
+    assert_eq!(block_on(file.read_at(0, 100)).unwrap(), "0123456789");
+    fs::write(&on_host, "0123").unwrap();
+    assert!(matches!(
+        block_on(file.read_at(0, 100)),
+        Err(Error::Changed { .. })
+    ));
+    assert_eq!(block_on(file.read_at(1, 2)).unwrap(), "12");
+}
+
+#[test]
+fn a_long_listing_comes_whole_and_may_be_dropped_midway() {
+    let dir = TempDir::new().unwrap();
+    for number in 0..1000 {
+        fs::write(dir.path().join(format!("file{number}")), "").unwrap();
+    }
+    let loader = HostDir::new(dir.path());
+    let mut names: Vec<_> = list(&loader, "")
+        .into_iter()
+        .map(|entry| entry.unwrap().name)
+        .collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 1000);
+    let Node::Dir(mut entries) = block_on(loader.open(&Path::root())).unwrap() else {
+        panic!("a directory");
+    };
+    assert!(block_on(entries.next()).is_some());
+}
+
+#[test]
+fn no_race_leads_out_of_the_directory() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["outside", "root", "root/door"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    fs::write(at("outside/file"), "secret").unwrap();
+    fs::write(at("root/door/file"), "public").unwrap();
+    symlink(at("outside"), at("root/way")).unwrap();
+    let loader = HostDir::new(at("root"));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // `door` is in turn the directory, absent, and the way out.
+            while !done.load(Ordering::Relaxed) {
+                fs::rename(at("root/door"), at("root/kept")).unwrap();
+                fs::rename(at("root/way"), at("root/door")).unwrap();
+                fs::rename(at("root/door"), at("root/way")).unwrap();
+                fs::rename(at("root/kept"), at("root/door")).unwrap();
+            }
+        });
+        let answers: Vec<_> = (0..2000)
+            .map(|_| block_on(loader.load(&path("door/file"), 64)))
+            .collect();
+        done.store(true, Ordering::Relaxed);
+        for answer in answers {
+            match answer {
+                Ok(bytes) => assert_eq!(bytes, "public"),
+                Err(Error::NotFound { .. } | Error::NotDirectory { .. }) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    });
+}
