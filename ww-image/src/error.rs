@@ -88,7 +88,7 @@ pub enum Error {
         /// What it was asked for.
         path: Path,
         /// What its loader said.
-        source: ww_loader::Error,
+        source: Box<ww_loader::Error>,
     },
 }
 

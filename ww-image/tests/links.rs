@@ -1,5 +1,7 @@
 //! Links are followed inside the union and never out of it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use futures_lite::future::block_on;
 use ww_image::{Error, Image, Kind, Layer, Path};
 use ww_loader::Memory;

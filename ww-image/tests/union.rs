@@ -1,5 +1,7 @@
 //! How layers become one tree.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use futures_lite::future::block_on;
 use ww_image::{Error, Image, Kind, Layer, Node, Path};
 use ww_loader::{Loader, Memory, async_trait};

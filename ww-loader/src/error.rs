@@ -28,14 +28,12 @@ pub enum Error {
         loader: String,
     },
     /// A file was wanted, and something else stands there.
-    #[error("{path} in {loader} is a {kind}, not a file")]
+    #[error("{path} is a {kind}, not a file")]
     NotFile {
         /// What was asked for.
         path: Path,
         /// What stands there.
         kind: Kind,
-        /// The loader it was asked of.
-        loader: String,
     },
     /// The path names a device, pipe or socket, which no tree can hold.
     #[error("{path} in {loader} is neither a file nor a directory nor a link")]
@@ -108,7 +106,7 @@ pub enum Error {
         /// What was asked for.
         path: Path,
         /// What the loaders said, in order.
-        errors: Vec<Error>,
+        errors: Vec<Self>,
     },
 }
 

@@ -16,8 +16,8 @@ pub trait LoaderExt: Loader {
         let node = self.open(path).await?;
         let kind = node.kind();
         let Node::File(file) = node else {
-            let (path, loader) = (path.clone(), "the loader".to_owned());
-            return Err(Error::NotFile { path, kind, loader });
+            let path = path.clone();
+            return Err(Error::NotFile { path, kind });
         };
         let len = file.len();
         match usize::try_from(len) {

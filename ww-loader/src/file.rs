@@ -40,7 +40,7 @@ impl File for Bytes {
         Self::len(self) as u64
     }
 
-    async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
+    async fn read_at(&self, offset: u64, len: usize) -> Result<Self, Error> {
         let end = Self::len(self);
         let start = usize::try_from(offset).map_or(end, |offset| offset.min(end));
         Ok(self.slice(start..start.saturating_add(len).min(end)))

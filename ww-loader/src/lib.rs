@@ -46,6 +46,7 @@ mod loader;
 mod memory;
 mod node;
 mod path;
+mod path_error;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
@@ -59,4 +60,5 @@ pub use host_dir::HostDir;
 pub use loader::Loader;
 pub use memory::Memory;
 pub use node::{Entry, Kind, Node};
-pub use path::{Path, PathError};
+pub use path::Path;
+pub use path_error::PathError;

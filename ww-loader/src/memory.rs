@@ -195,7 +195,6 @@ fn not_dir(path: &Path, at: Path) -> Error {
 }
 
 fn is_dir(path: &Path) -> Error {
-    let (path, loader) = (path.clone(), NAME.into());
-    let kind = Kind::Dir;
-    Error::NotFile { path, kind, loader }
+    let (path, kind) = (path.clone(), Kind::Dir);
+    Error::NotFile { path, kind }
 }

@@ -2,6 +2,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::PathError;
+
 /// Where a node stands in a loader's tree: relative, normalised UTF-8.
 ///
 /// A path is a list of components joined by `/`. No component is empty, `.` or
@@ -19,62 +21,6 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Path(Arc<str>);
-
-/// Why a text is no [`Path`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PathError {
-    /// The text begins with `/`.
-    #[error("path {path:?} is absolute, and must be relative to the root of its tree")]
-    Absolute {
-        /// The text as given.
-        path: String,
-    },
-    /// The text has a `..` where none is allowed.
-    #[error("path {path:?} holds `..`")]
-    Parent {
-        /// The text as given.
-        path: String,
-    },
-    /// The text climbs above the root of the tree.
-    #[error("path {path:?}, seen from {from:?}, leaves its tree")]
-    Escape {
-        /// The text as given.
-        path: String,
-        /// The directory it was resolved from.
-        from: Path,
-    },
-    /// One component was wanted, and the text has none or several.
-    #[error("{path:?} is not a single name")]
-    NotAName {
-        /// The text as given.
-        path: String,
-    },
-    /// The text holds a NUL byte.
-    #[error("path {path:?} holds a NUL byte")]
-    Nul {
-        /// The text as given.
-        path: String,
-    },
-    /// The bytes are not UTF-8.
-    #[error("path {lossy:?} is not UTF-8")]
-    NotUtf8 {
-        /// The bytes, with what is not UTF-8 replaced.
-        lossy: String,
-    },
-    /// The path, or one of its components, is too long.
-    #[error("path beginning {start:?} has {len} bytes in one {part}, over the limit of {limit}")]
-    TooLong {
-        /// The first characters of the text.
-        start: String,
-        /// What is too long: `path` or `component`.
-        part: &'static str,
-        /// Its length in bytes.
-        len: usize,
-        /// The longest that is allowed, in bytes.
-        limit: usize,
-    },
-}
 
 impl Path {
     /// The longest path, in bytes.

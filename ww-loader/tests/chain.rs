@@ -1,5 +1,7 @@
 //! A chain gives what its first loader has, and goes on only past absence.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use futures_lite::future::block_on;
 use ww_loader::{ChainLoader, Error, Loader, LoaderExt, Memory, Node, Path, async_trait, contract};
 
