@@ -2,11 +2,10 @@ use std::ffi::OsString;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use capnp::capability::Client;
+use capnp::capability::FromClientHook;
 use futures::FutureExt;
 use futures::channel::oneshot;
 use ww_image::Image;
-use ww_loader::Loader;
 
 use super::handle::{Cell, Streams};
 use super::local::Local;
@@ -156,11 +155,11 @@ impl Builder {
     /// `bootstrap` runs once, on the cell's thread, when the cell starts, and
     /// only if the cell speaks RPC. Without it, a guest that asks for its
     /// bootstrap capability gets an error.
-    pub fn bootstrap(
+    pub fn bootstrap<C: FromClientHook>(
         mut self,
-        bootstrap: impl FnOnce(&Local) -> Result<Client, Error> + Send + 'static,
+        bootstrap: impl FnOnce(&Local) -> Result<C, Error> + Send + 'static,
     ) -> Self {
-        self.bootstrap = Some(Box::new(bootstrap));
+        self.bootstrap = Some(Box::new(|local| Ok(bootstrap(local)?.cast_to())));
         self
     }
 
@@ -273,7 +272,7 @@ impl Builder {
             stdin,
             stdout,
             stderr,
-            root: self.image.map(|image| Arc::new(image) as Arc<dyn Loader>),
+            image: self.image,
             clock: self.clock.unwrap_or_else(|| runtime.clock()),
             random: self.random.unwrap_or_else(|| Box::new(random::System)),
         });

@@ -203,7 +203,7 @@ impl Future for Run {
                 return Poll::Ready(());
             }
         }
-        for _ in 0..ROUNDS {
+        for round in 1.. {
             if this.rest > 0 {
                 this.rest -= 1;
                 shared.signal.raise(part::GUEST);
@@ -213,7 +213,8 @@ impl Future for Run {
                 this.finish(result);
                 return Poll::Ready(());
             }
-            if this.rest > 0 {
+            // What was woken in the last round waits for another poll.
+            if this.rest > 0 || round == ROUNDS {
                 break;
             }
             ready = shared.signal.take();
