@@ -52,7 +52,7 @@ pub(crate) struct Setup {
     pub(crate) stdout: Stdout,
     pub(crate) stderr: Stdout,
     /// The image, read only at `/`; without one the guest has no file system.
-    pub(crate) root: Option<Arc<dyn ww_loader::Loader>>,
+    pub(crate) image: Option<ww_image::Image>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Box<dyn Random>,
 }

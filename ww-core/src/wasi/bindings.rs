@@ -41,7 +41,6 @@ wasmtime::component::bindgen!({
         "wasi:filesystem/types.[method]descriptor.readlink-at": async | trappable,
         "wasi:filesystem/types.[method]descriptor.metadata-hash-at": async | trappable,
         "wasi:filesystem/types.[method]descriptor.read-directory": async | trappable,
-        "wasi:filesystem/types.[method]directory-entry-stream.read-directory-entry": async | trappable,
         default: trappable,
     },
 });

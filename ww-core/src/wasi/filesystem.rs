@@ -4,10 +4,8 @@
 //! root with every link resolved. The image does not change, so such a path
 //! stays true, and two descriptors are the same object when it is equal.
 
-use std::sync::Arc;
-
 use wasmtime::component::{Resource, ResourceTableError};
-use ww_loader::{File, Path};
+use ww_image::{Error, File, Image, Path};
 
 use super::Host;
 use super::wit::filesystem::preopens;
@@ -26,29 +24,30 @@ mod stream;
 #[allow(unreachable_pub, reason = "the bindings re-export it")]
 #[derive(Clone)]
 pub enum Descriptor {
-    File { path: Path, file: Arc<dyn File> },
-    Dir { path: Path },
+    File(File),
+    Dir(Path),
 }
 
 impl Descriptor {
     fn path(&self) -> &Path {
         match self {
-            Self::File { path, .. } | Self::Dir { path } => path,
+            Self::File(file) => file.path(),
+            Self::Dir(path) => path,
         }
     }
 
     /// The directory's path, to resolve others from.
     fn dir(&self) -> Result<&Path, ErrorCode> {
         match self {
-            Self::File { .. } => Err(ErrorCode::NotDirectory),
-            Self::Dir { path } => Ok(path),
+            Self::File(_) => Err(ErrorCode::NotDirectory),
+            Self::Dir(path) => Ok(path),
         }
     }
 
-    fn file(&self) -> Result<&Arc<dyn File>, ErrorCode> {
+    fn file(&self) -> Result<&File, ErrorCode> {
         match self {
-            Self::File { file, .. } => Ok(file),
-            Self::Dir { .. } => Err(ErrorCode::IsDirectory),
+            Self::File(file) => Ok(file),
+            Self::Dir(_) => Err(ErrorCode::IsDirectory),
         }
     }
 }
@@ -73,28 +72,40 @@ impl From<ResourceTableError> for Failure {
     }
 }
 
-/// What the guest is told about a loader's failure. Only *not found* is a fact
-/// about the image; most others say that the way to it failed.
-fn code(error: &ww_loader::Error) -> ErrorCode {
-    if error.is_not_found() {
-        return ErrorCode::NoEntry;
-    }
+/// What the guest is told about an image's failure. A layer that fails says
+/// nothing about what is there, except where a link leads out of it.
+fn code(error: &Error) -> ErrorCode {
     match error {
-        ww_loader::Error::NotDirectory { .. } => ErrorCode::NotDirectory,
-        // A link that leads out of the image.
-        ww_loader::Error::Link { .. } => ErrorCode::NotPermitted,
-        ww_loader::Error::Special { .. } => ErrorCode::Unsupported,
-        ww_loader::Error::Chain { errors, .. } => errors.last().map_or(ErrorCode::Io, code),
+        Error::NotFound { .. } => ErrorCode::NoEntry,
+        Error::NotDirectory { .. } => ErrorCode::NotDirectory,
+        Error::Loop { .. } => ErrorCode::Loop,
+        Error::Path(_) => ErrorCode::NameTooLong,
+        Error::Layer { source, .. } => match source {
+            ww_loader::Error::Link { .. } => ErrorCode::NotPermitted,
+            ww_loader::Error::Special { .. } => ErrorCode::Unsupported,
+            _ => ErrorCode::Io,
+        },
         _ => ErrorCode::Io,
+    }
+}
+
+impl Host<'_> {
+    /// The image. Without one there is no descriptor to ask with.
+    fn image(&self) -> Result<Image, ErrorCode> {
+        self.wasi
+            .setup
+            .image
+            .clone()
+            .ok_or(ErrorCode::BadDescriptor)
     }
 }
 
 impl preopens::Host for Host<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        if self.wasi.setup.root.is_none() {
+        if self.wasi.setup.image.is_none() {
             return Ok(Vec::new());
         }
-        let root = Descriptor::Dir { path: Path::root() };
+        let root = Descriptor::Dir(Path::root());
         Ok(vec![(self.table.push(root)?, "/".into())])
     }
 }

@@ -1,10 +1,9 @@
-use std::sync::Arc;
-
 use wasmtime::component::Resource;
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
-use ww_loader::{Loader, Node};
+use ww_image::Node;
 
-use super::resolve::{Found, Place, resolve};
+use super::resolve::resolve;
+use super::stat::{hash_node, link, stat_node};
 use super::stream::{FileStream, ReadFailed};
 use super::{Descriptor, Failure, Listing, code};
 use crate::wasi::wit::filesystem::types::{
@@ -14,20 +13,15 @@ use crate::wasi::wit::filesystem::types::{
 use crate::wasi::{CHUNK, Host};
 
 impl Host<'_> {
-    /// The image. Without one there is no descriptor to ask with.
-    fn root(&self) -> Result<Arc<dyn Loader>, ErrorCode> {
-        self.wasi.setup.root.clone().ok_or(ErrorCode::BadDescriptor)
-    }
-
-    async fn place(
+    async fn node(
         &mut self,
         dir: &Resource<Descriptor>,
         flags: PathFlags,
         path: &str,
-    ) -> Result<Place, Failure> {
+    ) -> Result<Node, Failure> {
         let base = self.table.get(dir)?.dir()?;
         let follow = flags.contains(PathFlags::SYMLINK_FOLLOW);
-        Ok(resolve(&*self.root()?, base, path, follow).await?)
+        Ok(resolve(&self.image()?, base, path, follow).await?)
     }
 
     /// Refuses what would change `handle`, which must be a handle at least.
@@ -66,7 +60,7 @@ impl HostDescriptor for Host<'_> {
         handle: Resource<Descriptor>,
         offset: u64,
     ) -> Result<Resource<DynInputStream>, Failure> {
-        let file = Arc::clone(self.table.get(&handle)?.file()?);
+        let file = self.table.get(&handle)?.file()?.clone();
         let stream: DynInputStream = Box::new(FileStream::new(file, offset));
         Ok(self.table.push(stream)?)
     }
@@ -160,12 +154,9 @@ impl HostDescriptor for Host<'_> {
         handle: Resource<Descriptor>,
     ) -> Result<Resource<Listing>, Failure> {
         let path = self.table.get(&handle)?.dir()?;
-        let path = path.clone();
-        match self.root()?.open(&path).await {
-            Ok(Node::Dir(entries)) => Ok(self.table.push(Listing(entries))?),
-            Ok(_) => Err(ErrorCode::NotDirectory.into()),
-            Err(error) => Err(code(&error).into()),
-        }
+        let entries = self.image()?.read_dir(path).await;
+        let entries = entries.map_err(|error| code(&error))?;
+        Ok(self.table.push(Listing(entries.into_iter()))?)
     }
 
     fn create_directory_at(&mut self, dir: Resource<Descriptor>, _: String) -> Result<(), Failure> {
@@ -182,7 +173,7 @@ impl HostDescriptor for Host<'_> {
         flags: PathFlags,
         path: String,
     ) -> Result<DescriptorStat, Failure> {
-        Ok(self.place(&dir, flags, &path).await?.stat())
+        Ok(stat_node(&self.node(&dir, flags, &path).await?))
     }
 
     fn set_times_at(
@@ -233,14 +224,14 @@ impl HostDescriptor for Host<'_> {
         if how.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE) || flags.intersects(writes) {
             return Err(ErrorCode::ReadOnly.into());
         }
-        let Place { path, node } = self.place(&dir, path_flags, &path).await?;
-        let descriptor = match node {
-            Found::Dir => Descriptor::Dir { path },
-            Found::Link(_) => return Err(ErrorCode::Loop.into()),
-            Found::File(_) if how.contains(OpenFlags::DIRECTORY) => {
+        let descriptor = match self.node(&dir, path_flags, &path).await? {
+            Node::Dir(dir) => Descriptor::Dir(dir.path().clone()),
+            Node::File(_) if how.contains(OpenFlags::DIRECTORY) => {
                 return Err(ErrorCode::NotDirectory.into());
             }
-            Found::File(file) => Descriptor::File { path, file },
+            Node::File(file) => Descriptor::File(file),
+            Node::Link(_) => return Err(ErrorCode::Loop.into()),
+            _ => return Err(ErrorCode::Unsupported.into()),
         };
         Ok(self.table.push(descriptor)?)
     }
@@ -250,8 +241,8 @@ impl HostDescriptor for Host<'_> {
         dir: Resource<Descriptor>,
         path: String,
     ) -> Result<String, Failure> {
-        let place = self.place(&dir, PathFlags::empty(), &path).await?;
-        Ok(place.link().ok_or(ErrorCode::Invalid)?)
+        let node = self.node(&dir, PathFlags::empty(), &path).await?;
+        Ok(link(&node).ok_or(ErrorCode::Invalid)?)
     }
 
     fn remove_directory_at(&mut self, dir: Resource<Descriptor>, _: String) -> Result<(), Failure> {
@@ -303,7 +294,7 @@ impl HostDescriptor for Host<'_> {
         flags: PathFlags,
         path: String,
     ) -> Result<MetadataHashValue, Failure> {
-        Ok(self.place(&dir, flags, &path).await?.hash())
+        Ok(hash_node(&self.node(&dir, flags, &path).await?))
     }
 
     fn drop(&mut self, handle: Resource<Descriptor>) -> wasmtime::Result<()> {

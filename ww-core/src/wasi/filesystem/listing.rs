@@ -1,9 +1,9 @@
-use futures::StreamExt;
-use futures::stream::BoxStream;
-use wasmtime::component::Resource;
-use ww_loader::{Entry, Kind};
+use std::vec;
 
-use super::{Failure, code};
+use wasmtime::component::Resource;
+use ww_image::{Entry, Kind};
+
+use super::Failure;
 use crate::wasi::Host;
 use crate::wasi::wit::filesystem::types::{
     DescriptorType, DirectoryEntry, HostDirectoryEntryStream,
@@ -11,26 +11,23 @@ use crate::wasi::wit::filesystem::types::{
 
 /// The entries of a directory that are still to be read.
 #[allow(unreachable_pub, reason = "the bindings re-export it")]
-pub struct Listing(pub(super) BoxStream<'static, Result<Entry, ww_loader::Error>>);
+pub struct Listing(pub(super) vec::IntoIter<Entry>);
 
 impl HostDirectoryEntryStream for Host<'_> {
-    async fn read_directory_entry(
+    fn read_directory_entry(
         &mut self,
         listing: Resource<Listing>,
     ) -> Result<Option<DirectoryEntry>, Failure> {
-        match self.table.get_mut(&listing)?.0.next().await {
-            None => Ok(None),
-            Some(Err(error)) => Err(code(&error).into()),
-            Some(Ok(entry)) => Ok(Some(DirectoryEntry {
-                type_: match entry.kind {
-                    Kind::File => DescriptorType::RegularFile,
-                    Kind::Dir => DescriptorType::Directory,
-                    Kind::Link => DescriptorType::SymbolicLink,
-                    _ => DescriptorType::Unknown,
-                },
-                name: entry.name,
-            })),
-        }
+        let entry = self.table.get_mut(&listing)?.0.next();
+        Ok(entry.map(|entry| DirectoryEntry {
+            type_: match entry.kind {
+                Kind::File => DescriptorType::RegularFile,
+                Kind::Dir => DescriptorType::Directory,
+                Kind::Link => DescriptorType::SymbolicLink,
+                _ => DescriptorType::Unknown,
+            },
+            name: entry.name,
+        }))
     }
 
     fn drop(&mut self, listing: Resource<Listing>) -> wasmtime::Result<()> {

@@ -1,181 +1,178 @@
-use std::sync::Arc;
-
-use ww_loader::{File, Loader, Node, Path};
+use ww_image::{Image, Node, Path};
 
 use super::code;
 use crate::wasi::wit::filesystem::types::ErrorCode;
 
-/// How many links one path may lead through, as Linux has it.
-const LINKS: usize = 40;
-
-/// What stands at a path, and that path from the root with no link on the way.
-pub(super) struct Place {
-    pub(super) path: Path,
-    pub(super) node: Found,
-}
-
-pub(super) enum Found {
-    File(Arc<dyn File>),
-    Dir,
-    /// A link that was not to be followed, and where it leads from the root.
-    Link(Path),
-}
-
-/// Follows `path` from the directory `base`, which it cannot leave: neither by
-/// `..`, nor by an absolute path, nor through a link.
+/// What `path` leads to from the directory `base`, which it cannot leave:
+/// neither by `..`, nor as an absolute path, nor through a link.
 ///
-/// A path without links and `..` asks `root` once.
+/// A link at the end is followed where `follow` says so or the path ends like a
+/// directory's. A path without `..` asks the image once.
 pub(super) async fn resolve(
-    root: &dyn Loader,
+    image: &Image,
     base: &Path,
     path: &str,
     follow: bool,
-) -> Result<Place, ErrorCode> {
-    let mut walk = Walk::new(base, path)?;
+) -> Result<Node, ErrorCode> {
+    let mut left = steps(path)?;
+    let mut here = base.clone();
     loop {
-        let run = walk.run();
-        if run.is_empty() {
-            match walk.left.pop() {
-                Some(Step::Up) => walk.climb()?,
-                Some(_) => {}
-                None => {
-                    return Ok(Place {
-                        path: walk.here,
-                        node: Found::Dir,
-                    });
-                }
-            }
-            continue;
+        let there = run(&mut left, &here)?;
+        let next = left.pop();
+        let node = match next {
+            None if !follow => image.open_link(&there).await,
+            _ => image.open(&there).await,
+        };
+        let node = node.map_err(|error| code(&error))?;
+        if node.path().below(base).is_none() {
+            return Err(ErrorCode::NotPermitted);
         }
-        let there = join(&walk.here, &run)?;
-        let follow = follow || !walk.left.is_empty();
-        match root.open(&there).await {
-            Ok(Node::Dir(_)) => walk.here = there,
-            Ok(Node::Link(target)) if follow => walk.jump(&target)?,
-            Ok(Node::Link(target)) => {
-                return Ok(Place {
-                    path: there,
-                    node: Found::Link(target),
-                });
+        match (node, next) {
+            (node, None) => return Ok(node),
+            (node @ Node::Dir(_), Some(Step::Here)) => return Ok(node),
+            (Node::Dir(dir), Some(Step::Up)) if dir.path() != base => {
+                here = dir.path().parent().ok_or(ErrorCode::NotPermitted)?;
             }
-            // Whatever is left, if only a trailing slash, needs a directory.
-            Ok(Node::File(_)) if !walk.left.is_empty() => return Err(ErrorCode::NotDirectory),
-            Ok(Node::File(file)) => {
-                return Ok(Place {
-                    path: there,
-                    node: Found::File(file),
-                });
-            }
-            Ok(_) => return Err(ErrorCode::Unsupported),
-            Err(error) => match error.not_directory() {
-                None => return Err(code(&error)),
-                Some(at) => {
-                    let target = link(root, at).await?;
-                    let depth = at.components().count() - walk.here.components().count();
-                    walk.left.extend(into(run[depth..].iter().rev().cloned()));
-                    walk.jump(&target)?;
-                }
-            },
+            (Node::Dir(_), Some(_)) => return Err(ErrorCode::NotPermitted),
+            (_, Some(_)) => return Err(ErrorCode::NotDirectory),
         }
     }
 }
 
-/// Where the link at `at` leads, if one stands there.
-async fn link(root: &dyn Loader, at: &Path) -> Result<Path, ErrorCode> {
-    match root.open(at).await {
-        Ok(Node::Link(target)) => Ok(target),
-        Ok(_) => Err(ErrorCode::NotDirectory),
-        Err(error) => Err(code(&error)),
-    }
-}
-
-enum Step {
+enum Step<'a> {
     /// Nothing, but what stands before it must be a directory.
     Here,
     Up,
-    Into(String),
+    Into(&'a str),
 }
 
-struct Walk<'a> {
-    base: &'a Path,
-    /// A directory at or below `base`, with no link on the way.
-    here: Path,
-    /// What is to be followed from there, the next step last.
-    left: Vec<Step>,
-    links: usize,
-}
-
-impl<'a> Walk<'a> {
-    fn new(base: &'a Path, path: &str) -> Result<Self, ErrorCode> {
-        if path.is_empty() {
-            return Err(ErrorCode::NoEntry);
-        }
-        if path.starts_with('/') {
-            return Err(ErrorCode::NotPermitted);
-        }
-        if path.contains('\0') {
-            return Err(ErrorCode::Invalid);
-        }
-        if path.len() > Path::MAX_LEN {
-            return Err(ErrorCode::NameTooLong);
-        }
-        let steps = path.rsplit('/').map(|name| match name {
-            "" | "." => Step::Here,
-            ".." => Step::Up,
-            name => Step::Into(name.into()),
-        });
-        Ok(Self {
-            base,
-            here: base.clone(),
-            left: steps.collect(),
-            links: 0,
-        })
+/// The steps of `path`, the first one last.
+fn steps(path: &str) -> Result<Vec<Step<'_>>, ErrorCode> {
+    if path.is_empty() {
+        return Err(ErrorCode::NoEntry);
     }
+    if path.starts_with('/') {
+        return Err(ErrorCode::NotPermitted);
+    }
+    if path.contains('\0') {
+        return Err(ErrorCode::Invalid);
+    }
+    if path.len() > Path::MAX_LEN {
+        return Err(ErrorCode::NameTooLong);
+    }
+    let steps = path.rsplit('/').map(|name| match name {
+        "" | "." => Step::Here,
+        ".." => Step::Up,
+        name => Step::Into(name),
+    });
+    Ok(steps.collect())
+}
 
-    /// Takes the names up to the next `..` or the end. A directory is left to
-    /// be told by what stays behind them.
-    fn run(&mut self) -> Vec<String> {
-        let mut run = Vec::new();
-        while let Some(step) = self.left.pop() {
-            match step {
-                Step::Into(name) => run.push(name),
-                Step::Here if !self.left.is_empty() => {}
-                step => {
-                    self.left.push(step);
-                    break;
-                }
+/// Takes the names up to the next `..` or to the end, and gives the path they
+/// lead to. What makes the last of them a directory is left behind.
+fn run(left: &mut Vec<Step<'_>>, here: &Path) -> Result<Path, ErrorCode> {
+    let mut names = Vec::new();
+    while let Some(step) = left.pop() {
+        match step {
+            Step::Into(name) => names.push(name),
+            Step::Here if !left.is_empty() => {}
+            step => {
+                left.push(step);
+                break;
             }
         }
-        run
     }
-
-    fn climb(&mut self) -> Result<(), ErrorCode> {
-        if self.here == *self.base {
-            return Err(ErrorCode::NotPermitted);
-        }
-        let parent = self.here.parent().ok_or(ErrorCode::NotPermitted)?;
-        self.here = parent;
-        Ok(())
-    }
-
-    /// Goes on from where a link leads.
-    fn jump(&mut self, target: &Path) -> Result<(), ErrorCode> {
-        self.links += 1;
-        if self.links > LINKS {
-            return Err(ErrorCode::Loop);
-        }
-        let below = target.below(self.base).ok_or(ErrorCode::NotPermitted)?;
-        self.here = self.base.clone();
-        self.left.extend(into(below.components().rev()));
-        Ok(())
-    }
-}
-
-fn into(names: impl Iterator<Item = impl Into<String>>) -> impl Iterator<Item = Step> {
-    names.map(|name| Step::Into(name.into()))
-}
-
-fn join(here: &Path, names: &[String]) -> Result<Path, ErrorCode> {
     here.resolve(&names.join("/"))
         .map_err(|_| ErrorCode::NameTooLong)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_lite::future::block_on;
+    use ww_loader::Memory;
+
+    use super::*;
+
+    fn image() -> Image {
+        let mut tree = Memory::files([("etc/motd", "hello"), ("a/b/c", "deep")]).expect("paths");
+        for (at, target) in [
+            ("motd", "etc/motd"),
+            ("self", "self"),
+            ("dangling", "nowhere"),
+            ("abs", "/etc"),
+            ("a/in", "b"),
+            ("a/out", "../etc"),
+        ] {
+            let at = Path::new(at).expect("a path");
+            tree.link(&at, target).expect("a link");
+        }
+        Image::from(tree)
+    }
+
+    fn told(image: &Image, base: &str, path: &str, follow: bool) -> String {
+        let base = Path::new(base).expect("a path");
+        match block_on(resolve(image, &base, path, follow)) {
+            Ok(node) => format!("{} {}", node.kind(), node.path()),
+            Err(code) => format!("{code:?}"),
+        }
+    }
+
+    #[test]
+    fn a_path_leads_where_it_says_and_never_out_of_its_base() {
+        use ErrorCode::*;
+        let image = image();
+        let ok = |text: &str| text.to_owned();
+        let no = |code: ErrorCode| format!("{code:?}");
+        let long = "n".repeat(256);
+        for (base, path, expected) in [
+            ("", "etc/motd", ok("file etc/motd")),
+            ("", "etc", ok("directory etc")),
+            ("", "etc/", ok("directory etc")),
+            ("", "./etc//.", ok("directory etc")),
+            ("", ".", ok("directory .")),
+            ("", "etc/..", ok("directory .")),
+            ("", "etc/../etc/motd", ok("file etc/motd")),
+            ("", "motd", ok("file etc/motd")),
+            ("", "abs/motd", ok("file etc/motd")),
+            ("", "a/out/motd", ok("file etc/motd")),
+            ("", "a/out/../a/in/c", ok("file a/b/c")),
+            ("a", "in/c", ok("file a/b/c")),
+            ("a", "b/../b/c", ok("file a/b/c")),
+            ("", "", no(NoEntry)),
+            ("", "nothing", no(NoEntry)),
+            ("", "nothing/..", no(NoEntry)),
+            ("", "dangling", no(NoEntry)),
+            ("", "self", no(Loop)),
+            ("", "etc/motd/", no(NotDirectory)),
+            ("", "etc/motd/.", no(NotDirectory)),
+            ("", "etc/motd/x", no(NotDirectory)),
+            ("", "etc/motd/..", no(NotDirectory)),
+            ("", "motd/", no(NotDirectory)),
+            ("", "/etc/motd", no(NotPermitted)),
+            ("", "..", no(NotPermitted)),
+            ("", "etc/../..", no(NotPermitted)),
+            ("", "etc/../../etc/motd", no(NotPermitted)),
+            ("a", "../etc/motd", no(NotPermitted)),
+            ("a", "out/motd", no(NotPermitted)),
+            ("", "etc\0", no(Invalid)),
+            ("", &long, no(NameTooLong)),
+        ] {
+            assert_eq!(told(&image, base, path, true), expected, "{base}:{path:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_link_alone_is_left_when_it_is_not_to_be_followed() {
+        let image = image();
+        for (path, expected) in [
+            ("motd", "link motd"),
+            ("self", "link self"),
+            ("dangling", "link dangling"),
+            ("a/out", "link a/out"),
+            ("a/out/", "directory etc"),
+            ("a/out/motd", "file etc/motd"),
+        ] {
+            assert_eq!(told(&image, "", path, false), expected, "{path:?}");
+        }
+    }
 }

@@ -1,9 +1,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use ww_loader::Path;
+use ww_image::{Node, Path};
 
 use super::Descriptor;
-use super::resolve::{Found, Place};
 use crate::wasi::wit::filesystem::types::{DescriptorStat, DescriptorType, MetadataHashValue};
 
 /// An image has neither times nor hard links.
@@ -35,15 +34,15 @@ fn hash(stat: &DescriptorStat, path: &Path) -> MetadataHashValue {
 impl Descriptor {
     pub(super) fn kind(&self) -> DescriptorType {
         match self {
-            Self::File { .. } => DescriptorType::RegularFile,
-            Self::Dir { .. } => DescriptorType::Directory,
+            Self::File(_) => DescriptorType::RegularFile,
+            Self::Dir(_) => DescriptorType::Directory,
         }
     }
 
     pub(super) fn stat(&self) -> DescriptorStat {
         let size = match self {
-            Self::File { file, .. } => file.len(),
-            Self::Dir { .. } => 0,
+            Self::File(file) => file.len(),
+            Self::Dir(_) => 0,
         };
         stat(self.kind(), size)
     }
@@ -53,28 +52,27 @@ impl Descriptor {
     }
 }
 
-impl Place {
-    pub(super) fn stat(&self) -> DescriptorStat {
-        match &self.node {
-            Found::File(file) => stat(DescriptorType::RegularFile, file.len()),
-            Found::Dir => stat(DescriptorType::Directory, 0),
-            Found::Link(target) => {
-                let text = relative(&self.path, target);
-                stat(DescriptorType::SymbolicLink, text.len() as u64)
-            }
+pub(super) fn stat_node(node: &Node) -> DescriptorStat {
+    match node {
+        Node::File(file) => stat(DescriptorType::RegularFile, file.len()),
+        Node::Dir(_) => stat(DescriptorType::Directory, 0),
+        Node::Link(_) => {
+            let len = link(node).map_or(0, |text| text.len());
+            stat(DescriptorType::SymbolicLink, len as u64)
         }
+        _ => stat(DescriptorType::Unknown, 0),
     }
+}
 
-    pub(super) fn hash(&self) -> MetadataHashValue {
-        hash(&self.stat(), &self.path)
-    }
+pub(super) fn hash_node(node: &Node) -> MetadataHashValue {
+    hash(&stat_node(node), node.path())
+}
 
-    /// What a link says, read in the directory it stands in.
-    pub(super) fn link(&self) -> Option<String> {
-        match &self.node {
-            Found::Link(target) => Some(relative(&self.path, target)),
-            Found::File(_) | Found::Dir => None,
-        }
+/// What a link says, read in the directory it stands in.
+pub(super) fn link(node: &Node) -> Option<String> {
+    match node {
+        Node::Link(link) => Some(relative(link.path(), link.target())),
+        _ => None,
     }
 }
 

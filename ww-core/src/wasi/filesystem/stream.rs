@@ -1,5 +1,4 @@
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
@@ -7,7 +6,7 @@ use futures::future::BoxFuture;
 use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, StreamError, StreamResult};
-use ww_loader::File;
+use ww_image::{Error, File};
 
 use super::code;
 use crate::wasi::CHUNK;
@@ -15,7 +14,7 @@ use crate::wasi::wit::filesystem::types::ErrorCode;
 
 /// A file as an input stream, read one chunk ahead of the guest.
 pub(super) struct FileStream {
-    file: Arc<dyn File>,
+    file: File,
     /// Of the first byte that is not yet read from the file.
     offset: u64,
     state: State,
@@ -26,7 +25,7 @@ enum State {
     Idle,
     /// Kept while the guest polls other things, so that a read once begun is
     /// not begun again.
-    Reading(BoxFuture<'static, Result<Bytes, ww_loader::Error>>),
+    Reading(BoxFuture<'static, Result<Bytes, Error>>),
     /// Not empty.
     Ready(Bytes),
     Failed(ReadFailed),
@@ -38,11 +37,11 @@ enum State {
 #[error("cannot read the file")]
 pub(super) struct ReadFailed {
     pub(super) code: ErrorCode,
-    source: ww_loader::Error,
+    source: Error,
 }
 
 impl FileStream {
-    pub(super) fn new(file: Arc<dyn File>, offset: u64) -> Self {
+    pub(super) fn new(file: File, offset: u64) -> Self {
         Self {
             file,
             offset,
@@ -55,7 +54,7 @@ impl FileStream {
             self.state = match &mut self.state {
                 State::Idle if self.offset >= self.file.len() => State::Ended,
                 State::Idle => {
-                    let file = Arc::clone(&self.file);
+                    let file = self.file.clone();
                     let offset = self.offset;
                     State::Reading(Box::pin(async move { file.read_at(offset, CHUNK).await }))
                 }
