@@ -203,3 +203,19 @@ fn services_have_one_name() {
         assert!(ww_image::fhs::service(name).is_err(), "{name:?}");
     }
 }
+
+#[test]
+fn everything_may_move_between_threads() {
+    fn sent<T: Send>(value: T) -> T {
+        value
+    }
+    fn shared<T: Send + Sync>(_: &T) {}
+    let image = image(&[("base", &[("bin/main.wasm", "1")])]);
+    let main = path("bin/main.wasm");
+    shared(&image);
+    shared(&block_on(sent(image.open(&main))).unwrap());
+    shared(&block_on(sent(image.read_dir(&Path::root()))).unwrap());
+    let moved = image.clone();
+    let read = std::thread::spawn(move || block_on(sent(moved.main())).unwrap());
+    assert_eq!(read.join().unwrap(), "1");
+}
