@@ -80,11 +80,17 @@ fn code(error: &Error) -> ErrorCode {
         Error::NotDirectory { .. } => ErrorCode::NotDirectory,
         Error::Loop { .. } => ErrorCode::Loop,
         Error::Path(_) => ErrorCode::NameTooLong,
-        Error::Layer { source, .. } => match source {
-            ww_loader::Error::Link { .. } => ErrorCode::NotPermitted,
-            ww_loader::Error::Special { .. } => ErrorCode::Unsupported,
-            _ => ErrorCode::Io,
-        },
+        Error::Layer { source, .. } => layer_code(source),
+        _ => ErrorCode::Io,
+    }
+}
+
+fn layer_code(error: &ww_loader::Error) -> ErrorCode {
+    match error {
+        ww_loader::Error::Link { .. } => ErrorCode::NotPermitted,
+        ww_loader::Error::Special { .. } => ErrorCode::Unsupported,
+        // The last loader that was asked ended the search.
+        ww_loader::Error::Chain { errors, .. } => errors.last().map_or(ErrorCode::Io, layer_code),
         _ => ErrorCode::Io,
     }
 }
