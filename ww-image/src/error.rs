@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use ww_loader::{Kind, Path, PathError};
 
 use crate::fhs;
@@ -84,11 +86,11 @@ pub enum Error {
     #[error("layer {layer} cannot give {path}")]
     Layer {
         /// The layer.
-        layer: String,
+        layer: Arc<str>,
         /// What it was asked for.
         path: Path,
         /// What its loader said.
-        source: Box<ww_loader::Error>,
+        source: ww_loader::Error,
     },
 }
 

@@ -131,7 +131,7 @@ impl Layer {
         Error::Layer {
             layer: self.name().into(),
             path: path.clone(),
-            source: Box::new(source),
+            source,
         }
     }
 }

@@ -147,7 +147,7 @@ fn a_layer_that_fails_is_an_error_wherever_it_lies() {
     for layers in [[good(), bad()], [bad(), good()]] {
         let error = block_on(Image::new(layers).main()).unwrap_err();
         assert!(
-            matches!(&error, Error::Layer { layer, .. } if layer == "bad"),
+            matches!(&error, Error::Layer { layer, .. } if **layer == *"bad"),
             "{error}"
         );
         assert!(!error.is_not_found());

@@ -86,12 +86,12 @@ impl Path {
                 }
                 ".." => joined.truncate(joined.rfind('/').unwrap_or(0)),
                 part => {
-                    bound("component", part, Self::MAX_COMPONENT)?;
+                    bound(part, Self::MAX_COMPONENT)?;
                     if !joined.is_empty() {
                         joined.push('/');
                     }
                     joined.push_str(part);
-                    bound("path", &joined, Self::MAX_LEN)?;
+                    bound(&joined, Self::MAX_LEN)?;
                 }
             }
         }
@@ -194,17 +194,12 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, PathError> {
     })
 }
 
-fn bound(part: &'static str, text: &str, limit: usize) -> Result<(), PathError> {
-    match text.len() {
-        len if len <= limit => Ok(()),
-        len => {
+fn bound(text: &str, limit: usize) -> Result<(), PathError> {
+    match text.len() <= limit {
+        true => Ok(()),
+        false => {
             let start = text.chars().take(32).collect();
-            Err(PathError::TooLong {
-                start,
-                part,
-                len,
-                limit,
-            })
+            Err(PathError::TooLong { start, limit })
         }
     }
 }

@@ -43,15 +43,12 @@ pub enum PathError {
         lossy: String,
     },
     /// The path, or one of its components, is too long.
-    #[error("path beginning {start:?} has {len} bytes in one {part}, over the limit of {limit}")]
+    #[error("path or name beginning {start:?} is longer than {limit} bytes")]
     TooLong {
-        /// The first characters of the text.
+        /// The first characters of the path or the component.
         start: String,
-        /// What is too long: `path` or `component`.
-        part: &'static str,
-        /// Its length in bytes.
-        len: usize,
-        /// The longest that is allowed, in bytes.
+        /// The longest that is allowed, in bytes: [`Path::MAX_LEN`] for a path,
+        /// [`Path::MAX_COMPONENT`] for a component.
         limit: usize,
     },
 }
