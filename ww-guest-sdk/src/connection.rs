@@ -121,3 +121,91 @@ impl AsyncWrite for Connection {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::future::FutureExt;
+    use futures::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    fn took(accepted: usize) -> Exchange {
+        Exchange {
+            accepted,
+            ..Exchange::default()
+        }
+    }
+
+    fn brought(incoming: &[u8], closed: bool) -> Exchange {
+        Exchange {
+            incoming: incoming.to_vec(),
+            closed,
+            ..Exchange::default()
+        }
+    }
+
+    #[test]
+    fn what_the_host_did_not_take_is_offered_again() {
+        let mut connection = Connection::default();
+        connection
+            .write_all(b"one two")
+            .now_or_never()
+            .unwrap()
+            .unwrap();
+        for (offered, accepted) in [("one two", 4), ("two", 0), ("two", 3), ("", 0)] {
+            connection.exchange(|outgoing| {
+                assert_eq!(outgoing, offered.as_bytes());
+                took(accepted)
+            });
+        }
+    }
+
+    #[test]
+    fn writers_wait_while_the_host_takes_nothing() {
+        let mut connection = Connection::default();
+        let bytes = vec![0; OUTGOING_LIMIT];
+        connection
+            .write_all(&bytes)
+            .now_or_never()
+            .unwrap()
+            .unwrap();
+        assert!(connection.write(b"x").now_or_never().is_none());
+        connection.exchange(|_| took(1));
+        assert_eq!(connection.write(b"x").now_or_never().unwrap().unwrap(), 1);
+    }
+
+    #[test]
+    fn what_arrived_before_the_end_is_read_before_the_end() {
+        let mut connection = Connection::default();
+        let mut buffer = [0; 4];
+        assert!(connection.read(&mut buffer).now_or_never().is_none());
+        connection.exchange(|_| brought(b"abc", false));
+        assert_eq!(
+            connection
+                .read(&mut buffer[..1])
+                .now_or_never()
+                .unwrap()
+                .unwrap(),
+            1
+        );
+        connection.exchange(|_| brought(b"d", true));
+        assert_eq!(
+            connection
+                .read(&mut buffer)
+                .now_or_never()
+                .unwrap()
+                .unwrap(),
+            3
+        );
+        assert_eq!(&buffer[..3], b"bcd");
+        assert_eq!(
+            connection
+                .read(&mut buffer)
+                .now_or_never()
+                .unwrap()
+                .unwrap(),
+            0
+        );
+        assert!(connection.write(b"x").now_or_never().unwrap().is_err());
+    }
+}
