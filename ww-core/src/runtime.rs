@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -9,8 +10,8 @@ use ww_image::Image;
 use crate::cell::State;
 use crate::clock::{self, Clock, Timer};
 use crate::error::{Error, cause};
+use crate::program::{Compiled, Program};
 use crate::programs::Programs;
-use crate::program::Program;
 use crate::ticker::Ticker;
 use crate::workers::{Threads, Workers};
 use crate::{engine, rpc, wasi};
@@ -25,6 +26,8 @@ pub struct Runtime {
 }
 
 struct Inner {
+    /// Tells this runtime from others in what an image remembers.
+    id: u64,
     engine: Engine,
     linker: Arc<Linker<State>>,
     programs: Programs,
@@ -88,8 +91,14 @@ impl Runtime {
     ///
     /// [`Error::Image`], and those of [`compile`](Self::compile).
     pub async fn load(&self, image: &Image) -> Result<Program, Error> {
+        let inner = &self.inner;
+        if let Some(compiled) = image.memo().recall::<Arc<Compiled>>(inner.id) {
+            return Ok(Program::new(self.clone(), compiled));
+        }
         let wasm = image.main().await?;
-        self.compile(wasm).await
+        let compiled = inner.programs.compile(&inner.linker, wasm).await?;
+        image.memo().remember(inner.id, compiled.clone());
+        Ok(Program::new(self.clone(), compiled))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -147,7 +156,9 @@ impl RuntimeBuilder {
         let clock = self
             .clock
             .unwrap_or_else(|| Arc::new(clock::System::on(timer.clone())));
+        static IDS: AtomicU64 = AtomicU64::new(0);
         let inner = Inner {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
             ticker: Ticker::new(&engine, timer),
             engine,
             linker: Arc::new(linker),

@@ -15,6 +15,7 @@ pub(crate) const CATALOG: &[Entry] = &[
     image("exporter", &[]),
     image("fails", &[]),
     image("garbage", &[]),
+    image("greeted", &[]),
     image("hello", &[]),
     image("pid0", &["echo-child"]),
     image("probe-stdio", &[]),
@@ -23,6 +24,7 @@ pub(crate) const CATALOG: &[Entry] = &[
     image("shell", &["echo-child", "hello"]),
     image("spins", &[]),
     image("traps", &[]),
+    image("wasi-probe", &[]),
     image("wire-compat", &[]),
 ];
 

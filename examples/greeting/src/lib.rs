@@ -1,0 +1,18 @@
+//! A schema of an application's own, shared by its host and its guests.
+//!
+//! ```sh
+//! cd examples/greeting && capnp compile -o rust:src greeting.capnp
+//! ```
+
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unnameable_types,
+    unreachable_pub,
+    clippy::all,
+    clippy::use_self,
+    clippy::unwrap_used,
+    reason = "generated from greeting.capnp, where the documentation is"
+)]
+#[rustfmt::skip]
+pub mod greeting_capnp;

@@ -1,0 +1,20 @@
+//! Asks a host that speaks the application's own schema for a greeting.
+
+use example_greeting::greeting_capnp::reception;
+use ww_guest_sdk::Error;
+use ww_guest_sdk::stem_capnp::membrane;
+
+#[ww_guest_sdk::main]
+async fn main(membrane: membrane::Client<reception::Owned>) -> Result<(), Error> {
+    let response = membrane.graft_request().send().promise.await?;
+    let session = response.get()?.get_session()?;
+    let greeter = session.get_extension()?.get_greeter()?;
+
+    let mut request = greeter.greet_request();
+    request
+        .get()
+        .set_name(std::env::args().nth(1).as_deref().unwrap_or("stranger"));
+    let response = request.send().promise.await?;
+    println!("{}", response.get()?.get_greeting()?.to_str()?);
+    Ok(())
+}
