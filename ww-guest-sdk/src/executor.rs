@@ -17,10 +17,7 @@ const ROUNDS: u32 = 64;
 ///
 /// Everything that was woken is polled until nothing is; only then does the
 /// guest block, in one host call that also pushes what was written.
-pub(crate) fn run<C: Channel, F: Future>(
-    main: F,
-    mut line: Option<C>,
-) -> Result<F::Output, Error> {
+pub(crate) fn run<C: Channel, F: Future>(main: F, mut line: Option<C>) -> Result<F::Output, Error> {
     let mut main: Pin<Box<F>> = Box::pin(main);
     let flag = Flag::new();
     let mut tasks = Tasks::new();
@@ -34,8 +31,7 @@ pub(crate) fn run<C: Channel, F: Future>(
         tasks.poll();
         line = line.and_then(|mut line| line.poll().then_some(line));
 
-        let woken =
-            flag.is_raised() || tasks.is_woken() || line.as_ref().is_some_and(C::is_woken);
+        let woken = flag.is_raised() || tasks.is_woken() || line.as_ref().is_some_and(C::is_woken);
         rounds = if woken { rounds + 1 } else { 0 };
         if !woken || rounds % ROUNDS == 0 {
             turn(&mut line, !woken)?;

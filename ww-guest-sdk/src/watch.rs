@@ -53,7 +53,9 @@ impl Drop for Watch {
         if self.0.waker.take().is_some() {
             // The list may be gone already at the end of the thread.
             let _ = WATCHED.try_with(|watched| {
-                watched.borrow_mut().retain(|entry| !Rc::ptr_eq(entry, &self.0));
+                watched
+                    .borrow_mut()
+                    .retain(|entry| !Rc::ptr_eq(entry, &self.0));
             });
         }
     }

@@ -28,7 +28,12 @@ impl Duplex {
         }
     }
 
-    pub(crate) fn turn(&mut self, outgoing: &[u8], pollables: &[&Pollable], wait: bool) -> Exchange {
+    pub(crate) fn turn(
+        &mut self,
+        outgoing: &[u8],
+        pollables: &[&Pollable],
+        wait: bool,
+    ) -> Exchange {
         let sent = self.send(outgoing);
         let accepted = *sent.as_ref().unwrap_or(&0);
         let broken = sent.is_err();
