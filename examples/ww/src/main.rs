@@ -19,7 +19,7 @@ use ww_core::{Error as CellError, Runtime};
 use ww_image::Image;
 use ww_membrane::{Epoch, Epochs, Policy, membrane};
 
-/// What a shell reports for a command that was killed or crashed.
+/// What a shell reports for a command that crashed.
 const ABORTED: u8 = 134;
 
 #[allow(
@@ -45,8 +45,9 @@ fn main() -> ExitCode {
             eprintln!("ww: {}", chain(&error));
             if let CellError::Trap { backtrace, .. } = &error {
                 eprintln!("{backtrace}");
+                return ExitCode::from(ABORTED);
             }
-            ExitCode::from(ABORTED)
+            ExitCode::FAILURE
         }
     }
 }
