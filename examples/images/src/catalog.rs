@@ -20,10 +20,12 @@ pub(crate) const CATALOG: &[Entry] = &[
     image("pid0", &["echo-child"]),
     image("probe-stdio", &[]),
     image("probe-streams", &[]),
+    image("puppet", &[]),
     image("queued", &[]),
     image("shell", &["echo-child", "hello"]),
     image("spins", &[]),
     image("traps", &[]),
+    image("twice", &[]),
     image("wasi-probe", &[]),
     image("wire-compat", &[]),
 ];

@@ -1,0 +1,110 @@
+//! What must hold on every executor. Knows of none.
+
+use std::sync::Arc;
+
+use futures::channel::mpsc::UnboundedSender;
+use futures::{AsyncReadExt, future};
+use ww_core::cell::{Builder, Cell, Input, Local, Output, Start};
+use ww_core::network::{Memory, Network, Switch};
+use ww_core::session::Wetware;
+use ww_core::{Error, Runtime};
+use ww_membrane::{Epoch, Epochs, Policy, membrane};
+use ww_rpc::membrane_capnp::wetware_session;
+use ww_rpc::peer_capnp::executor;
+
+/// Where the body's cells run.
+pub(crate) struct Ground {
+    pub(crate) runtime: Runtime,
+    /// Who drives them; the runtime's workers, if nobody is named.
+    pub(crate) drivers: Option<UnboundedSender<Start>>,
+}
+
+impl Ground {
+    async fn start(&self, builder: Builder) -> Result<Cell, Error> {
+        let builder = builder.runtime(&self.runtime);
+        let Some(drivers) = &self.drivers else {
+            return builder.spawn().await;
+        };
+        let (cell, start) = builder.prepare().await?;
+        drivers.unbounded_send(start).expect("somebody drives");
+        Ok(cell)
+    }
+}
+
+pub(crate) async fn body(ground: Ground) -> Result<(), Error> {
+    pid0(&ground).await?;
+    exporter(&ground).await
+}
+
+/// The guest calls, the host answers, and a child runs beside the guest.
+async fn pid0(ground: &Ground) -> Result<(), Error> {
+    let network = Arc::new(Switch::new().join());
+    let (runtime, behind) = (ground.runtime.clone(), network.clone());
+    let builder = Builder::new()
+        .image(example_images::path("pid0"))
+        .stdout(Output::piped())
+        .bootstrap(move |local| Ok(first(local, &runtime, behind)));
+    let cell = ground.start(builder).await?;
+    let mut told = String::new();
+    let mut stdout = cell.take_stdout().expect("stdout is piped");
+    let (exit, read) = future::join(cell.wait(), stdout.read_to_string(&mut told)).await;
+    read.expect("the guest writes text");
+    assert_eq!(exit?.code(), 0, "{told}");
+    assert_eq!(
+        told,
+        format!(
+            "grafted under epoch 7\n\
+             host is {}\n\
+             Echo: anyone there?\n\
+             echo-child answers: a line to the child\n\
+             echo-child exited with 0\n",
+            network.local()
+        )
+    );
+    Ok(())
+}
+
+type Membrane = ww_rpc::stem_capnp::membrane::Client<wetware_session::Owned>;
+
+fn first(local: &Local, runtime: &Runtime, network: Arc<Memory>) -> Membrane {
+    let epochs = Epochs::new(Epoch {
+        seq: 7,
+        ..Epoch::default()
+    });
+    membrane(
+        epochs,
+        Policy::open(),
+        Wetware::new(local, runtime, network),
+    )
+}
+
+/// The host calls, the guest answers, for as long as its input is open.
+async fn exporter(ground: &Ground) -> Result<(), Error> {
+    let builder = Builder::new()
+        .image(example_images::path("exporter"))
+        .stdin(Input::piped());
+    let cell = ground.start(builder).await?;
+    let answers = cell.with(async |local: Local| {
+        let executor: executor::Client = local.exported();
+        let calls = ["there", "and back", "and there again"].map(|message| {
+            let mut request = executor.echo_request();
+            request.get().set_message(message);
+            async {
+                let response = request.send().promise.await?;
+                Ok::<_, Error>(response.get()?.get_response()?.to_string().map_err(utf8)?)
+            }
+        });
+        future::try_join_all(calls).await
+    });
+    assert_eq!(
+        answers.await?,
+        ["Echo: there", "Echo: and back", "Echo: and there again"]
+    );
+    drop(cell.take_stdin());
+    assert_eq!(cell.wait().await?.code(), 0);
+    Ok(())
+}
+
+fn utf8(error: std::str::Utf8Error) -> Error {
+    Error::Rpc(error.into())
+}
