@@ -8,40 +8,12 @@ use std::task::{Context, Poll};
 
 use futures::future::{join, join3, poll_immediate};
 use futures::io::Cursor;
-use futures::{AsyncRead, AsyncReadExt, AsyncWriteExt, TryFutureExt};
+use futures::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use futures_lite::future::{block_on, yield_now};
 use ww_core::pipe::pipe;
 use ww_core::serve::{MAX_READ, sink, source};
-use ww_rpc::peer_capnp::byte_stream;
 
-type Answer<T> = Result<T, capnp::Error>;
-
-fn read(stream: &byte_stream::Client, most: u32) -> impl Future<Output = Answer<Vec<u8>>> + use<> {
-    let mut request = stream.read_request();
-    request.get().set_max_bytes(most);
-    let sent = request.send();
-    async { Ok(sent.promise.await?.get()?.get_data()?.to_vec()) }
-}
-
-fn write(stream: &byte_stream::Client, data: &[u8]) -> impl Future<Output = Answer<()>> + use<> {
-    let mut request = stream.write_request();
-    request.get().set_data(data);
-    request.send().promise.map_ok(drop)
-}
-
-fn push(stream: &byte_stream::Client, data: &[u8]) -> impl Future<Output = Answer<()>> + use<> {
-    let mut request = stream.push_request();
-    request.get().set_data(data);
-    request.send()
-}
-
-fn close(stream: &byte_stream::Client) -> impl Future<Output = Answer<()>> + use<> {
-    stream.close_request().send().promise.map_ok(drop)
-}
-
-fn finish(stream: &byte_stream::Client) -> impl Future<Output = Answer<()>> + use<> {
-    stream.finish_request().send().promise.map_ok(drop)
-}
+use crate::stage::{close, finish, push, read, write};
 
 #[test]
 fn a_read_answers_what_is_there_and_then_the_end() {

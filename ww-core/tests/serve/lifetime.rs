@@ -1,0 +1,143 @@
+//! What keeps a child alive, and what ends it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use futures::channel::oneshot;
+use futures::future::{join, poll_immediate};
+use futures_lite::future::yield_now;
+use ww_rpc::peer_capnp::{executor, process};
+
+use crate::stage::{Answer, Spawn, Stage, compile, echo, read, stderr, stdin, stdout, wait, write};
+
+/// Is held by the child's connection, and so dropped when the child has ended.
+struct Held(#[allow(dead_code, reason = "its drop is what is looked for")] oneshot::Sender<()>);
+
+impl executor::Server for Held {
+    async fn echo(
+        self: Rc<Self>,
+        params: executor::EchoParams,
+        mut results: executor::EchoResults,
+    ) -> Answer<()> {
+        let message = params.get()?.get_message()?.to_str()?;
+        results.get().set_response(format!("Echo: {message}"));
+        Ok(())
+    }
+}
+
+type Hold = Pin<Box<dyn Future<Output = Box<dyn std::any::Any>>>>;
+
+#[test]
+fn a_child_lives_while_its_process_or_a_call_on_it_or_a_stream_is_held() {
+    let holds: [(&str, fn(process::Client) -> Hold); 6] = [
+        ("the process", |process| {
+            Box::pin(async { Box::new(process) as _ })
+        }),
+        ("a call on it", |process| {
+            Box::pin(async move { Box::new(process.wait_request().send()) as _ })
+        }),
+        ("stdin", |process| {
+            Box::pin(async move { Box::new(stdin(&process).await.unwrap()) as _ })
+        }),
+        ("stdout", |process| {
+            Box::pin(async move { Box::new(stdout(&process).await.unwrap()) as _ })
+        }),
+        ("stderr", |process| {
+            Box::pin(async move { Box::new(stderr(&process).await.unwrap()) as _ })
+        }),
+        ("a call on a stream", |process| {
+            Box::pin(
+                async move { Box::new(stdout(&process).await.unwrap().read_request().send()) as _ },
+            )
+        }),
+    ];
+    Stage::run(async |stage| {
+        let program = compile(&stage.executor(), "caller").await.unwrap();
+        for (what, hold) in holds {
+            let (held, mut ended) = oneshot::channel();
+            let client: executor::Client = capnp_rpc::new_client(Held(held));
+            let process = Spawn::args(&["caller", "seq", "1000000000", "1"])
+                .bootstrap(client)
+                .spawn(&program)
+                .await
+                .unwrap();
+            let hold = hold(process).await;
+            for _ in 0..100 {
+                yield_now().await;
+            }
+            assert!(
+                poll_immediate(&mut ended).await.is_none(),
+                "{what} did not hold"
+            );
+            drop(hold);
+            assert!(ended.await.is_err());
+        }
+    });
+}
+
+#[test]
+fn a_stream_serves_on_after_its_process_was_dropped() {
+    Stage::run(async |stage| {
+        let process = stage.spawn("echo-child", &["echo-child"]).await;
+        let (stdin, stdout) = join(stdin(&process), stdout(&process)).await;
+        let (stdin, stdout) = (stdin.unwrap(), stdout.unwrap());
+        drop(process);
+        write(&stdin, b"still\n").await.unwrap();
+        assert_eq!(read(&stdout, 100).await.unwrap(), b"still\n");
+        drop(stdin);
+        assert_eq!(read(&stdout, 100).await.unwrap(), b"");
+    });
+}
+
+#[test]
+fn nobody_left_who_could_write_is_the_end_of_stdin() {
+    Stage::run(async |stage| {
+        let process = stage.spawn("echo-child", &["echo-child"]).await;
+        let stdout = stdout(&process).await.unwrap();
+        drop(process);
+        assert_eq!(read(&stdout, 100).await.unwrap(), b"");
+    });
+}
+
+#[test]
+fn what_a_child_exports_does_not_keep_it_alive() {
+    Stage::run(async |stage| {
+        let process = stage.spawn("exporter", &["exporter"]).await;
+        let response = process.bootstrap_request().send().promise.await.unwrap();
+        let exported: executor::Client = response
+            .get()
+            .unwrap()
+            .get_cap()
+            .get_as_capability()
+            .unwrap();
+        assert_eq!(echo(&exported, "hey").await.unwrap(), "Echo: hey");
+        drop(process);
+        // The kill takes effect in the child's next turn.
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        let error = echo(&exported, "hey").await.unwrap_err();
+        assert_eq!(error.kind, capnp::ErrorKind::Disconnected, "{error}");
+    });
+}
+
+#[test]
+fn a_driver_that_is_dropped_ends_its_cells() {
+    let (process, wait_early) = Stage::run(async |stage| {
+        let process = stage.spawn("echo-child", &["echo-child"]).await;
+        let mut waiting = Box::pin(wait_owned(process.clone()));
+        assert!(poll_immediate(&mut waiting).await.is_none());
+        (process, waiting)
+    });
+    futures_lite::future::block_on(async {
+        for ended in [wait_early.await, wait(&process).await] {
+            let error = ended.unwrap_err();
+            assert!(error.extra.contains("dropped"), "{error}");
+        }
+    });
+}
+
+async fn wait_owned(process: process::Client) -> Answer<i32> {
+    wait(&process).await
+}

@@ -1,0 +1,157 @@
+//! Programs, and what their cells bootstrap and export.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use capnp::capability::FromClientHook;
+use ww_core::network::Offline;
+use ww_membrane::Membrane;
+use ww_rpc::peer_capnp::{executor, process};
+
+use crate::stage::{Answer, Spawn, Stage, compile, echo, kill, stderr, stdin, stdout, text, wait};
+
+/// An executor of the test's own, that answers in its own words.
+struct Shout;
+
+impl executor::Server for Shout {
+    async fn echo(
+        self: Rc<Self>,
+        params: executor::EchoParams,
+        mut results: executor::EchoResults,
+    ) -> Answer<()> {
+        let message = params.get()?.get_message()?.to_str()?;
+        results.get().set_response(message.to_uppercase());
+        Ok(())
+    }
+}
+
+async fn exported(process: &process::Client) -> executor::Client {
+    let response = process.bootstrap_request().send().promise.await.unwrap();
+    response
+        .get()
+        .unwrap()
+        .get_cap()
+        .get_as_capability()
+        .unwrap()
+}
+
+#[test]
+fn a_child_bootstraps_what_its_parent_hands_down_and_nothing_else() {
+    Stage::run(async |stage| {
+        let program = compile(&stage.executor(), "probe-streams").await.unwrap();
+        let shout: executor::Client = capnp_rpc::new_client(Shout);
+        for _ in 0..2 {
+            let process = Spawn::args(&["probe", "hey"])
+                .bootstrap(shout.clone())
+                .spawn(&program)
+                .await
+                .unwrap();
+            assert_eq!(text(stdout(&process).await).await, "HEY\n");
+            assert_eq!(wait(&process).await.unwrap(), 0);
+        }
+        let process = Spawn::args(&["probe", "hey"])
+            .spawn(&program)
+            .await
+            .unwrap();
+        assert_eq!(wait(&process).await.unwrap(), 1);
+        assert_ne!(text(stderr(&process).await).await, "");
+    });
+}
+
+#[test]
+fn rpc_over_stdio_takes_stdin_and_stdout() {
+    Stage::run(async |stage| {
+        let program = compile(&stage.executor(), "probe-stdio").await.unwrap();
+        let spawn = Spawn {
+            stdio: true,
+            ..Spawn::args(&["probe", "hey"])
+        };
+        let shout: executor::Client = capnp_rpc::new_client(Shout);
+        let process = spawn.bootstrap(shout).spawn(&program).await.unwrap();
+        for (taken, name) in [
+            (stdin(&process).await, "standard input"),
+            (stdout(&process).await, "standard output"),
+        ] {
+            let error = taken.map(drop).unwrap_err();
+            assert!(
+                error.extra.contains(name) && error.extra.contains("RPC"),
+                "{error}"
+            );
+        }
+        assert_eq!(text(stderr(&process).await).await, "HEY\n");
+        assert_eq!(wait(&process).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_parent_reaches_what_its_child_exports() {
+    Stage::run(async |stage| {
+        let process = stage.spawn("exporter", &["exporter"]).await;
+        // Before the child has run at all, by pipelining.
+        let response = process.bootstrap_request().send();
+        let early: executor::Client = FromClientHook::new(response.pipeline.get_cap().as_cap());
+        assert_eq!(echo(&early, "early").await.unwrap(), "Echo: early");
+        let late = exported(&process).await;
+        assert_eq!(echo(&late, "late").await.unwrap(), "Echo: late");
+
+        kill(&process).await.unwrap();
+        for client in [early, late, exported(&process).await] {
+            let error = echo(&client, "gone").await.unwrap_err();
+            assert_eq!(error.kind, capnp::ErrorKind::Disconnected, "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_child_that_exports_nothing_breaks_the_promise() {
+    Stage::run(async |stage| {
+        for guest in ["hello", "exits"] {
+            let process = stage.spawn(guest, &[guest]).await;
+            let error = echo(&exported(&process).await, "hey").await.unwrap_err();
+            assert_eq!(error.kind, capnp::ErrorKind::Disconnected, "{error}");
+        }
+    });
+}
+
+#[test]
+fn what_is_handed_down_passes_the_membrane() {
+    /// Revokes the membrane at the third call.
+    struct Trip {
+        membrane: Membrane,
+        calls: Rc<Cell<u32>>,
+    }
+
+    impl executor::Server for Trip {
+        async fn echo(
+            self: Rc<Self>,
+            params: executor::EchoParams,
+            mut results: executor::EchoResults,
+        ) -> Answer<()> {
+            self.calls.set(self.calls.get() + 1);
+            if self.calls.get() == 3 {
+                self.membrane
+                    .revoke(capnp::Error::disconnected("enough of it".into()));
+            }
+            let message = params.get()?.get_message()?.to_str()?;
+            results.get().set_response(format!("Echo: {message}"));
+            Ok(())
+        }
+    }
+
+    Stage::run(async |stage| {
+        let membrane = Membrane::ungated();
+        let spawner = stage.spawner(Offline::new()).membrane(membrane.clone());
+        let program = compile(&Rc::new(spawner).client(), "caller").await.unwrap();
+        let calls = Rc::new(Cell::new(0));
+        let trip: executor::Client = capnp_rpc::new_client(Trip {
+            membrane,
+            calls: calls.clone(),
+        });
+        let spawn = Spawn::args(&["caller", "seq", "100", "1"]).bootstrap(trip);
+        let process = spawn.spawn(&program).await.unwrap();
+        assert_eq!(wait(&process).await.unwrap(), 1);
+        let text = text(stderr(&process).await).await;
+        assert!(text.contains("enough of it"), "{text}");
+        assert_eq!(calls.get(), 3);
+    });
+}
