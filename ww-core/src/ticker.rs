@@ -60,18 +60,17 @@ impl Ticker {
     }
 
     fn arm(self: &Arc<Self>) {
-        let next = self
+        // Held while registering: the tick may come, and set the next one,
+        // before this one is stored, which would then cancel that.
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let tick = self
             .timer
             .register(Instant::now() + TICK, Waker::from(self.clone()));
-        if next.is_err() {
+        if tick.is_err() {
             // No thread to be had just now: the next turn tries again.
             self.armed.store(false, Ordering::SeqCst);
         }
-        let old = std::mem::replace(
-            &mut *self.next.lock().unwrap_or_else(PoisonError::into_inner),
-            next.ok(),
-        );
-        drop(old);
+        *next = tick.ok();
     }
 }
 
