@@ -120,15 +120,15 @@ impl Run {
         let started = Instant::now();
         let polled = {
             let _slice = self.ticker.slice(&self.shared.slice);
-            guest.as_mut().poll(&mut Context::from_waker(&self.wakers.guest))
+            guest
+                .as_mut()
+                .poll(&mut Context::from_waker(&self.wakers.guest))
         };
         self.shared.meter.ran(started.elapsed());
         match polled {
             Poll::Pending => None,
             Poll::Ready(result) => {
-                // Frees the guest's memory and closes its ends of the pipes.
-                self.guest = None;
-                self.shared.meter.freed();
+                self.free();
                 Some(result)
             }
         }
@@ -163,7 +163,7 @@ impl Run {
     fn finish(&mut self, result: Result<i32, Error>) {
         self.stage = Stage::Done;
         self.connect = None;
-        self.guest = None;
+        self.free();
         self.local
             .disconnect(capnp::Error::disconnected("the cell has ended".into()));
         // Calls in flight have failed just now; those who made them may want
@@ -177,8 +177,14 @@ impl Run {
         }
     }
 
-    fn release(&mut self) {
+    /// Frees the guest's memory and closes its ends of the pipes.
+    fn free(&mut self) {
         self.guest = None;
+        self.shared.meter.freed();
+    }
+
+    fn release(&mut self) {
+        self.free();
         self.local.close();
         self.tasks.clear();
         self.shared.close();
@@ -196,6 +202,10 @@ impl Future for Run {
         if let Stage::New = this.stage {
             this.stage = Stage::Running;
             ready = part::ALL;
+            if shared.is_killed() {
+                this.finish(Err(Error::Killed));
+                return Poll::Ready(());
+            }
             if let Some(connect) = this.connect.take()
                 && let Err(error) = connect(&this.local)
             {
