@@ -1,0 +1,61 @@
+//! Calls into and out of a cell beside calls between two native vats.
+
+use criterion::Criterion;
+use futures_lite::future::block_on;
+use ww_benches::calls::Shape;
+use ww_benches::cells::Authority::{self, Executor, Membrane};
+use ww_benches::{Outcome, Rounds, Table, cells, native};
+use ww_core::Runtime;
+
+const SHAPES: [(&str, Shape); 4] = [
+    ("64 B, one at a time", shape(64, 1)),
+    ("64 B, 64 in flight", shape(64, 64)),
+    ("4 KiB, one at a time", shape(4096, 1)),
+    ("4 KiB, 64 in flight", shape(4096, 64)),
+];
+
+const NATIVE: &str = "stock two-party";
+
+fn main() -> Outcome<()> {
+    let criterion = &mut Criterion::default().configure_from_args();
+    let table = &mut Table::new();
+    let runtime = &Runtime::new()?;
+    let caller = &block_on(runtime.compile(example_images::wasm("caller")))?;
+    let exporter = &block_on(runtime.compile(example_images::wasm("exporter")))?;
+    let guest = |authority: Authority, shape| {
+        move |calls| cells::guest_to_host(caller, runtime, authority, shape, calls)
+    };
+    let stock = |shape| move |calls| native::stock(runtime, shape, calls);
+
+    for (text, shape) in SHAPES {
+        let goal = if shape.bytes == 64 { 1.2 } else { 1.5 };
+        let name = format!("guest to host/{text}");
+        let rounds = Rounds::new(guest(Executor, shape), stock(shape));
+        table.row(criterion, &name, NATIVE, Some(goal), rounds);
+    }
+    for (text, shape) in SHAPES {
+        let name = format!("through a membrane/{text}");
+        let rounds = Rounds::new(guest(Membrane, shape), guest(Executor, shape));
+        table.row(criterion, &name, "without it", Some(1.3), rounds);
+    }
+    for (text, shape) in SHAPES {
+        let name = format!("host to guest/{text}");
+        let subject = move |calls| cells::host_to_guest(exporter, shape, calls);
+        let rounds = Rounds::new(subject, stock(shape));
+        table.row(criterion, &name, NATIVE, Some(1.3), rounds);
+    }
+    for (text, shape) in SHAPES {
+        let name = format!("native vats/{text}");
+        let subject = move |calls| native::ours(runtime, shape, calls);
+        let rounds = Rounds::new(subject, stock(shape));
+        table.row(criterion, &name, NATIVE, Some(0.85), rounds);
+    }
+
+    criterion.final_summary();
+    table.print();
+    Ok(())
+}
+
+const fn shape(bytes: usize, in_flight: usize) -> Shape {
+    Shape { bytes, in_flight }
+}

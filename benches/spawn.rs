@@ -1,0 +1,130 @@
+//! A cell's life beside that of a bare wasmtime instance.
+
+use std::time::Duration;
+
+use criterion::Criterion;
+use futures_lite::future::block_on;
+use wasmtime::component::Component;
+use ww_benches::bare::{self, Bare};
+use ww_benches::time::{cpu, wall};
+use ww_benches::{Outcome, Rounds, Table, cells};
+use ww_core::cell::Builder;
+use ww_core::{Program, Runtime};
+
+/// A command that returns at once: what is left of a life is its beginning and
+/// its end.
+const NOOP: &str = r#"
+(component
+  (core module $module (func (export "run") (result i32) i32.const 0))
+  (core instance $instance (instantiate $module))
+  (func $run (result (result)) (canon lift (core func $instance "run")))
+  (instance $interface (export "run" (func $run)))
+  (export "wasi:cli/run@0.2.0" (instance $interface)))
+"#;
+
+const LIFE: &str = "bare life";
+
+fn main() -> Outcome<()> {
+    let criterion = &mut Criterion::default().configure_from_args();
+    let table = &mut Table::new();
+    let runtime = &Runtime::new()?;
+
+    compile(criterion, table)?;
+    let noop = wat::parse_str(NOOP)?;
+    let program = &block_on(runtime.compile(noop.clone()))?;
+    let peer = &Bare::alone(&bare::engine()?, &noop)?;
+    lives(criterion, table, "noop", Some(1.3), program, || peer.live());
+    hello(criterion, table, runtime)?;
+    caller(criterion, table, runtime)?;
+
+    criterion.final_summary();
+    table.print();
+    Ok(())
+}
+
+/// From bytes to a program.
+fn compile(criterion: &mut Criterion, table: &mut Table) -> Outcome<()> {
+    let wasm = &example_images::wasm("hello");
+    let engine = bare::engine()?;
+    let rounds = Rounds::new(
+        |times| {
+            sum(times, || {
+                let (runtime, wasm) = (Runtime::new()?, wasm.clone());
+                wall(|| Ok(block_on(runtime.compile(wasm))?))
+            })
+        },
+        |times| {
+            sum(times, || {
+                wall(|| Ok(Component::from_binary(&engine, wasm)?))
+            })
+        },
+    );
+    table.row(criterion, "compile/hello", "bare compile", None, rounds);
+    Ok(())
+}
+
+/// A guest that prints a line.
+fn hello(criterion: &mut Criterion, table: &mut Table, runtime: &Runtime) -> Outcome<()> {
+    let wasm = example_images::wasm("hello");
+    let peer = &Bare::wasi(&bare::engine()?, &wasm)?;
+    let program = &block_on(runtime.compile(wasm))?;
+    lives(criterion, table, "hello", None, program, || peer.live());
+
+    let path = &example_images::path("hello");
+    let image = Rounds::new(
+        |times| wall(|| repeat(times, || cells::spawned(cells::of_image(runtime, path)))),
+        |times| wall(|| repeat(times, || peer.live())),
+    );
+    table.row(criterion, "hello/image", LIFE, None, image);
+    Ok(())
+}
+
+/// A guest that makes one call to its host.
+fn caller(criterion: &mut Criterion, table: &mut Table, runtime: &Runtime) -> Outcome<()> {
+    let wasm = example_images::wasm("caller");
+    let peer = &Bare::dead(&bare::engine()?, &wasm)?;
+    let program = &block_on(runtime.compile(wasm))?;
+    let rounds = Rounds::new(
+        |times| {
+            cpu(|| {
+                repeat(times, || {
+                    cells::driven(cells::calling_once(program, runtime))
+                })
+            })
+        },
+        |times| cpu(|| repeat(times, || peer.instantiate())),
+    );
+    let name = "caller/first call";
+    table.row(criterion, name, "bare instantiate, drop", Some(5.0), rounds);
+    Ok(())
+}
+
+/// Whole lives from a program, through a driver and through a worker.
+fn lives(
+    criterion: &mut Criterion,
+    table: &mut Table,
+    name: &str,
+    goal: Option<f64>,
+    program: &Program,
+    peer: impl Fn() -> Outcome<()>,
+) {
+    let builder = || Builder::new().program(program.clone());
+    let driven = Rounds::new(
+        |times| cpu(|| repeat(times, || cells::driven(builder()))),
+        |times| cpu(|| repeat(times, &peer)),
+    );
+    table.row(criterion, &format!("{name}/driver"), LIFE, goal, driven);
+    let spawned = Rounds::new(
+        |times| wall(|| repeat(times, || cells::spawned(builder()))),
+        |times| wall(|| repeat(times, &peer)),
+    );
+    table.row(criterion, &format!("{name}/spawn"), LIFE, None, spawned);
+}
+
+fn repeat(times: u64, mut work: impl FnMut() -> Outcome<()>) -> Outcome<()> {
+    (0..times).try_for_each(|_| work())
+}
+
+fn sum(times: u64, mut work: impl FnMut() -> Outcome<Duration>) -> Outcome<Duration> {
+    (0..times).map(|_| work()).sum()
+}

@@ -1,0 +1,143 @@
+//! Bare wasmtime: the peer of a cell's life.
+
+use futures_lite::future::block_on;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, ResourceTable};
+use wasmtime::{Config, Engine, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::Outcome;
+
+/// An engine with the settings of `ww-core`'s own.
+///
+/// # Errors
+///
+/// This machine cannot run WebAssembly.
+pub fn engine() -> Outcome<Engine> {
+    let mut config = Config::new();
+    config
+        .async_stack_size(256 << 10)
+        .max_wasm_stack(128 << 10)
+        .memory_reservation(256 << 20)
+        .memory_guard_size(64 << 10)
+        .epoch_interruption(true)
+        .concurrency_support(false);
+    Ok(Engine::new(&config)?)
+}
+
+/// A component that is ready to be instantiated.
+pub struct Bare<T: 'static> {
+    pre: InstancePre<T>,
+    run: ComponentExportIndex,
+}
+
+/// What wasmtime's own WASI works on.
+pub struct Wasi {
+    context: WasiCtx,
+    table: ResourceTable,
+}
+
+impl Bare<()> {
+    /// Links a component that imports nothing.
+    ///
+    /// # Errors
+    ///
+    /// It is no component, or imports something.
+    pub fn alone(engine: &Engine, wasm: &[u8]) -> Outcome<Self> {
+        Self::link(&Linker::new(engine), &Component::from_binary(engine, wasm)?)
+    }
+
+    /// Links a component that will not be run: whatever it calls traps.
+    ///
+    /// # Errors
+    ///
+    /// It is no component.
+    pub fn dead(engine: &Engine, wasm: &[u8]) -> Outcome<Self> {
+        let component = Component::from_binary(engine, wasm)?;
+        let mut linker = Linker::new(engine);
+        linker.define_unknown_imports_as_traps(&component)?;
+        Self::link(&linker, &component)
+    }
+}
+
+impl Bare<Wasi> {
+    /// Links a component with wasmtime's own WASI.
+    ///
+    /// # Errors
+    ///
+    /// It is no component, or imports something else.
+    pub fn wasi(engine: &Engine, wasm: &[u8]) -> Outcome<Self> {
+        let component = Component::from_binary(engine, wasm)?;
+        let mut linker = Linker::new(engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        Self::link(&linker, &component)
+    }
+}
+
+impl<T: Default + Send> Bare<T> {
+    fn link(linker: &Linker<T>, component: &Component) -> Outcome<Self> {
+        let engine = component.engine();
+        let interface = component
+            .component_type()
+            .exports(engine)
+            .map(|(name, _)| name.to_owned())
+            .find(|name| name.starts_with("wasi:cli/run@0.2."))
+            .ok_or("the component is no command")?;
+        let run = component
+            .get_export_index(None, &interface)
+            .and_then(|instance| component.get_export_index(Some(&instance), "run"))
+            .ok_or("the interface has no function")?;
+        let pre = linker.instantiate_pre(component)?;
+        Ok(Self { pre, run })
+    }
+
+    /// Instantiates the component and drops the instance.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be instantiated.
+    pub fn instantiate(&self) -> Outcome<()> {
+        let mut store = self.store();
+        block_on(self.pre.instantiate_async(&mut store))?;
+        Ok(())
+    }
+
+    /// Instantiates the component, runs it to its end, and drops the instance.
+    ///
+    /// # Errors
+    ///
+    /// It fails.
+    pub fn live(&self) -> Outcome<()> {
+        let mut store = self.store();
+        let outcome = block_on(async {
+            let instance = self.pre.instantiate_async(&mut store).await?;
+            let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut store, &self.run)?;
+            run.call_async(&mut store, ()).await
+        })?;
+        outcome.0.map_err(|()| "the component failed".into())
+    }
+
+    fn store(&self) -> Store<T> {
+        let mut store = Store::new(self.pre.engine(), T::default());
+        // Nobody ticks here.
+        store.set_epoch_deadline(1);
+        store
+    }
+}
+
+impl Default for Wasi {
+    fn default() -> Self {
+        Self {
+            context: WasiCtx::builder().arg("main.wasm").build(),
+            table: ResourceTable::new(),
+        }
+    }
+}
+
+impl WasiView for Wasi {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.context,
+            table: &mut self.table,
+        }
+    }
+}
