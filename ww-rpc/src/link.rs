@@ -45,6 +45,13 @@ impl Link {
         self.wake_reader();
     }
 
+    /// Writes nothing further.
+    pub(crate) fn hush(&self) {
+        let state = &mut *self.state.borrow_mut();
+        let dropped = || Error::disconnected("the connection was dropped".into());
+        state.unwritable.get_or_insert_with(dropped);
+    }
+
     /// Whether the end has been read, but not been told to capnp-rpc.
     pub(crate) fn is_settling(&self) -> bool {
         let state = self.state.borrow();

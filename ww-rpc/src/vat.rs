@@ -20,6 +20,10 @@ use crate::watch::poll_watched;
 /// a server that wakes itself for ever.
 const SETTLING_TURNS: usize = 1000;
 
+/// Turns in which an ended connection tells everyone of it. Two are enough;
+/// the bound is there for a server that wakes itself for ever.
+const WINDING_UP_TURNS: usize = 16;
+
 /// One side of a two-party Cap'n Proto connection.
 ///
 /// A `Vat` is a future: it must be polled for calls to make progress in either
@@ -149,6 +153,7 @@ impl Future for Vat {
                 (system.poll(cx), false)
             };
             if let Poll::Ready(result) = polled {
+                running.wind_up();
                 // Drops the server futures that were cancelled.
                 this.running = None;
                 return Poll::Ready(this.link.outcome().and(result));
@@ -167,6 +172,22 @@ impl Future for Vat {
     }
 }
 
+impl Running {
+    /// Lets the system tell what the end of the connection means to calls in
+    /// flight. Who holds a call's pipeline is told by one of the system's own
+    /// tasks, and would wait for ever if that were dropped unpolled.
+    fn wind_up(&mut self) {
+        let cx = Context::from_waker(Waker::noop());
+        for _ in 0..WINDING_UP_TURNS {
+            let system = Pin::new(&mut self.system);
+            let (_, woken) = poll_watched(&cx, |cx| system.poll(cx));
+            if !woken {
+                break;
+            }
+        }
+    }
+}
+
 impl Drop for Vat {
     /// `RpcSystem` has no `Drop` of its own: left alone, pending calls would
     /// hang for ever and the connection state, which refers to itself, would
@@ -175,8 +196,10 @@ impl Drop for Vat {
     /// that could hang or leak.
     fn drop(&mut self) {
         if let Some(running) = &mut self.running {
+            self.link.hush();
             let mut cx = Context::from_waker(Waker::noop());
             let _ = Pin::new(&mut running.disconnector).poll(&mut cx);
+            running.wind_up();
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
-use capnp::capability::{Client, FromClientHook, Promise};
+use capnp::capability::{Client, FromClientHook, Promise, RemotePromise};
 use futures_lite::future::yield_now;
 use ww_rpc::peer_capnp::{executor, host};
 use ww_rpc::{Limits, Side, Vat};
@@ -194,6 +194,11 @@ pub fn echo(executor: &executor::Client, message: &str) -> Promise<String, capnp
 }
 
 pub fn never_answered(executor: &executor::Client) -> Promise<(), capnp::Error> {
-    let call = executor.run_bytes_request().send().promise;
-    Promise::from_future(async move { call.await.map(|_| ()) })
+    let RemotePromise { promise, pipeline } = executor.run_bytes_request().send();
+    Promise::from_future(async move {
+        let answer = promise.await;
+        // Whoever waits in one expression holds the pipeline meanwhile.
+        drop(pipeline);
+        answer.map(|_| ())
+    })
 }
