@@ -71,8 +71,8 @@ impl Compiled {
             });
         }
         let engine = linker.engine();
-        let component = Component::from_binary(engine, wasm)
-            .map_err(|error| Error::Compile(cause(error)))?;
+        let component =
+            Component::from_binary(engine, wasm).map_err(|error| Error::Compile(cause(error)))?;
         let entry = entry(&component).ok_or(Error::NoEntry)?;
         let imports: Vec<String> = component
             .component_type()

@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use async_executor::LocalExecutor;
-use futures::{FutureExt, StreamExt};
 use futures::channel::mpsc;
 use futures::future::LocalBoxFuture;
+use futures::{FutureExt, StreamExt};
 
 /// A job for a worker: makes, on the worker's thread, a future that stays
 /// there.

@@ -10,8 +10,10 @@
     unnameable_types,
     unreachable_pub,
     clippy::all,
-    clippy::use_self,
+    clippy::allow_attributes_without_reason,
+    clippy::unimplemented,
     clippy::unwrap_used,
+    clippy::use_self,
     reason = "generated from greeting.capnp, where the documentation is"
 )]
 #[rustfmt::skip]

@@ -62,7 +62,11 @@ async fn boot(run: Run) -> Result<u8, CellError> {
         .inherit_output()
         .bootstrap(move |local| {
             let session = Wetware::new(local, &runtime, Arc::new(Offline::new()));
-            Ok(membrane(Epochs::new(Epoch::default()), Policy::open(), session))
+            Ok(membrane(
+                Epochs::new(Epoch::default()),
+                Policy::open(),
+                session,
+            ))
         })
         .spawn()
         .await?;

@@ -102,7 +102,11 @@ fn what_cannot_run_is_named_with_the_reason() {
     let cases: [(&[&Path], i32, &[&str]); 5] = [
         (&[Path::new("run"), nowhere], 1, &["/no/such/image"]),
         (&[Path::new("run"), empty.path()], 1, &["bin/main.wasm"]),
-        (&[Path::new("run"), module.path()], 1, &["core module", "wasm32-wasip2"]),
+        (
+            &[Path::new("run"), module.path()],
+            1,
+            &["core module", "wasm32-wasip2"],
+        ),
         (&[Path::new("run")], 2, &["no image given", "Usage: ww run"]),
         (&[Path::new("walk")], 2, &["no such command: walk"]),
     ];

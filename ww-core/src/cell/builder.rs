@@ -242,7 +242,11 @@ impl Builder {
         let (stdin, stdout);
         if self.transport == Transport::Stdio {
             if self.stdin.is_some() || self.stdout.is_some() {
-                let stream = if self.stdin.is_some() { "stdin" } else { "stdout" };
+                let stream = if self.stdin.is_some() {
+                    "stdin"
+                } else {
+                    "stdout"
+                };
                 return Err(Error::StdioTaken { stream });
             }
             let (to_guest, incoming) = pipe::pipe(RPC_BOUND);
@@ -252,10 +256,7 @@ impl Builder {
             rpc = Some((from_guest, to_guest));
         } else {
             (stdin, streams.stdin) = self.stdin.unwrap_or_default().open();
-            (stdout, streams.stdout) = self
-                .stdout
-                .unwrap_or_default()
-                .open(Stdout::inherit_stdout);
+            (stdout, streams.stdout) = self.stdout.unwrap_or_default().open(Stdout::inherit_stdout);
             if program.imports_rpc() {
                 let (to_guest, incoming) = pipe::pipe(RPC_BOUND);
                 let (outgoing, from_guest) = pipe::pipe(RPC_BOUND);

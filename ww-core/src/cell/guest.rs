@@ -46,6 +46,7 @@ pub(crate) async fn run(
         .map_err(|error| end(error, |error| Error::Instantiate(cause(error))))?;
     let run = instance
         .get_typed_func::<(), (Result<(), ()>,)>(&mut store, program.entry())
+        .map_err(|error| error.context("its wasi:cli/run has another type than WASI says"))
         .map_err(|error| Error::Instantiate(cause(error)))?;
     let code = match run.call_async(&mut store, ()).await {
         Ok((Ok(()),)) => 0,

@@ -75,9 +75,9 @@ impl Local {
                         let (sender, receiver) = oneshot::channel();
                         *wanted = Some(sender);
                         self.inner.shared.signal.raise(part::VAT);
-                        capnp_rpc::new_future_client(async move {
-                            receiver.await.map_err(|_| ended())
-                        })
+                        capnp_rpc::new_future_client(
+                            async move { receiver.await.map_err(|_| ended()) },
+                        )
                     }
                 };
                 exported.insert(client).clone()
@@ -113,10 +113,7 @@ impl Local {
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        matches!(
-            *self.inner.connection.borrow(),
-            Connection::Open { .. }
-        )
+        matches!(*self.inner.connection.borrow(), Connection::Open { .. })
     }
 
     /// Lends the vat out to `poll`, so that what runs inside may call back

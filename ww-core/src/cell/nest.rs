@@ -88,8 +88,7 @@ impl Future for Driver {
         loop {
             let newcomers = this.nest.0.runs.take();
             this.cells += newcomers.len();
-            this.members
-                .extend(newcomers.into_iter().map(Member::Cell));
+            this.members.extend(newcomers.into_iter().map(Member::Cell));
             if this.cells == 0 {
                 return Poll::Ready(());
             }

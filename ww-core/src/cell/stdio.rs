@@ -88,10 +88,7 @@ impl Output {
         Self(OutputKind::Writer(Box::new(writer)))
     }
 
-    pub(crate) fn open(
-        self,
-        inherit: impl FnOnce() -> Stdout,
-    ) -> (Stdout, Option<pipe::Reader>) {
+    pub(crate) fn open(self, inherit: impl FnOnce() -> Stdout) -> (Stdout, Option<pipe::Reader>) {
         match self.0 {
             OutputKind::Discard => (Stdout::discard(), None),
             OutputKind::Inherit => (inherit(), None),

@@ -32,10 +32,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     streams.func_wrap("[method]connection.get-output-stream", output)
 }
 
-fn create(
-    mut store: StoreContextMut<'_, State>,
-    (): (),
-) -> wasmtime::Result<(Resource<Streams>,)> {
+fn create(mut store: StoreContextMut<'_, State>, (): ()) -> wasmtime::Result<(Resource<Streams>,)> {
     let (incoming, outgoing) = store.data_mut().connection().take()?;
     let streams = Streams {
         incoming: Some(incoming),
@@ -50,7 +47,9 @@ fn input(
 ) -> wasmtime::Result<(Resource<DynInputStream>,)> {
     let table = store.data_mut().table();
     let Some(incoming) = table.get_mut(&streams)?.incoming.take() else {
-        return Err(wasmtime::Error::msg("the connection's input stream was taken before"));
+        return Err(wasmtime::Error::msg(
+            "the connection's input stream was taken before",
+        ));
     };
     let stream: DynInputStream = Box::new(FromPipe(Arc::new(incoming)));
     Ok((table.push(stream)?,))
@@ -62,7 +61,9 @@ fn output(
 ) -> wasmtime::Result<(Resource<DynOutputStream>,)> {
     let table = store.data_mut().table();
     let Some(outgoing) = table.get_mut(&streams)?.outgoing.take() else {
-        return Err(wasmtime::Error::msg("the connection's output stream was taken before"));
+        return Err(wasmtime::Error::msg(
+            "the connection's output stream was taken before",
+        ));
     };
     let stream: DynOutputStream = Box::new(ToPipe(Arc::new(outgoing)));
     Ok((table.push(stream)?,))
