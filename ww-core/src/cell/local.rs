@@ -28,25 +28,31 @@ struct Inner {
 }
 
 enum Connection {
-    /// The guest has no RPC, or its connection has ended.
-    None(capnp::Error),
+    /// Not there yet, and whoever waits for the guest's bootstrap already.
+    Expected(Wanted),
     /// Open, and whether the guest's bootstrap was asked for.
     Open {
+        /// `None` while it is being polled.
         vat: Option<Vat>,
         exported: Option<Client>,
         wanted: Option<oneshot::Sender<Client>>,
     },
+    /// There is none, or it has ended.
+    None(capnp::Error),
 }
+
+/// A promise of the guest's bootstrap, and who keeps it.
+#[derive(Default)]
+struct Wanted(Option<(Client, oneshot::Sender<Client>)>);
 
 impl Local {
     pub(crate) fn new(shared: Arc<Shared>, nest: Nest) -> Self {
-        let none = capnp::Error::disconnected("the cell has no RPC connection yet".into());
         Self {
             inner: Rc::new(Inner {
                 shared,
                 nest,
                 newcomers: RefCell::new(Some(Vec::new())),
-                connection: RefCell::new(Connection::None(none)),
+                connection: RefCell::new(Connection::Expected(Wanted::default())),
             }),
         }
     }
@@ -59,29 +65,25 @@ impl Local {
     pub fn exported<C: FromClientHook>(&self) -> C {
         let client = match &mut *self.inner.connection.borrow_mut() {
             Connection::None(error) => capnp_rpc::new_broken_cap(error.clone()),
-            Connection::Open {
-                exported: Some(client),
-                ..
-            } => client.clone(),
+            Connection::Expected(Wanted(wanted)) => {
+                let (client, _) = wanted.get_or_insert_with(promise);
+                client.clone()
+            }
             Connection::Open {
                 vat,
                 exported,
                 wanted,
-            } => {
-                let client = match vat {
+            } => exported
+                .get_or_insert_with(|| match vat {
                     Some(vat) => vat.bootstrap(),
-                    // The vat is being polled, by whoever called us.
+                    // It is being polled, by whoever called us.
                     None => {
-                        let (sender, receiver) = oneshot::channel();
-                        *wanted = Some(sender);
-                        self.inner.shared.signal.raise(part::VAT);
-                        capnp_rpc::new_future_client(
-                            async move { receiver.await.map_err(|_| ended()) },
-                        )
+                        let (client, keeper) = promise();
+                        *wanted = Some(keeper);
+                        client
                     }
-                };
-                exported.insert(client).clone()
-            }
+                })
+                .clone(),
         };
         client.cast_to()
     }
@@ -104,16 +106,25 @@ impl Local {
         newcomers.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    pub(crate) fn connect(&self, vat: Vat) {
-        *self.inner.connection.borrow_mut() = Connection::Open {
+    pub(crate) fn connect(&self, mut vat: Vat) {
+        let connection = &mut *self.inner.connection.borrow_mut();
+        let exported = match connection {
+            Connection::Expected(Wanted(wanted)) => wanted.take().map(|(client, keeper)| {
+                keep(keeper, &mut vat);
+                client
+            }),
+            Connection::Open { .. } | Connection::None(_) => None,
+        };
+        *connection = Connection::Open {
             vat: Some(vat),
-            exported: None,
+            exported,
             wanted: None,
         };
     }
 
+    /// Whether the connection is there, or still to come.
     pub(crate) fn is_connected(&self) -> bool {
-        matches!(*self.inner.connection.borrow(), Connection::Open { .. })
+        !matches!(*self.inner.connection.borrow(), Connection::None(_))
     }
 
     /// Lends the vat out to `poll`, so that what runs inside may call back
@@ -121,16 +132,15 @@ impl Local {
     pub(crate) fn lend<T>(&self, poll: impl FnOnce(&mut Vat) -> T) -> Option<T> {
         let mut vat = match &mut *self.inner.connection.borrow_mut() {
             Connection::Open { vat, .. } => vat.take()?,
-            Connection::None(_) => return None,
+            Connection::Expected(_) | Connection::None(_) => return None,
         };
         let polled = poll(&mut vat);
         if let Connection::Open {
             vat: place, wanted, ..
         } = &mut *self.inner.connection.borrow_mut()
         {
-            if let Some(wanted) = wanted.take() {
-                // Nobody waits any more: the client was dropped.
-                let _ = wanted.send(vat.bootstrap());
+            if let Some(keeper) = wanted.take() {
+                keep(keeper, &mut vat);
                 self.inner.shared.signal.raise(part::VAT);
             }
             *place = Some(vat);
@@ -150,6 +160,18 @@ impl Local {
         let newcomers = self.inner.newcomers.take();
         drop(newcomers);
     }
+}
+
+/// A client that stands for what its keeper will be told.
+fn promise() -> (Client, oneshot::Sender<Client>) {
+    let (keeper, kept) = oneshot::channel();
+    let client = capnp_rpc::new_future_client(async { kept.await.map_err(|_| ended()) });
+    (client, keeper)
+}
+
+/// Keeps a promise, unless nobody waits any more.
+fn keep(keeper: oneshot::Sender<Client>, vat: &mut Vat) {
+    let _ = keeper.send(vat.bootstrap());
 }
 
 fn ended() -> capnp::Error {

@@ -77,6 +77,8 @@ impl Start {
         let rpc = self.rpc;
         let connect: Connect = Box::new(move |local| {
             let Some((reader, writer)) = rpc else {
+                let silent = "the cell speaks no RPC, so it exports nothing";
+                local.disconnect(capnp::Error::disconnected(silent.into()));
                 return Ok(());
             };
             let bootstrap = bootstrap(local)?;

@@ -1,5 +1,4 @@
 use std::cell::RefCell;
-use std::future::ready;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
@@ -206,9 +205,6 @@ impl process::Server for Process {
         _: BootstrapParams,
         mut results: BootstrapResults,
     ) -> Result<(), Error> {
-        // The connection is there once the cell has started. A cell that has
-        // ended has nothing to export, and `exported` says so.
-        let _ = self.child.cell.with(|_| ready(Ok(()))).await;
         let exported: Client = self.child.local.exported();
         results.get().init_cap().set_as_capability(exported.hook);
         Ok(())
