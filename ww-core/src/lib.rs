@@ -9,6 +9,36 @@
 //!  │ Cell │────────►│ Local ─ bootstrap ─ vat ══ pipe ══ guest  │
 //!  └──────┘  wait   └───────────────────────────────────────────┘
 //! ```
+//!
+//! A cell on one of the runtime's workers, with what it prints in a pipe:
+//!
+//! ```
+//! use futures_lite::{AsyncReadExt, future::block_on};
+//! use ww_core::cell::{Builder, Output};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let image = example_images::path("hello");
+//! block_on(async {
+//!     let cell = Builder::new()
+//!         .image(image)
+//!         .args(["reader"])
+//!         .stdout(Output::piped())
+//!         .spawn()
+//!         .await?;
+//!     let mut said = String::new();
+//!     let mut stdout = cell.take_stdout().ok_or("stdout is piped")?;
+//!     stdout.read_to_string(&mut said).await?;
+//!     assert_eq!(said, "Hello, reader!\n");
+//!     assert!(cell.wait().await?.success());
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! What a cell may do is the capability that [`cell::Builder::bootstrap`]
+//! makes for it; [`session::Wetware`] behind [`ww_membrane::membrane`] is the
+//! usual one. [`cell::Builder::prepare`] and [`cell::Start::drive`] run a cell
+//! on an executor of the application's own, without any thread of ours.
 
 pub mod cell;
 pub mod clock;
