@@ -91,7 +91,7 @@ async fn exporter(ground: &Ground) -> Result<(), Error> {
             request.get().set_message(message);
             async {
                 let response = request.send().promise.await?;
-                Ok::<_, Error>(response.get()?.get_response()?.to_string().map_err(utf8)?)
+                response.get()?.get_response()?.to_string().map_err(utf8)
             }
         });
         future::try_join_all(calls).await

@@ -1,0 +1,10 @@
+//! A cell's life, as whoever holds it or drives it sees it.
+
+mod driver;
+mod exit;
+mod kill;
+mod patience;
+mod stage;
+mod stdio;
+mod wait;
+mod with;
