@@ -89,6 +89,14 @@ pub enum Error {
         backtrace: String,
     },
 
+    /// The host's own code panicked while the cell ran: a server of its
+    /// capabilities, or a task on its thread.
+    #[error("the host panicked while it ran the cell: {message}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+    },
+
     /// The cell was killed.
     #[error("the cell was killed")]
     Killed,
@@ -102,10 +110,10 @@ pub enum Error {
     Ended,
 
     /// The runtime's workers did not take the cell.
-    #[error("cannot start a worker thread")]
+    #[error("no worker thread takes the cell")]
     Worker(#[source] Arc<std::io::Error>),
 
-    /// The cell could not flush what its guest wrote.
+    /// What the guest wrote did not all reach the stream that it was to go to.
     #[error("cannot write the cell's {stream}")]
     Stdio {
         /// `stdout` or `stderr`.

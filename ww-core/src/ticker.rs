@@ -59,18 +59,22 @@ impl Ticker {
         Slice(self)
     }
 
+    /// Sets the next tick.
+    ///
+    /// The slot is locked all the while: a tick that comes at once must not
+    /// put its own successor there before this one is, and lose it.
     fn arm(self: &Arc<Self>) {
-        // Held while registering: the tick may come, and set the next one,
-        // before this one is stored, which would then cancel that.
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let tick = self
+        let mut slot = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self
             .timer
             .register(Instant::now() + TICK, Waker::from(self.clone()));
-        if tick.is_err() {
+        if next.is_err() {
             // No thread to be had just now: the next turn tries again.
             self.armed.store(false, Ordering::SeqCst);
         }
-        *next = tick.ok();
+        let old = std::mem::replace(&mut *slot, next.ok());
+        drop(slot);
+        drop(old);
     }
 }
 

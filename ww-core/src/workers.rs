@@ -57,13 +57,15 @@ impl Threads {
         }
     }
 
-    /// The thread with the fewest jobs; among equals they take turns.
+    /// The thread with the fewest jobs; among equals they take turns. One that
+    /// has ended comes last.
     fn lightest(&self) -> io::Result<&Thread> {
         let start = self.next.fetch_add(1, Ordering::Relaxed);
         let count = self.threads.len();
         let load = |index: usize| match self.threads[index].get() {
-            Some(Ok(thread)) => thread.load.load(Ordering::Relaxed),
-            _ => 0,
+            Some(Ok(thread)) if !thread.jobs.is_closed() => thread.load.load(Ordering::Relaxed),
+            Some(_) => usize::MAX,
+            None => 0,
         };
         let index = (0..count)
             .map(|offset| start.wrapping_add(offset) % count)
@@ -80,10 +82,10 @@ impl Workers for Threads {
     fn run(&self, job: Job) -> io::Result<()> {
         let thread = self.lightest()?;
         thread.load.fetch_add(1, Ordering::Relaxed);
-        thread
-            .jobs
-            .unbounded_send(job)
-            .map_err(|_| io::Error::other("the worker thread has ended"))
+        thread.jobs.unbounded_send(job).map_err(|_| {
+            thread.load.fetch_sub(1, Ordering::Relaxed);
+            io::Error::other("the worker thread has ended")
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use ww_image::Image;
 use super::handle::{Cell, Streams};
 use super::local::Local;
 use super::shared::Shared;
-use super::start::{Bootstrap, Start};
+use super::start::{Bootstrap, Start, Unstarted};
 use super::state::{Limits, State};
 use super::stdio::{Input, Output};
 use crate::clock::Clock;
@@ -95,8 +95,8 @@ impl Builder {
         self
     }
 
-    /// Runs on `runtime` rather than on the process's shared one. A program
-    /// brings its own runtime, which this must then be.
+    /// Runs on `runtime` rather than on the process's shared one. Has no effect
+    /// beside a program, which brings its own.
     pub fn runtime(mut self, runtime: &Runtime) -> Self {
         self.runtime = Some(runtime.clone());
         self
@@ -181,8 +181,9 @@ impl Builder {
         self
     }
 
-    /// Puts the cell on the thread that `neighbour` lives on. Calls between
-    /// the two then cross no thread.
+    /// Has [`spawn`](Self::spawn) put the cell on the thread that `neighbour`
+    /// lives on, so that capabilities of the one can be handed to the other:
+    /// they do not cross threads.
     pub fn beside(mut self, neighbour: &Cell) -> Self {
         self.neighbour = Some(neighbour.shared.clone());
         self
@@ -206,7 +207,7 @@ impl Builder {
                 .map_err(|error| Error::Worker(Arc::new(error)))?,
             Some(neighbour) => {
                 let join = move |local: Local| {
-                    start.join(&local);
+                    start.beside(&local);
                     std::future::ready(()).boxed_local()
                 };
                 neighbour.send(Box::new(join)).map_err(|_| Error::Ended)?;
@@ -281,7 +282,7 @@ impl Builder {
         let start = Start {
             program,
             state: State::new(wasi, connection, self.limits, shared.clone()),
-            shared: shared.clone(),
+            shared: Unstarted::new(shared.clone()),
             ticker: runtime.ticker(),
             rpc,
             bootstrap: self.bootstrap,

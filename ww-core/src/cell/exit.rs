@@ -1,10 +1,13 @@
 use std::sync::Arc;
 
+use crate::error::Error;
+
 /// How a cell ended that ended by itself.
 #[derive(Clone, Debug)]
 pub struct Exit {
     pub(crate) code: i32,
     pub(crate) rpc_error: Option<Arc<capnp::Error>>,
+    pub(crate) output_error: Option<Error>,
 }
 
 impl Exit {
@@ -16,6 +19,12 @@ impl Exit {
     /// Whether the guest says that it did what it was to do.
     pub fn success(&self) -> bool {
         self.code == 0
+    }
+
+    /// Why what the guest wrote did not all reach the standard stream that its
+    /// host had set. A reader that has gone is no error.
+    pub fn output_error(&self) -> Option<&Error> {
+        self.output_error.as_ref()
     }
 
     /// Why the cell's RPC connection ended, where that was before the guest's

@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,6 +7,7 @@ use std::task::{Context, Poll};
 
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 
+use super::exit::Exit;
 use super::shared::{Shared, part};
 use super::state::State;
 use crate::error::{Error, cause};
@@ -16,13 +18,13 @@ use crate::wasi;
 /// Ticks for which a guest may run before it lets others.
 const SLICE: u64 = 1;
 
-/// Instantiates `program`, runs it to its end, and answers its exit code.
+/// Instantiates `program`, runs it to its end, and answers how it exited.
 pub(crate) async fn run(
     program: Program,
     state: State,
     shared: Arc<Shared>,
     ticker: Arc<Ticker>,
-) -> Result<i32, Error> {
+) -> Result<Exit, Error> {
     let mut store = Store::new(program.engine(), state);
     store.limiter(State::limiter);
     store.set_epoch_deadline(1);
@@ -39,40 +41,63 @@ pub(crate) async fn run(
             UpdateDeadline::YieldCustom(1, Box::pin(Yield(Some(shared.clone()))))
         })
     });
-    let instance = program
-        .pre()
-        .instantiate_async(&mut store)
-        .await
-        .map_err(|error| end(error, |error| Error::Instantiate(cause(error))))?;
-    let run = instance
-        .get_typed_func::<(), (Result<(), ()>,)>(&mut store, program.entry())
-        .map_err(|error| error.context("its wasi:cli/run has another type than WASI says"))
-        .map_err(|error| Error::Instantiate(cause(error)))?;
-    let code = match run.call_async(&mut store, ()).await {
-        Ok((Ok(()),)) => 0,
-        Ok((Err(()),)) => 1,
-        Err(error) => match error.downcast_ref::<wasi::Exit>() {
-            Some(exit) => exit.0,
-            None => return Err(end(error, trap)),
-        },
-    };
-    for (stream, output) in store.data().outputs() {
-        let closed = output.close();
-        closed.await.map_err(|source| Error::Stdio {
-            stream,
-            source: Arc::new(source),
-        })?;
-    }
-    Ok(code)
+    let result = call(&program, &mut store).await;
+    // However it ended, what it wrote is not lost.
+    let outputs = store.data().outputs();
+    let closing = outputs.map(|(stream, output)| (stream, output.close()));
+    let output_error = closed(closing).await;
+    Ok(Exit {
+        code: result?,
+        rpc_error: None,
+        output_error,
+    })
 }
 
-/// What ended the guest: one of our own errors, or what `other` makes of it.
-fn end(error: wasmtime::Error, other: impl FnOnce(wasmtime::Error) -> Error) -> Error {
-    match error.downcast_ref::<Error>() {
+async fn call(program: &Program, store: &mut Store<State>) -> Result<i32, Error> {
+    let instance = match program.pre().instantiate_async(&mut *store).await {
+        Ok(instance) => instance,
+        Err(error) => return end(error, |error| Error::Instantiate(cause(error))),
+    };
+    let run = instance
+        .get_typed_func::<(), (Result<(), ()>,)>(&mut *store, program.entry())
+        .map_err(|error| error.context("its wasi:cli/run has another type than WASI says"))
+        .map_err(|error| Error::Instantiate(cause(error)))?;
+    match run.call_async(store, ()).await {
+        Ok((status,)) => Ok(status.is_err().into()),
+        Err(error) => end(error, trap),
+    }
+}
+
+/// Waits for all of them, and answers the first error.
+async fn closed<F>(closing: [(&'static str, F); 2]) -> Option<Error>
+where
+    F: Future<Output = io::Result<()>>,
+{
+    let mut failed = None;
+    for (stream, closing) in closing {
+        match closing.await {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) => {
+                let source = Arc::new(error);
+                failed.get_or_insert(Error::Stdio { stream, source });
+            }
+        }
+    }
+    failed
+}
+
+/// What ended the guest: its own exit, one of our own errors, or what `other`
+/// makes of it.
+fn end(error: wasmtime::Error, other: impl FnOnce(wasmtime::Error) -> Error) -> Result<i32, Error> {
+    if let Some(exit) = error.downcast_ref::<wasi::Exit>() {
+        return Ok(exit.0);
+    }
+    Err(match error.downcast_ref::<Error>() {
         Some(error) => error.clone(),
         None if error.is::<Trap>() => trap(error),
         None => other(error),
-    }
+    })
 }
 
 fn trap(error: wasmtime::Error) -> Error {

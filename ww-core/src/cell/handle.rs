@@ -107,6 +107,9 @@ impl Cell {
         let (mut sender, receiver) = oneshot::channel();
         let sent = self.shared.send(Box::new(move |local| {
             Box::pin(async move {
+                if sender.is_canceled() {
+                    return;
+                }
                 let task = std::pin::pin!(task(local));
                 let outcome = match select(task, sender.cancellation()).await {
                     Either::Left((outcome, _)) => outcome,

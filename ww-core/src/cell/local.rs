@@ -1,8 +1,9 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use capnp::capability::{Client, FromClientHook};
 use futures::channel::oneshot;
@@ -11,6 +12,7 @@ use ww_rpc::Vat;
 
 use super::nest::Nest;
 use super::shared::{Shared, part};
+use crate::error::Error;
 
 /// A cell as seen from the thread it lives on: the place to speak to its
 /// capabilities, which never leave that thread.
@@ -25,6 +27,8 @@ struct Inner {
     /// `None` when the cell ended.
     newcomers: RefCell<Option<Vec<LocalBoxFuture<'static, ()>>>>,
     connection: RefCell<Connection>,
+    /// Cells that end with this one; `None` when it ended.
+    children: RefCell<Option<Vec<Weak<Shared>>>>,
 }
 
 enum Connection {
@@ -53,6 +57,7 @@ impl Local {
                 nest,
                 newcomers: RefCell::new(Some(Vec::new())),
                 connection: RefCell::new(Connection::Expected(Wanted::default())),
+                children: RefCell::new(Some(Vec::new())),
             }),
         }
     }
@@ -122,6 +127,21 @@ impl Local {
         };
     }
 
+    /// Takes in a cell that ends with this one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ended`] when this one has ended.
+    pub(crate) fn adopt(&self, child: Weak<Shared>) -> Result<(), Error> {
+        let mut children = self.inner.children.borrow_mut();
+        let children = children.as_mut().ok_or(Error::Ended)?;
+        if children.len() == children.capacity() {
+            children.retain(|child| child.strong_count() > 0);
+        }
+        children.push(child);
+        Ok(())
+    }
+
     /// Whether the connection is there, or still to come.
     pub(crate) fn is_connected(&self) -> bool {
         !matches!(*self.inner.connection.borrow(), Connection::None(_))
@@ -134,7 +154,9 @@ impl Local {
             Connection::Open { vat, .. } => vat.take()?,
             Connection::Expected(_) | Connection::None(_) => return None,
         };
-        let polled = poll(&mut vat);
+        // The vat goes back before a panic goes on: dropped by the unwinding,
+        // it would run more of what has just panicked.
+        let polled = catch_unwind(AssertUnwindSafe(|| poll(&mut vat)));
         if let Connection::Open {
             vat: place, wanted, ..
         } = &mut *self.inner.connection.borrow_mut()
@@ -145,7 +167,7 @@ impl Local {
             }
             *place = Some(vat);
         }
-        Some(polled)
+        Some(polled.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
     /// Ends the connection; what the guest exported is broken with `error`.
@@ -154,8 +176,12 @@ impl Local {
         drop(old);
     }
 
-    /// Drops what was spawned and takes nothing more.
+    /// Drops what was spawned, ends the children, and takes nothing more.
     pub(crate) fn close(&self) {
+        let children = self.inner.children.take().unwrap_or_default();
+        for child in children.iter().filter_map(Weak::upgrade) {
+            child.kill();
+        }
         self.disconnect(ended());
         let newcomers = self.inner.newcomers.take();
         drop(newcomers);

@@ -10,6 +10,7 @@ use futures::stream::FuturesUnordered;
 use ww_membrane::Reaper;
 
 use super::run::Run;
+use crate::error::Error;
 
 /// Drives a cell, and the cells that were started beside it.
 ///
@@ -42,18 +43,52 @@ enum Member {
 #[derive(Clone, Default)]
 pub(crate) struct Nest(Rc<Newcomers>);
 
-#[derive(Default)]
 struct Newcomers {
-    runs: RefCell<Vec<Run>>,
+    /// `None` once the driver has gone: nobody would poll them.
+    runs: RefCell<Option<Vec<Run>>>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Nest {
-    pub(crate) fn add(&self, run: Run) {
-        self.0.runs.borrow_mut().push(run);
+    /// Adds a cell, which ends at once where there is no driver any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ended`] then.
+    pub(crate) fn add(&self, run: Run) -> Result<(), Error> {
+        match &mut *self.0.runs.borrow_mut() {
+            Some(runs) => runs.push(run),
+            // Dropped with the borrow over: its drop may come back here.
+            None => return Err(Error::Ended),
+        }
         let waker = self.0.waker.borrow_mut().take();
         if let Some(waker) = waker {
             waker.wake();
+        }
+        Ok(())
+    }
+
+    fn take(&self) -> Vec<Run> {
+        let mut runs = self.0.runs.borrow_mut();
+        runs.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn is_empty(&self) -> bool {
+        let runs = self.0.runs.borrow();
+        runs.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    fn close(&self) {
+        let runs = self.0.runs.take();
+        drop(runs);
+    }
+}
+
+impl Default for Newcomers {
+    fn default() -> Self {
+        Self {
+            runs: RefCell::new(Some(Vec::new())),
+            waker: RefCell::default(),
         }
     }
 }
@@ -73,7 +108,7 @@ impl Future for Member {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.get_mut() {
-            Self::Cell(run) => Pin::new(run).poll(cx),
+            Self::Cell(run) => run.poll_contained(cx),
             Self::Reaper(reaper) => Pin::new(reaper).poll(cx).map(|never| match never {}),
         }
     }
@@ -86,15 +121,16 @@ impl Future for Driver {
         let this = &mut *self;
         *this.nest.0.waker.borrow_mut() = Some(cx.waker().clone());
         loop {
-            let newcomers = this.nest.0.runs.take();
+            let newcomers = this.nest.take();
             this.cells += newcomers.len();
             this.members.extend(newcomers.into_iter().map(Member::Cell));
             if this.cells == 0 {
+                this.nest.close();
                 return Poll::Ready(());
             }
             match this.members.poll_next_unpin(cx) {
                 Poll::Ready(_) => this.cells -= 1,
-                Poll::Pending if this.nest.0.runs.borrow().is_empty() => return Poll::Pending,
+                Poll::Pending if this.nest.is_empty() => return Poll::Pending,
                 Poll::Pending => {}
             }
         }
@@ -104,9 +140,8 @@ impl Future for Driver {
 impl Drop for Driver {
     /// A cell that was added and never polled may hold this very nest.
     fn drop(&mut self) {
+        self.nest.close();
         self.members.clear();
-        let newcomers = self.nest.0.runs.take();
-        drop(newcomers);
     }
 }
 

@@ -1,5 +1,7 @@
+use std::any::Any;
 use std::future::Future;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -32,7 +34,7 @@ pub(crate) struct Run {
     stage: Stage,
     /// Makes the RPC connection, at the first poll.
     connect: Option<Connect>,
-    guest: Option<BoxFuture<'static, Result<i32, Error>>>,
+    guest: Option<BoxFuture<'static, Result<Exit, Error>>>,
     tasks: FuturesUnordered<LocalBoxFuture<'static, ()>>,
     wakers: Wakers,
     rpc_error: Option<Arc<capnp::Error>>,
@@ -51,7 +53,7 @@ enum Stage {
     New,
     Running,
     /// The guest has returned; what it had written is still being handled.
-    Draining(Result<i32, Error>),
+    Draining(Result<Exit, Error>),
     Done,
 }
 
@@ -61,7 +63,7 @@ impl Run {
         shared: Arc<Shared>,
         ticker: Arc<Ticker>,
         connect: Connect,
-        guest: BoxFuture<'static, Result<i32, Error>>,
+        guest: BoxFuture<'static, Result<Exit, Error>>,
         outcome: oneshot::Sender<Result<Exit, Error>>,
     ) -> Self {
         let wakers = Wakers {
@@ -85,10 +87,13 @@ impl Run {
     }
 
     /// Polls the parts that were woken. `Some` is how the cell ended.
-    fn turn(&mut self, ready: u8) -> Option<Result<i32, Error>> {
+    fn turn(&mut self, ready: u8) -> Option<Result<Exit, Error>> {
         if ready & part::CALL != 0 {
             if self.shared.is_killed() {
-                return Some(Err(Error::Killed));
+                return Some(match mem::replace(&mut self.stage, Stage::Done) {
+                    Stage::Draining(result) => result,
+                    _ => Err(Error::Killed),
+                });
             }
             for errand in self.shared.take_errands() {
                 let task = errand(self.local.clone());
@@ -115,7 +120,7 @@ impl Run {
         }
     }
 
-    fn poll_guest(&mut self) -> Option<Result<i32, Error>> {
+    fn poll_guest(&mut self) -> Option<Result<Exit, Error>> {
         let guest = self.guest.as_mut()?;
         let started = Instant::now();
         let polled = {
@@ -159,8 +164,21 @@ impl Run {
         }
     }
 
+    /// Polls, and turns a panic, which is the host's own fault, into the end of
+    /// this cell alone.
+    pub(crate) fn poll_contained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *self).poll(cx)));
+        polled.unwrap_or_else(|panic| {
+            let message = panic_message(&*panic);
+            let end = || self.finish(Err(Error::Panicked { message }));
+            // What is dropped may panic again: then the cell was dropped.
+            let _ = catch_unwind(AssertUnwindSafe(end));
+            Poll::Ready(())
+        })
+    }
+
     /// Ends the cell: frees all that it holds, then says how it ended.
-    fn finish(&mut self, result: Result<i32, Error>) {
+    fn finish(&mut self, result: Result<Exit, Error>) {
         self.stage = Stage::Done;
         self.connect = None;
         self.free();
@@ -173,7 +191,7 @@ impl Run {
         if let Some(outcome) = self.outcome.take() {
             let rpc_error = self.rpc_error.take();
             // Nobody waits any more: the handle was dropped.
-            let _ = outcome.send(result.map(|code| Exit { code, rpc_error }));
+            let _ = outcome.send(result.map(|exit| Exit { rpc_error, ..exit }));
         }
     }
 
@@ -214,6 +232,9 @@ impl Future for Run {
             }
         }
         for round in 1.. {
+            if ready & part::YIELD != 0 {
+                this.rest = REST;
+            }
             if this.rest > 0 {
                 this.rest -= 1;
                 shared.signal.raise(part::GUEST);
@@ -228,11 +249,6 @@ impl Future for Run {
                 break;
             }
             ready = shared.signal.take();
-            if ready & part::YIELD != 0 {
-                this.rest = REST;
-                shared.signal.raise(ready & !part::YIELD);
-                break;
-            }
             if ready == 0 {
                 break;
             }
@@ -246,4 +262,11 @@ impl Drop for Run {
     fn drop(&mut self) {
         self.release();
     }
+}
+
+/// What a panic said, where it said something.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_owned()
 }

@@ -29,7 +29,7 @@ pub(crate) type Connect = Box<dyn FnOnce(&Local) -> Result<(), Error>>;
 pub struct Start {
     pub(crate) program: Program,
     pub(crate) state: State,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Unstarted,
     pub(crate) ticker: Arc<Ticker>,
     /// The host's end of the RPC connection, where the cell has one.
     pub(crate) rpc: Option<(pipe::Reader, pipe::Writer)>,
@@ -45,27 +45,46 @@ impl Start {
         let (_, run) = self.run(nest.clone(), |local| {
             bootstrap.map(|bootstrap| bootstrap(local)).transpose()
         });
-        nest.add(run);
+        // A new nest is open.
+        let _ = nest.add(run);
         Driver::new(nest)
     }
 
-    /// Runs the cell beside the one that `neighbour` belongs to, on the same
-    /// thread, with `bootstrap` in place of what the builder was given.
-    pub(crate) fn beside(self, neighbour: &Local, bootstrap: Option<Client>) -> Local {
-        let nest = neighbour.nest().clone();
+    /// Like [`drive`](Self::drive), with `bootstrap` in place of what the builder
+    /// was given.
+    pub(crate) fn alone(self, bootstrap: Option<Client>) -> (Local, Driver) {
+        let nest = Nest::default();
         let (local, run) = self.run(nest.clone(), |_| Ok(bootstrap));
-        nest.add(run);
-        local
+        // A new nest is open.
+        let _ = nest.add(run);
+        (local, Driver::new(nest))
     }
 
-    /// Like [`beside`](Self::beside), with the builder's own bootstrap.
-    pub(crate) fn join(mut self, neighbour: &Local) {
+    /// Runs the cell as a child of the one that `parent` belongs to: on the
+    /// same thread, no longer than that one, and with `bootstrap` in place of
+    /// what the builder was given.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ended`] when the parent has ended.
+    pub(crate) fn below(self, parent: &Local, bootstrap: Option<Client>) -> Result<Local, Error> {
+        let nest = parent.nest().clone();
+        let shared = Arc::downgrade(&self.shared.shared);
+        let (local, run) = self.run(nest.clone(), |_| Ok(bootstrap));
+        parent.adopt(shared)?;
+        nest.add(run)?;
+        Ok(local)
+    }
+
+    /// Runs the cell on the thread of the one that `neighbour` belongs to.
+    pub(crate) fn beside(mut self, neighbour: &Local) {
         let bootstrap = self.bootstrap.take();
         let nest = neighbour.nest().clone();
         let (_, run) = self.run(nest.clone(), |local| {
             bootstrap.map(|bootstrap| bootstrap(local)).transpose()
         });
-        nest.add(run);
+        // Where that one has ended, so has this: who waits is told.
+        let _ = nest.add(run);
     }
 
     fn run(
@@ -73,7 +92,8 @@ impl Start {
         nest: Nest,
         bootstrap: impl FnOnce(&Local) -> Result<Option<Client>, Error> + 'static,
     ) -> (Local, Run) {
-        let local = Local::new(self.shared.clone(), nest);
+        let shared = self.shared.start();
+        let local = Local::new(shared.clone(), nest);
         let rpc = self.rpc;
         let connect: Connect = Box::new(move |local| {
             let Some((reader, writer)) = rpc else {
@@ -89,18 +109,47 @@ impl Start {
         let guest = guest::run(
             self.program,
             self.state,
-            self.shared.clone(),
+            shared.clone(),
             self.ticker.clone(),
         );
         let run = Run::new(
             local.clone(),
-            self.shared,
+            shared,
             self.ticker,
             connect,
             Box::pin(guest),
             self.outcome,
         );
         (local, run)
+    }
+}
+
+/// What a cell shares, before it has started. Dropping it is the cell's end:
+/// errands that wait for the start are told.
+pub(crate) struct Unstarted {
+    shared: Arc<Shared>,
+    started: bool,
+}
+
+impl Unstarted {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            started: false,
+        }
+    }
+
+    fn start(mut self) -> Arc<Shared> {
+        self.started = true;
+        self.shared.clone()
+    }
+}
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        if !self.started {
+            self.shared.close();
+        }
     }
 }
 

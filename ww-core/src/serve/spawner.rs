@@ -16,7 +16,7 @@ use super::fault::fault;
 use super::options::Options;
 use super::process::Process;
 use super::program::Compiled;
-use crate::cell::{self, Cell, Driver, Input, Local, Output, Start, Transport};
+use crate::cell::{self, Driver, Input, Local, Output, Start, Transport};
 use crate::network::Network;
 use crate::{Program, Runtime};
 
@@ -104,7 +104,7 @@ impl Spawner {
         }
         let (cell, start) = builder.prepare().await.map_err(|error| fault(&error))?;
         let bootstrap = bootstrap.map(|inside| self.hand_down(inside));
-        let local = self.place.start(&cell, start, bootstrap);
+        let local = self.place.start(start, bootstrap)?;
         Ok(capnp_rpc::new_client(Process::new(cell, local)))
     }
 
@@ -123,14 +123,13 @@ impl Spawner {
 }
 
 impl Place {
-    fn start(&self, cell: &Cell, start: Start, bootstrap: Option<Client>) -> Local {
+    fn start(&self, start: Start, bootstrap: Option<Client>) -> Result<Local, Error> {
         match self {
-            Self::Beside(neighbour) => start.beside(neighbour, bootstrap),
+            Self::Beside(parent) => Ok(start.below(parent, bootstrap)?),
             Self::Here(drive) => {
-                let alone = Local::new(cell.shared.clone(), Default::default());
-                let local = start.beside(&alone, bootstrap);
-                drive(Driver::new(alone.nest().clone()));
-                local
+                let (local, driver) = start.alone(bootstrap);
+                drive(driver);
+                Ok(local)
             }
         }
     }

@@ -107,7 +107,10 @@ fn a_task_that_panics_takes_its_cell_down_and_no_neighbour() {
             .with(async move |_: Local| panic!("as the test wants: {}", held.is_held_elsewhere()))
             .await;
         assert!(matches!(panics, Err(Error::Ended)));
-        assert!(matches!(cell.wait().await, Err(Error::Dropped)));
+        let Err(Error::Panicked { message }) = cell.wait().await else {
+            panic!("the host has panicked");
+        };
+        assert_eq!(message, "as the test wants: true");
         assert!(!token.is_held_elsewhere());
 
         assert!(neighbour.with(async |_| Ok(true)).await.unwrap());
