@@ -1,7 +1,7 @@
 //! The calls whose cost is measured: the same for every caller.
 
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use capnp::Error;
@@ -44,8 +44,14 @@ pub async fn make(echo: &executor::Client, shape: Shape, calls: u64) -> Result<D
 
 /// The server that answers, in a cell's host and in native vats alike.
 pub fn server(runtime: &Runtime) -> executor::Client {
-    let network = Arc::new(Offline::new());
-    Rc::new(Spawner::new(runtime, network, drop)).client()
+    Rc::new(Spawner::new(runtime, network(), drop)).client()
+}
+
+/// The network of every host here. One for all, because a fresh identity
+/// costs as much as a spawn.
+pub fn network() -> Arc<Offline> {
+    static NETWORK: LazyLock<Offline> = LazyLock::new(Offline::new);
+    Arc::new(*NETWORK)
 }
 
 async fn call(echo: &executor::Client, message: &str) -> Result<(), Error> {

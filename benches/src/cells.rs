@@ -1,13 +1,11 @@
 //! Cells, as an application runs them.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::AsyncReadExt;
 use futures_lite::future::{block_on, zip};
 use ww_core::cell::{Builder, Cell, Input, Output};
-use ww_core::network::Offline;
 use ww_core::session::Wetware;
 use ww_core::{Program, Runtime};
 use ww_membrane::{Epoch, Epochs, Policy, membrane};
@@ -130,7 +128,7 @@ fn caller(program: &Program, runtime: &Runtime, authority: Authority) -> Builder
     match authority {
         Authority::Executor => builder.bootstrap(move |_| Ok(calls::server(&runtime))),
         Authority::Membrane => builder.bootstrap(move |local| {
-            let session = Wetware::new(local, &runtime, Arc::new(Offline::new()));
+            let session = Wetware::new(local, &runtime, calls::network());
             let epochs = Epochs::new(Epoch::default());
             Ok(membrane::<wetware_session::Owned>(
                 epochs,

@@ -79,12 +79,20 @@ impl fmt::Display for Row {
         };
         write!(
             f,
-            "| {} | {:.1} µs | {:.1} µs | {} | {ratio:.2} | {low:.2}–{high:.2} | {goal} |",
+            "| {} | {} | {} | {} | {ratio:.2} | {low:.2}–{high:.2} | {goal} |",
             self.name,
-            ours / 1e3,
-            peers / 1e3,
+            time(ours),
+            time(peers),
             self.peer,
         )
+    }
+}
+
+fn time(nanos: f64) -> String {
+    if nanos < 1e6 {
+        format!("{:.1} µs", nanos / 1e3)
+    } else {
+        format!("{:.1} ms", nanos / 1e6)
     }
 }
 
