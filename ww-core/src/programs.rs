@@ -1,5 +1,10 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 
+use async_lock::Semaphore;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
@@ -7,72 +12,168 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Linker;
 
 use crate::cell::State;
-use crate::error::Error;
+use crate::error::{Error, cause};
 use crate::program::Compiled;
+
+#[cfg(test)]
+mod tests;
 
 /// How many programs are remembered. The one used longest ago goes first; who
 /// still holds it keeps it.
 const KEPT: usize = 64;
 
+/// The most bytes that are hashed where they are asked for, which takes a
+/// millisecond or a few. More are hashed on a thread of the `blocking` pool.
+const HASHED_HERE: usize = 1 << 20;
+
 /// Programs by the hash of their bytes, compiled or being compiled.
-#[derive(Default)]
 pub(crate) struct Programs {
-    /// The one used last stands last.
-    entries: Mutex<Vec<Entry>>,
+    shelf: Arc<Mutex<Shelf>>,
+    /// As many as may be compiled at a time: one a processor. A permit lasts
+    /// until its job is over, whoever still waits for it.
+    compiling: Arc<Semaphore>,
+    /// As many as may be hashed elsewhere at a time. Apart from those that
+    /// compile, so that what is compiled is found while others compile.
+    hashing: Arc<Semaphore>,
 }
 
-struct Entry {
+/// What there is, and what is to come.
+#[derive(Default)]
+struct Shelf {
+    /// The one used last stands last.
+    kept: Vec<(Hash, Arc<Compiled>)>,
+    /// Held by those who wait for them, and gone with the last of these.
+    pending: HashMap<Hash, Weak<Pending>>,
+}
+
+/// A compilation that is waited for. Never dropped while the shelf is locked.
+struct Pending {
     hash: Hash,
-    compiled: Compiling,
+    shelf: Arc<Mutex<Shelf>>,
+    compiled: Shared<BoxFuture<'static, Outcome>>,
+}
+
+enum Found {
+    Kept(Arc<Compiled>),
+    Pending(Arc<Pending>),
 }
 
 type Hash = [u8; 32];
 
-type Compiling = Shared<BoxFuture<'static, Result<Arc<Compiled>, Error>>>;
+type Outcome = Result<Arc<Compiled>, Error>;
+
+impl Default for Programs {
+    fn default() -> Self {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            shelf: Arc::default(),
+            compiling: Arc::new(Semaphore::new(processors)),
+            hashing: Arc::new(Semaphore::new(processors)),
+        }
+    }
+}
 
 impl Programs {
-    pub(crate) async fn compile(
-        &self,
-        linker: &Arc<Linker<State>>,
-        wasm: Bytes,
-    ) -> Result<Arc<Compiled>, Error> {
-        let (hash, wasm) =
-            blocking::unblock(move || -> (Hash, Bytes) { (Sha256::digest(&wasm).into(), wasm) })
-                .await;
-        let compiled = self.find(hash, || {
-            let linker = linker.clone();
-            blocking::unblock(move || Compiled::new(&linker, &wasm).map(Arc::new))
-                .boxed()
-                .shared()
-        });
-        let result = compiled.await;
-        if result.is_err() {
-            self.entries().retain(|entry| entry.hash != hash);
+    pub(crate) async fn compile(&self, linker: &Arc<Linker<State>>, wasm: Bytes) -> Outcome {
+        let hash = self.hash(&wasm).await;
+        match self.find(hash, || self.start(hash, linker.clone(), wasm)) {
+            Found::Kept(compiled) => Ok(compiled),
+            // Held until the future is through.
+            Found::Pending(pending) => pending.compiled.clone().await,
         }
-        result
     }
 
-    fn find(&self, hash: Hash, compile: impl FnOnce() -> Compiling) -> Compiling {
-        let mut entries = self.entries();
-        let found = entries.iter().position(|entry| entry.hash == hash);
-        let entry = match found {
-            Some(index) => entries.remove(index),
-            None => {
-                if entries.len() == KEPT {
-                    entries.remove(0);
-                }
-                Entry {
-                    hash,
-                    compiled: compile(),
-                }
+    async fn hash(&self, wasm: &Bytes) -> Hash {
+        if wasm.len() <= HASHED_HERE {
+            return Sha256::digest(wasm).into();
+        }
+        let permit = self.hashing.acquire_arc().await;
+        let wasm = wasm.clone();
+        blocking::unblock(move || {
+            let _permit = permit;
+            Sha256::digest(&wasm).into()
+        })
+        .await
+    }
+
+    /// Finds what is there or to come, or else has it made by `start`, which
+    /// must not look at the shelf.
+    fn find(&self, hash: Hash, start: impl FnOnce() -> Pending) -> Found {
+        let mut shelf = lock(&self.shelf);
+        if let Some(index) = shelf.kept.iter().position(|(kept, _)| *kept == hash) {
+            shelf.kept[index..].rotate_left(1);
+            if let Some((_, compiled)) = shelf.kept.last() {
+                return Found::Kept(compiled.clone());
             }
-        };
-        let compiled = entry.compiled.clone();
-        entries.push(entry);
-        compiled
+        }
+        if let Some(pending) = shelf.pending.get(&hash).and_then(Weak::upgrade) {
+            return Found::Pending(pending);
+        }
+        let pending = Arc::new(start());
+        shelf.pending.insert(hash, Arc::downgrade(&pending));
+        Found::Pending(pending)
     }
 
-    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A compilation that begins when it is first polled.
+    fn start(&self, hash: Hash, linker: Arc<Linker<State>>, wasm: Bytes) -> Pending {
+        let (compiling, shelf) = (self.compiling.clone(), self.shelf.clone());
+        let compiled = async move {
+            let permit = compiling.acquire_arc().await;
+            let outcome = blocking::unblock(move || {
+                let _permit = permit;
+                caught(|| Compiled::new(&linker, &wasm).map(Arc::new))
+            })
+            .await;
+            if let Ok(compiled) = &outcome {
+                let evicted = lock(&shelf).keep(hash, compiled.clone());
+                drop(evicted);
+            }
+            outcome
+        };
+        Pending {
+            hash,
+            shelf: self.shelf.clone(),
+            compiled: compiled.boxed().shared(),
+        }
     }
+}
+
+impl Shelf {
+    /// Answers the program that has to go for it.
+    fn keep(&mut self, hash: Hash, compiled: Arc<Compiled>) -> Option<Arc<Compiled>> {
+        let evicted = (self.kept.len() == KEPT).then(|| self.kept.remove(0).1);
+        self.kept.push((hash, compiled));
+        evicted
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let mut shelf = lock(&self.shelf);
+        let pending = shelf.pending.get(&self.hash);
+        // Somebody may have begun anew after the last waiter of this one left.
+        if pending.is_some_and(|pending| pending.strong_count() == 0) {
+            shelf.pending.remove(&self.hash);
+        }
+    }
+}
+
+/// Every change of the shelf is whole before it can panic.
+fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What `compile` answers; a panic of the compiler's is an error like others.
+fn caught<T>(compile: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    // Nothing of what was touched is used again.
+    catch_unwind(AssertUnwindSafe(compile)).unwrap_or_else(|panic| {
+        let text = format!("the compiler panicked: {}", message(&*panic));
+        Err(Error::Compile(cause(wasmtime::Error::msg(text))))
+    })
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a word")
 }

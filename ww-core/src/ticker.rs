@@ -105,3 +105,30 @@ impl Wake for Ticker {
         self.arm();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// Each round begins with the ticker at rest, and sets it from two threads
+    /// at a time: a turn that begins, and the tick that it brings about.
+    #[test]
+    fn it_ticks_again_however_often_it_has_rested() {
+        let engine = Engine::default();
+        let ticker = Ticker::new(&engine, Timer::new());
+        let began = AtomicU64::new(0);
+        for _ in 0..30 {
+            let slice = ticker.slice(&began);
+            let before = ticker.ticks();
+            while ticker.ticks() < before + 3 {
+                thread::yield_now();
+            }
+            drop(slice);
+            while ticker.armed.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 mod driver;
 mod exit;
+mod family;
 mod kill;
 mod patience;
 mod stage;

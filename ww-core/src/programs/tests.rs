@@ -1,0 +1,68 @@
+use std::pin::pin;
+
+use futures::future::poll_immediate;
+use futures_lite::future::block_on;
+
+use super::*;
+use crate::engine::engine;
+
+fn linker() -> Arc<Linker<State>> {
+    Arc::new(Linker::new(&engine().expect("the engine starts")))
+}
+
+fn pending(programs: &Programs) -> usize {
+    lock(&programs.shelf).pending.len()
+}
+
+/// The head of a component, and no entry.
+const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+#[test]
+fn who_asks_meanwhile_shares_the_compilation_and_its_outcome() {
+    let (programs, linker) = (Programs::default(), linker());
+    let ask = || programs.compile(&linker, Bytes::from_static(EMPTY));
+    block_on(async {
+        let mut first = Box::pin(ask());
+        let mut second = pin!(ask());
+        // Keeps the job from being over before the second asks.
+        let permits: Vec<_> = std::iter::from_fn(|| programs.compiling.try_acquire()).collect();
+        assert!(poll_immediate(&mut first).await.is_none());
+        assert!(poll_immediate(&mut second).await.is_none());
+        assert_eq!(pending(&programs), 1);
+        drop(permits);
+        // One who gives up takes nothing from the other.
+        let _ = poll_immediate(&mut first).await;
+        drop(first);
+        assert!(matches!(second.await, Err(Error::NoEntry)));
+    });
+    assert_eq!(pending(&programs), 0);
+    assert!(lock(&programs.shelf).kept.is_empty());
+}
+
+#[test]
+fn what_nobody_waits_for_is_forgotten() {
+    let (programs, linker) = (Programs::default(), linker());
+    let _permits: Vec<_> = std::iter::from_fn(|| programs.compiling.try_acquire()).collect();
+    for wasm in [EMPTY, b"junk"] {
+        let mut asked = Box::pin(programs.compile(&linker, Bytes::from_static(wasm)));
+        assert!(block_on(poll_immediate(&mut asked)).is_none());
+        assert_eq!(pending(&programs), 1);
+        drop(asked);
+        assert_eq!(pending(&programs), 0);
+    }
+}
+
+#[test]
+fn a_panic_of_the_compiler_is_an_error() {
+    let panics: [fn() -> Result<(), Error>; 2] =
+        [|| panic!("a bug"), || panic!("a bug on line {}", 7)];
+    for panics in panics {
+        match caught(panics) {
+            Err(Error::Compile(cause)) => {
+                let text = cause.to_string();
+                assert!(text.starts_with("the compiler panicked: a bug"), "{text}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
