@@ -118,7 +118,7 @@ fn entry(component: &Component) -> Option<ComponentExportIndex> {
 fn unlinked(imports: &[String], error: wasmtime::Error) -> Error {
     let names: Vec<String> = imports
         .iter()
-        .filter(|name| !is_any(name, &rpc::INTERFACES) && !is_offered_wasi(name))
+        .filter(|name| !is_any(name, &rpc::INTERFACES) && !is_any(name, &wasi::INTERFACES))
         .cloned()
         .collect();
     if names.is_empty() {
@@ -126,12 +126,6 @@ fn unlinked(imports: &[String], error: wasmtime::Error) -> Error {
     } else {
         Error::Import { names }
     }
-}
-
-/// Whether `name` is of a WASI package that the host has, in a version that is
-/// compatible with its own.
-fn is_offered_wasi(name: &str) -> bool {
-    is_any(name, &wasi::PACKAGES) && name.contains("@0.2.")
 }
 
 fn is_any(name: &str, interfaces: &[&str]) -> bool {

@@ -132,7 +132,7 @@ fn an_import_that_nobody_offers_is_named() {
         case!(
             "an interface that its package has not",
             import("wasi:cli/teapot@0.2.0", pour),
-            Error::Link(_),
+            Error::Import { .. },
             ["wasi:cli/teapot@0.2.0"],
         ),
         case!(

@@ -1,5 +1,11 @@
 //! The servers of the wire's capabilities, as whoever holds them sees them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::type_complexity,
+    reason = "helpers of tests fail as tests do, and tables of cases have long types"
+)]
+
 mod host;
 mod input;
 mod lifetime;
