@@ -1,0 +1,215 @@
+//! What strangers' code may take: memory, tables, instances, and the host's
+//! time for compiling it.
+
+use futures::future::{join_all, poll_immediate};
+use futures_lite::future::block_on;
+use ww_core::cell::{Builder, Limits, Usage};
+use ww_core::{Error, Runtime};
+
+const PAGE: usize = 64 << 10;
+
+/// A component whose first module is instantiated `count` times, and whose
+/// `run` is the second's.
+fn wasm(core: &str, count: usize, run: &str) -> Vec<u8> {
+    let instances = "(core instance (instantiate $m))".repeat(count);
+    let text = format!(
+        r#"(component
+            (core module $m {core})
+            {instances}
+            (core module $n {run})
+            (core instance $i (instantiate $n))
+            (func $run (result (result)) (canon lift (core func $i "run")))
+            (instance (export "wasi:cli/run@0.2.0") (export "run" (func $run))))"#
+    );
+    wat::parse_str(text).expect("this is a component")
+}
+
+const IDLE: &str = r#"(func (export "run") (result i32) i32.const 0)"#;
+
+fn limits(set: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    set(&mut limits);
+    limits
+}
+
+/// How a cell of `wasm` ends, and what it has used.
+fn ends(wasm: Vec<u8>, limits: Limits) -> (Result<i32, Error>, Usage) {
+    block_on(async {
+        let runtime = Runtime::shared().expect("a runtime");
+        let program = runtime.compile(wasm).await.expect("it compiles");
+        let builder = Builder::new().program(program).limits(limits);
+        let cell = builder.spawn().await.expect("it spawns");
+        let end = cell.wait().await.map(|exit| exit.code());
+        (end, cell.usage())
+    })
+}
+
+#[test]
+fn tables_come_out_of_the_memory() {
+    const ENTRIES: usize = 100_000;
+    const TABLE: usize = ENTRIES * size_of::<usize>();
+    let table = format!("(table {ENTRIES} funcref)");
+    for (count, fits) in [(0, true), (1, true), (4, true), (5, false)] {
+        let wasm = wasm(&table, count, IDLE);
+        let (end, usage) = ends(wasm, limits(|limits| limits.memory = 4 * TABLE + 7));
+        match end {
+            Ok(code) => assert!(code == 0 && fits, "{count} tables"),
+            Err(Error::Instantiate(cause)) => {
+                assert!(cause.to_string().contains("table") && !fits, "{cause}");
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+        assert_eq!(usage.peak_memory, count.min(4) * TABLE);
+        assert_eq!(usage.memory, 0);
+    }
+}
+
+#[test]
+fn a_table_that_grows_comes_out_of_the_memory() {
+    // Until it gets no more; `run` fails if that was not to be.
+    let grow = r#"(memory 1) (table 0 funcref) (func (export "run") (result i32)
+        (loop (br_if 0 (i32.ne (table.grow (ref.null func) (i32.const 1000)) (i32.const -1))))
+        (i32.ne (table.size) (i32.const 8000)))"#;
+    let all = PAGE + 8000 * size_of::<usize>();
+    let memory = limits(|limits| limits.memory = all + 8);
+    let (end, usage) = ends(wasm("", 0, grow), memory);
+    assert_eq!(end.expect("it exits"), 0);
+    assert_eq!(usage.peak_memory, all);
+}
+
+#[test]
+fn instances_tables_and_memories_are_counted() {
+    let defaults = Limits::default();
+    let few = |limits: &mut Limits| (limits.instances, limits.tables, limits.memories) = (5, 3, 2);
+    let cases: [(&str, &str, Limits, usize, usize); 6] = [
+        // The instance that has `run` is one, too.
+        ("instance", "", limits(few), 4, 5),
+        ("table", "(table 0 funcref)", limits(few), 3, 4),
+        ("memory", "(memory 0)", limits(few), 2, 3),
+        ("instance", "", defaults, 255, 256),
+        ("table", "(table 0 funcref)", defaults, 64, 65),
+        ("memory", "(memory 0)", defaults, 16, 17),
+    ];
+    for (what, core, limits, fit, burst) in cases {
+        let (end, _) = ends(wasm(core, fit, IDLE), limits);
+        assert_eq!(end.expect("they fit"), 0);
+        match ends(wasm(core, burst, IDLE), limits).0 {
+            Err(Error::Instantiate(cause)) => {
+                let text = cause.to_string();
+                assert!(text.contains(&format!("{what} count")), "{text}");
+            }
+            other => panic!("{burst} of {what}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn growth_that_fails_takes_nothing() {
+    // `run` answers whether, after 100 growths that fail, one of a page fits.
+    let tries = |memory: &str, grow: &str, failed: &str| {
+        format!(
+            r#"{memory} (func (export "run") (result i32) (local $left i32)
+                (local.set $left (i32.const 100))
+                (loop
+                    (if (i32.eqz {failed}) (then unreachable))
+                    (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                    (br_if 0 (local.get $left)))
+                {grow})"#
+        )
+    };
+    let cases = [
+        (
+            "beyond its own maximum",
+            tries(
+                "(memory 1 2)",
+                "(i32.ne (memory.grow (i32.const 1)) (i32.const 1))",
+                "(i32.eq (memory.grow (i32.const 100)) (i32.const -1))",
+            ),
+            2 * PAGE,
+            limits(|limits| limits.memory = 200 * PAGE),
+        ),
+        (
+            "a table, beyond its own maximum",
+            tries(
+                "(table 0 8192 funcref)",
+                "(i32.ne (table.grow (ref.null func) (i32.const 8192)) (i32.const 0))",
+                "(i32.eq (table.grow (ref.null func) (i32.const 80000)) (i32.const -1))",
+            ),
+            PAGE,
+            limits(|limits| limits.memory = 20 * PAGE),
+        ),
+        (
+            "more than the machine has",
+            tries(
+                "(memory i64 1)",
+                "(i64.ne (memory.grow (i64.const 1)) (i64.const 1))",
+                "(i64.eq (memory.grow (i64.const 0x2_0000_0000)) (i64.const -1))",
+            ),
+            2 * PAGE,
+            limits(|limits| limits.memory = usize::MAX),
+        ),
+    ];
+    for (what, run, peak, limits) in cases {
+        let (end, usage) = ends(wasm("", 0, &run), limits);
+        assert_eq!(end.expect(what), 0, "{what}");
+        assert_eq!(usage.peak_memory, peak, "{what}");
+    }
+}
+
+/// One of many components that are all different.
+fn distinct(number: usize) -> Vec<u8> {
+    wasm(&format!("(memory {number})"), 1, IDLE)
+}
+
+#[test]
+fn a_program_stays_compiled_whatever_others_compile() {
+    let runtime = Runtime::new().expect("a runtime");
+    let known = distinct(0);
+    let asked = || poll_immediate(runtime.compile(known.clone()));
+    block_on(async {
+        runtime.compile(known.clone()).await.expect("it compiles");
+        for byte in 0..100 {
+            let garbage = [&b"\0asm\x0d\0\x01\0"[..], &[0xff, byte]].concat();
+            runtime.compile(garbage).await.expect_err("it is garbage");
+        }
+        asked().await.expect("at once").expect("it is compiled");
+
+        let mut others: Vec<_> = (1..40)
+            .map(|number| Box::pin(runtime.compile(distinct(number))))
+            .collect();
+        for other in &mut others {
+            let _ = poll_immediate(other).await;
+        }
+        asked().await.expect("at once").expect("it is compiled");
+        for compiled in join_all(others).await {
+            compiled.expect("it compiles");
+        }
+        asked().await.expect("at once").expect("it is compiled");
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn compilations_take_turns() {
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let runtime = Runtime::new().expect("a runtime");
+    let sources: Vec<_> = (100..300).map(distinct).collect();
+    let before = threads();
+    let mut compiling: Vec<_> = sources
+        .into_iter()
+        .map(|wasm| Box::pin(runtime.compile(wasm)))
+        .collect();
+    block_on(async {
+        for compiled in &mut compiling {
+            let _ = poll_immediate(compiled).await;
+        }
+        let more = threads().saturating_sub(before);
+        // One a processor here, one a processor within the compiler, and
+        // those of the tests beside this one.
+        let processors = std::thread::available_parallelism().unwrap().get();
+        assert!(more <= 2 * processors + 40, "{more} more threads");
+        for compiled in join_all(compiling).await {
+            compiled.expect("it compiles");
+        }
+    });
+}
