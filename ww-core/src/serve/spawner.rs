@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,14 +25,22 @@ use crate::{Program, Runtime};
 /// it is served.
 ///
 /// A cell that it spawns holds the capability that its parent hands down and
-/// nothing else, and lives while the parent holds its `Process`, a call on it,
-/// or one of its streams.
+/// nothing else. It lives while somebody holds its `Process`, a call on it, or
+/// one of its streams, and ends with its parent at the latest.
 pub struct Spawner {
     runtime: Runtime,
     network: Arc<dyn Network>,
     place: Place,
     membrane: Option<Membrane>,
+    /// Calls that wait for their code to be compiled.
+    compiling: Cell<usize>,
 }
+
+/// The most calls that may wait for a compilation.
+const MOST_COMPILING: usize = 16;
+
+/// One of these calls, until this is dropped.
+struct Compilation<'a>(&'a Cell<usize>);
 
 /// Where cells are started.
 enum Place {
@@ -63,6 +72,7 @@ impl Spawner {
             network,
             place,
             membrane: None,
+            compiling: Cell::new(0),
         }
     }
 
@@ -108,6 +118,18 @@ impl Spawner {
         Ok(capnp_rpc::new_client(Process::new(cell, local)))
     }
 
+    /// Reserves a place among the compilations, before anything is copied.
+    fn compilation(&self) -> Result<Compilation<'_>, Error> {
+        let count = self.compiling.get();
+        if count == MOST_COMPILING {
+            return Err(Error::overloaded(format!(
+                "{count} calls of this executor wait for a compilation already"
+            )));
+        }
+        self.compiling.set(count + 1);
+        Ok(Compilation(&self.compiling))
+    }
+
     /// Compiles what came over the wire.
     async fn compiled(&self, wasm: Bytes) -> Result<Program, Error> {
         let program = self.runtime.compile(wasm).await;
@@ -119,6 +141,12 @@ impl Spawner {
             Some(membrane) => membrane.wrap(inside),
             None => inside,
         }
+    }
+}
+
+impl Drop for Compilation<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 
@@ -141,6 +169,7 @@ impl executor::Server for Spawner {
         params: RunBytesParams,
         mut results: RunBytesResults,
     ) -> Result<(), Error> {
+        let compilation = self.compilation()?;
         let (wasm, options) = {
             let params = params.get()?;
             let options =
@@ -149,6 +178,7 @@ impl executor::Server for Spawner {
         };
         drop(params);
         let program = self.compiled(wasm).await?;
+        drop(compilation);
         // Made anew for each child, because a spawner that held its own host
         // would hold itself.
         let host = Host::new(self.clone()).client();
@@ -172,9 +202,11 @@ impl executor::Server for Spawner {
         params: CompileParams,
         mut results: CompileResults,
     ) -> Result<(), Error> {
+        let compilation = self.compilation()?;
         let wasm = Bytes::copy_from_slice(params.get()?.get_wasm()?);
         drop(params);
         let program = self.compiled(wasm).await?;
+        drop(compilation);
         let compiled = Compiled::new(self.clone(), program);
         results.get().set_program(capnp_rpc::new_client(compiled));
         Ok(())
