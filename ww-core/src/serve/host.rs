@@ -17,6 +17,12 @@ pub struct Host {
     spawner: Rc<Spawner>,
 }
 
+/// The most addresses that one `connect` tries.
+const MOST_ADDRS: u32 = 64;
+
+/// The most bytes of an address. Most have a few dozen.
+const LONGEST_ADDR: usize = 1024;
+
 impl Host {
     /// The host on whose network, and beside whose cells, `spawner` spawns.
     pub fn new(spawner: Rc<Spawner>) -> Self {
@@ -67,14 +73,7 @@ impl host::Server for Host {
             let params = params.get()?;
             let peer = PeerId::from_bytes(params.get_peer_id()?)
                 .map_err(|error| Error::failed(format!("peer id is malformed: {error}")))?;
-            let addrs = params.get_addrs()?.iter().enumerate().map(|(index, addr)| {
-                Multiaddr::try_from(addr?.to_vec()).map_err(|error| {
-                    Error::failed(format!(
-                        "address {index} of peer {peer} is malformed: {error}"
-                    ))
-                })
-            });
-            (peer, addrs.collect::<Result<Vec<_>, Error>>()?)
+            (peer, read_addrs(peer, params.get_addrs()?)?)
         };
         drop(params);
         let connected = self.network().connect(peer, addrs).await;
@@ -103,6 +102,29 @@ impl fmt::Debug for Host {
 fn count<T>(items: &[T]) -> Result<u32, Error> {
     u32::try_from(items.len())
         .map_err(|_| Error::overloaded(format!("a list of {} items is too long", items.len())))
+}
+
+/// The addresses that somebody knows of `peer`.
+fn read_addrs(peer: PeerId, list: capnp::data_list::Reader<'_>) -> Result<Vec<Multiaddr>, Error> {
+    if list.len() > MOST_ADDRS {
+        return Err(Error::failed(format!(
+            "{} addresses of peer {peer} are too many: at most {MOST_ADDRS} are tried",
+            list.len()
+        )));
+    }
+    let addr = |(index, addr): (usize, capnp::Result<&[u8]>)| {
+        let addr = addr?;
+        let refused = |why: String| Error::failed(format!("address {index} of peer {peer} {why}"));
+        if addr.len() > LONGEST_ADDR {
+            return Err(refused(format!(
+                "is {} bytes long: at most {LONGEST_ADDR} are read",
+                addr.len()
+            )));
+        }
+        Multiaddr::try_from(addr.to_vec())
+            .map_err(|error| refused(format!("is malformed: {error}")))
+    };
+    list.iter().enumerate().map(addr).collect()
 }
 
 /// Fills a list that is as long as `addrs`.

@@ -11,6 +11,9 @@ pub(super) struct Options {
     pub(super) transport: Transport,
 }
 
+/// The most bytes of all args and env items together.
+const MOST: usize = 1 << 20;
+
 impl Options {
     pub(super) fn read(options: spawn_options::Reader<'_>) -> Result<Self, Error> {
         let transport = match options.get_transport() {
@@ -28,9 +31,10 @@ impl Options {
         env: capnp::text_list::Reader<'_>,
         transport: Transport,
     ) -> Result<Self, Error> {
+        let mut room = MOST;
         Ok(Self {
-            args: texts("argument", args)?,
-            env: texts("env item", env)?
+            args: texts("argument", args, &mut room)?,
+            env: texts("env item", env, &mut room)?
                 .into_iter()
                 .map(variable)
                 .collect::<Result<_, _>>()?,
@@ -39,9 +43,24 @@ impl Options {
     }
 }
 
-fn texts(what: &str, list: capnp::text_list::Reader<'_>) -> Result<Vec<String>, Error> {
+/// Copies the texts out of their message, into `room` bytes. In the message
+/// several may lie in the same place, so its size does not bound theirs.
+fn texts(
+    what: &str,
+    list: capnp::text_list::Reader<'_>,
+    room: &mut usize,
+) -> Result<Vec<String>, Error> {
     let text = |(index, text): (usize, capnp::Result<capnp::text::Reader<'_>>)| {
         let text = text?;
+        *room = room
+            .checked_sub(text.len() + size_of::<String>())
+            .ok_or_else(|| {
+                Error::failed(format!(
+                    "args and env exceed {MOST} bytes at {what} {index}, each of them counted \
+                     with {} bytes beside its own",
+                    size_of::<String>()
+                ))
+            })?;
         match text.to_str() {
             Ok(text) => Ok(text.to_owned()),
             Err(_) => Err(Error::failed(format!(

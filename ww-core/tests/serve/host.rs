@@ -57,7 +57,7 @@ fn two_hosts_of_one_process_know_and_find_each_other() {
         let (one, other) = (host(&stage, &alice), host(&stage, &bob));
 
         assert_eq!(id(&one).await, alice.local());
-        assert_eq!(listens(&one).await, [alices.clone()]);
+        assert_eq!(listens(&one).await, std::slice::from_ref(&alices));
         assert_eq!(peers(&one).await, []);
 
         let bob_id = id(&other).await;
@@ -81,7 +81,12 @@ fn a_connection_that_cannot_be_made_is_refused_with_the_reason() {
         let one = host(&stage, &alice);
         let peer = bob.local().to_bytes();
         let nowhere: Multiaddr = "/memory/404".parse().unwrap();
-        let cases: [(&[u8], &[&[u8]], &str); 4] = [
+        let many: [&[u8]; 65] = [nowhere.as_ref(); 65];
+        let long = vec![0; 1025];
+        let cases: [(&[u8], &[&[u8]], &str); 7] = [
+            (&peer, &many, "65 addresses of peer"),
+            (&peer, &many[1..], "nobody listens there"),
+            (&peer, &[&long], "address 0 of peer"),
             (b"", &[], "peer id is malformed"),
             (b"garbage", &[], "peer id is malformed"),
             (

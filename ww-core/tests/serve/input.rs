@@ -1,5 +1,8 @@
 //! Bad input, and what is said about it.
 
+use capnp::ErrorKind;
+use futures::future::join_all;
+
 use crate::stage::{Spawn, Stage, compile, echo, run_bytes, stderr, stdout, text, wait};
 
 #[test]
@@ -99,6 +102,83 @@ fn args_are_the_whole_argv_and_env_reaches_the_guest() {
             let process = spawn.spawn(&program).await.unwrap();
             let text = text(stderr(&process).await).await;
             assert_eq!(text.contains("run with `RUST_BACKTRACE=1`"), hint, "{text}");
+        }
+    });
+}
+
+#[test]
+fn more_compilations_than_16_at_a_time_are_refused_as_overload() {
+    Stage::run(async |stage| {
+        let executor = stage.executor();
+        // Far from quick to compile, and each another.
+        let component = |number: u32| {
+            let code = "(i32.mul (i32.const 7) (i32.clz (local.get 0)))".repeat(2000);
+            let drops = "drop ".repeat(2000);
+            let text = format!(
+                r#"(component (core module
+                    (func (param i32) {code} {drops} (drop (i32.const {number})))))"#
+            );
+            wat::parse_str(text).unwrap()
+        };
+        let asked = (0..24).map(|number| {
+            let wasm = component(number);
+            let executor = executor.clone();
+            async move {
+                if number % 2 == 0 {
+                    return run_bytes(&executor, &wasm, &[], &[]).await.map(drop);
+                }
+                let mut request = executor.compile_request();
+                request.get().set_wasm(&wasm);
+                request.send().promise.await.map(drop)
+            }
+        });
+        let (mut compiled, mut refused) = (0, 0);
+        for answer in join_all(asked).await {
+            let error = answer.unwrap_err();
+            match error.kind {
+                ErrorKind::Overloaded => refused += 1,
+                _ => compiled += 1,
+            }
+            let reason = match error.kind {
+                ErrorKind::Overloaded => "16 calls",
+                _ => "wasi:cli/run",
+            };
+            assert!(error.extra.contains(reason), "{error}");
+        }
+        assert_eq!((compiled, refused), (16, 8));
+
+        compile(&executor, "hello").await.map(drop).unwrap();
+    });
+}
+
+#[test]
+fn args_and_env_are_bounded_together() {
+    Stage::run(async |stage| {
+        let program = compile(&stage.executor(), "hello").await.unwrap();
+        let half = "x".repeat(600_000);
+        let item = format!("A={half}");
+        let empty = vec![""; 50_000];
+        let cases: [(&[&str], &[&str], Option<&str>); 5] = [
+            (&["hello", &half], &[], None),
+            (&["hello"], &[&item], None),
+            (&["hello", &half, &half], &[], Some("argument 2")),
+            (&["hello", &half], &["B=1", &item], Some("env item 1")),
+            (&empty, &[], Some("argument 4")),
+        ];
+        for (args, env, refused) in cases {
+            let spawn = Spawn {
+                env,
+                ..Spawn::args(args)
+            };
+            match (spawn.spawn(&program).await, refused) {
+                (Ok(process), None) => assert_eq!(wait(&process).await.unwrap(), 0),
+                (Err(error), Some(item)) => {
+                    for part in [item, "1048576 bytes"] {
+                        assert!(error.extra.contains(part), "{error}");
+                    }
+                }
+                (spawned, _) => panic!("{refused:?}: {:?}", spawned.map(drop)),
+            }
         }
     });
 }
