@@ -16,6 +16,12 @@ use super::line::Line;
 /// The most bytes that one `read` answers with.
 pub const MAX_READ: u32 = 64 * 1024;
 
+thread_local! {
+    /// What readers write into before it is copied into an answer. One for all
+    /// streams of a thread, so that a stream that waits holds none.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Serves the read end of a stream of bytes.
 ///
 /// Reads are answered in the order in which they came. Closing the stream, or
@@ -30,8 +36,6 @@ pub(super) struct Source<R, H> {
     name: &'static str,
     reader: RefCell<Option<R>>,
     line: Rc<Line>,
-    /// Kept from read to read while bytes flow, given back when a read waits.
-    buffer: RefCell<Vec<u8>>,
     _held: H,
 }
 
@@ -43,7 +47,6 @@ impl<R, H> Source<R, H> {
             name,
             reader: RefCell::new(Some(reader)),
             line: Rc::default(),
-            buffer: RefCell::default(),
             _held: held,
         }
     }
@@ -87,16 +90,17 @@ impl<R: AsyncRead + Unpin + 'static, H: 'static> byte_stream::Server for Source<
                 results.get().init_data(0);
                 return Poll::Ready(Ok(()));
             };
-            let mut buffer = self.buffer.take();
+            let mut buffer = BUFFER.take();
             if buffer.len() < most {
                 buffer.resize(most, 0);
             }
-            let read = ready!(Pin::new(reader).poll_read(cx, &mut buffer[..most]));
-            let read =
-                read.map_err(|error| Error::failed(format!("cannot read {}: {error}", self.name)))?;
-            results.get().set_data(&buffer[..read]);
-            self.buffer.replace(buffer);
-            Poll::Ready(Ok(()))
+            let polled = Pin::new(reader).poll_read(cx, &mut buffer[..most]);
+            if let Poll::Ready(Ok(read)) = polled {
+                results.get().set_data(&buffer[..read]);
+            }
+            BUFFER.set(buffer);
+            let failed = |error| Error::failed(format!("cannot read {}: {error}", self.name));
+            polled.map_ok(drop).map_err(failed)
         })
         .await
     }

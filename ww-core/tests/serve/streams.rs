@@ -66,6 +66,34 @@ fn a_read_of_4_gib_allocates_nothing_of_the_sort() {
 }
 
 #[test]
+fn a_read_that_waits_is_polled_with_the_same_buffer() {
+    /// Ready once it sees what it wrote when it was not.
+    struct Marking(u8);
+
+    impl AsyncRead for Marking {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            into: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            if self.0 > 0 && into[0] != self.0 {
+                return Poll::Ready(Err(io::ErrorKind::NotFound.into()));
+            }
+            if self.0 == 3 {
+                return Poll::Ready(Ok(1));
+            }
+            self.0 += 1;
+            into[0] = self.0;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    }
+
+    let stream = source(Marking(0));
+    assert_eq!(block_on(read(&stream, u32::MAX)).unwrap(), [3]);
+}
+
+#[test]
 fn reads_in_flight_are_answered_in_order_and_one_that_is_given_up_takes_nothing() {
     let (mut writer, reader) = pipe(1024);
     let stream = source(reader);
