@@ -137,6 +137,13 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     }
 }
 
+impl Frame {
+    /// Words of the message as it travelled.
+    pub(crate) fn words(&self) -> usize {
+        self.words.len()
+    }
+}
+
 impl ReaderSegments for Frame {
     fn get_segment(&self, index: u32) -> Option<&[u8]> {
         let range = self.segments.get(index as usize)?.clone();

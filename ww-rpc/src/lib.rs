@@ -52,6 +52,7 @@
 //! # Ok::<(), capnp::Error>(())
 //! ```
 
+mod calls;
 mod frame;
 mod limits;
 mod link;

@@ -1,4 +1,11 @@
-/// Bounds on what one message from the peer may ask of a [`Vat`](crate::Vat).
+/// Bounds on what the peer of a [`Vat`](crate::Vat) may ask of it.
+///
+/// The vat never stops reading: a server that calls its caller back could then
+/// wait for an answer that nobody reads, and so could two vats that both write
+/// more than the other takes. A peer that goes beyond a limit loses the
+/// connection instead, so each limit is well beyond ordinary use. The error is of
+/// kind [`Overloaded`](capnp::ErrorKind::Overloaded), except where one message
+/// is too long in itself.
 ///
 /// ```
 /// let mut limits = ww_rpc::Limits::default();
@@ -15,6 +22,36 @@ pub struct Limits {
     /// Depth of nested pointers in one message. Following a deeper one fails
     /// the call that does.
     pub nesting: i32,
+    /// Calls that are pipelined on one another: each is made on a promised
+    /// answer of the one before, or passes one as a parameter, answered by now
+    /// or not. A call on a capability that has arrived begins at one again, and
+    /// the bootstrap counts as such. One more ends the connection.
+    ///
+    /// Where such calls end, each takes a few KiB of the stack beneath the next
+    /// one: 32 need less than 512 KiB in a build without optimisation.
+    pub pipeline_depth: u32,
+    /// Calls that the peer may have in flight, bootstraps included. A call
+    /// counts until it was answered, and until the peer has let go of the
+    /// answer where that has capabilities or is an error. One that the peer has
+    /// let go of earlier counts while its parameters are held, as others that
+    /// are pipelined on it keep it running. One more ends the connection.
+    pub calls: usize,
+    /// Words of the parameters and of the answers of those calls together. More
+    /// end the connection, so this is at least `message_words`, or the largest
+    /// messages cannot be calls.
+    pub call_words: usize,
+    /// Calls that the peer may let go of before they are answered, as long as
+    /// the connection lasts: where nothing else keeps such a call running,
+    /// capnp-rpc never answers it and keeps some 240 bytes of it. One more ends
+    /// the connection.
+    pub cancelled_calls: usize,
+    /// Capabilities of ours that the peer may hold, promises of them included.
+    /// One more ends the connection.
+    pub exports: usize,
+    /// Words of memory that messages may take up which wait for the peer to
+    /// read, be they answers or calls of our own. More end the connection, so
+    /// this is more than the largest message that we write.
+    pub queue_words: usize,
 }
 
 impl Limits {
@@ -27,11 +64,19 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// 64 MiB a message, 64 levels deep.
+    /// 64 MiB a message, 64 levels deep; 4,096 calls in flight, 32 of them on
+    /// one another, with 128 MiB; 1,048,576 cancelled ones; 65,536 exports;
+    /// 128 MiB that wait to be read.
     fn default() -> Self {
         Self {
             message_words: 8 << 20,
             nesting: 64,
+            pipeline_depth: 32,
+            calls: 4096,
+            call_words: 16 << 20,
+            cancelled_calls: 1 << 20,
+            exports: 1 << 16,
+            queue_words: 16 << 20,
         }
     }
 }

@@ -1,25 +1,28 @@
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, Waker};
 
 use capnp::{Error, ErrorKind};
 use futures::{AsyncRead, AsyncWrite};
 
+use crate::Limits;
+use crate::calls::Calls;
 use crate::frame::{Break, Frame, Frames};
-use crate::outbox::{Message, Outbox};
+use crate::outbox::{Message, Outbox, Queue};
 use crate::watch::poll_watched;
 
 /// Where a connection is in its life. Shared by the vat, the half that reads,
 /// and the half that writes.
-#[derive(Default)]
 pub(crate) struct Link {
+    /// The calls of the peer's that are in flight.
+    pub(crate) calls: Calls,
+    queue_words: usize,
     state: RefCell<State>,
 }
 
 #[derive(Default)]
 struct State {
-    outgoing: VecDeque<Message>,
+    outgoing: Queue,
     /// What cannot be read at once is no longer waited for.
     draining: bool,
     /// Nothing further will be read. The reason is what calls in flight fail
@@ -39,6 +42,14 @@ struct State {
 }
 
 impl Link {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            calls: Calls::new(limits),
+            queue_words: limits.queue_words,
+            state: RefCell::default(),
+        }
+    }
+
     /// Reads on only as long as nothing has to be waited for.
     pub(crate) fn drain(&self) {
         self.state.borrow_mut().draining = true;
@@ -79,10 +90,32 @@ impl Link {
         }
     }
 
-    /// Queues a message. The queue is never full.
-    pub(crate) fn push(&self, message: Message) {
-        self.state.borrow_mut().outgoing.push_back(message);
-        self.wake_writer();
+    /// Queues a message whose segments take up `words` words. Where that is
+    /// more than may wait, the connection ends.
+    pub(crate) fn push(&self, message: Message, words: usize) {
+        let waiting = {
+            let state = &mut *self.state.borrow_mut();
+            if state.unwritable.is_some() {
+                return;
+            }
+            state.outgoing.push(message, words);
+            state.outgoing.words()
+        };
+        if waiting <= self.queue_words {
+            self.wake_writer();
+            return;
+        }
+        let reason = Error::overloaded(format!(
+            "messages that the peer has not read take {waiting} words, more than the limit of {}",
+            self.queue_words
+        ));
+        self.give_up(reason);
+    }
+
+    /// Ends the connection at once, in both directions.
+    pub(crate) fn give_up(&self, reason: Error) {
+        self.state.borrow_mut().give_up(reason);
+        self.wake_reader();
     }
 
     /// Takes note that capnp-rpc lets go of the connection, and why.
@@ -172,7 +205,7 @@ impl Link {
         }
         let state = &mut *self.state.borrow_mut();
         if state.unwritable.is_some() {
-            state.outgoing.clear();
+            state.outgoing = Queue::default();
         }
         // A peer that has only finished writing may still read, so all of it
         // is written. In any other case nobody is worth waiting for.
@@ -211,6 +244,13 @@ impl State {
         self.unwritable = Some(Error::disconnected(format!(
             "writing to the peer failed: {error}"
         )));
+    }
+
+    fn give_up(&mut self, reason: Error) {
+        self.outgoing = Queue::default();
+        self.unwritable = Some(reason.clone());
+        self.end = Some(Err(reason));
+        self.settled = true;
     }
 
     /// A stream that says that the peer has gone is an end like any other.

@@ -5,11 +5,13 @@ use std::rc::Rc;
 use capnp::capability::Promise;
 use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions};
 use capnp::{Error, any_pointer};
+use capnp_rpc::rpc_capnp::message;
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{IncomingMessage, OutgoingMessage, VatNetwork};
 use futures::{AsyncRead, AsyncWrite};
 
 use crate::Limits;
+use crate::calls::Held;
 use crate::frame::{Frame, Frames};
 use crate::link::Link;
 use crate::outbox::{Message, Outbox};
@@ -29,10 +31,16 @@ struct Connection<R> {
     options: ReaderOptions,
 }
 
-struct Incoming(Reader<Frame>);
+struct Incoming {
+    message: Reader<Frame>,
+    /// What is counted of a call for as long as its parameters are held.
+    held: Option<Held>,
+    link: Rc<Link>,
+}
 
 struct Outgoing {
     message: Builder<HeapAllocator>,
+    first_segment_words: usize,
     link: Rc<Link>,
 }
 
@@ -98,6 +106,7 @@ impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<
         let allocator = HeapAllocator::new().first_segment_words(first_segment_words);
         Box::new(Outgoing {
             message: Builder::new(allocator),
+            first_segment_words: first_segment_words as usize,
             link: self.link.clone(),
         })
     }
@@ -111,7 +120,18 @@ impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<
         } = self.clone();
         Promise::from_future(async move {
             let frame = poll_fn(|cx| link.poll_incoming(cx, &mut frames.borrow_mut())).await?;
-            Ok(frame.map(|frame| Box::new(Incoming(Reader::new(frame, options))) as Box<_>))
+            let Some(frame) = frame else {
+                return Ok(None);
+            };
+            let words = frame.words();
+            let message = Reader::new(frame, options);
+            let held = link.calls.admit(message.get_root()?, words)?;
+            let incoming = Incoming {
+                message,
+                held,
+                link,
+            };
+            Ok(Some(Box::new(incoming) as Box<_>))
         })
     }
 
@@ -134,7 +154,15 @@ impl<R> Clone for Connection<R> {
 
 impl IncomingMessage for Incoming {
     fn get_body(&self) -> Result<any_pointer::Reader<'_>, Error> {
-        self.0.get_root()
+        self.message.get_root()
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let Some(held) = &self.held {
+            self.link.calls.release(held);
+        }
     }
 }
 
@@ -149,8 +177,15 @@ impl OutgoingMessage for Outgoing {
 
     /// The promise says that the message is queued, not that it was written.
     fn send(self: Box<Self>) -> (Promise<(), Error>, Message) {
+        let used = self.message.size_in_words();
+        if let Ok(message) = self.message.get_root_as_reader::<message::Reader<'_>>()
+            && let Err(reason) = self.link.calls.sent(message, used)
+        {
+            self.link.give_up(reason);
+        }
         let message = Rc::new(self.message);
-        self.link.push(message.clone());
+        let words = used.max(self.first_segment_words);
+        self.link.push(message.clone(), words);
         (Promise::ok(()), message)
     }
 

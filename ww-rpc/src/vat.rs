@@ -89,7 +89,7 @@ impl Vat {
         bootstrap: Option<Client>,
         limits: Limits,
     ) -> Self {
-        let link = Rc::new(Link::default());
+        let link = Rc::new(Link::new(limits));
         let network = Network::new(reader, writer, side, limits, link.clone());
         let system = RpcSystem::new(Box::new(network), bootstrap);
         let disconnector = system.get_disconnector();

@@ -10,10 +10,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use capnp::ErrorKind;
-use capnp::message::Builder;
-use capnp_rpc::rpc_capnp::message;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWriteExt, future};
-use support::{Log, Outcome, Slot, echo, executor_of, never_answered, serve_host, settle, untyped};
+use support::{
+    Log, Outcome, Slot, echo, executor_of, never_answered, rpc, serve_host, settle, untyped,
+};
 use ww_rpc::peer_capnp::{executor, host};
 use ww_rpc::{Limits, Side, Vat};
 
@@ -30,15 +30,6 @@ fn serve(bytes: &[u8], limits: Limits) -> (Option<Outcome>, Log) {
     let output = vat.output.take();
     drop(vat);
     (output, log)
-}
-
-/// The bytes of one message of the RPC protocol.
-fn rpc(fill: impl FnOnce(message::Builder<'_>)) -> Vec<u8> {
-    let mut builder = Builder::new_default();
-    fill(builder.init_root());
-    let mut bytes = Vec::new();
-    capnp::serialize::write_message(&mut bytes, &builder).expect("memory does not fail");
-    bytes
 }
 
 fn frame(words: u32) -> Vec<u8> {

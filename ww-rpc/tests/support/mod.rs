@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use capnp::capability::{Client, FromClientHook, Promise, RemotePromise};
+use capnp::message::Builder;
+use capnp_rpc::rpc_capnp::message;
 use futures_lite::future::yield_now;
 use ww_rpc::peer_capnp::{executor, host};
 use ww_rpc::{Limits, Side, Vat};
@@ -146,6 +148,15 @@ pub fn serve_host(log: &Log) -> host::Client {
 
 pub fn untyped(client: impl FromClientHook) -> Client {
     Client::new(client.into_client_hook())
+}
+
+/// The bytes of one message of the RPC protocol.
+pub fn rpc(fill: impl FnOnce(message::Builder<'_>)) -> Vec<u8> {
+    let mut builder = Builder::new_default();
+    fill(builder.init_root());
+    let mut bytes = Vec::new();
+    capnp::serialize::write_message(&mut bytes, &builder).expect("memory does not fail");
+    bytes
 }
 
 /// Two connected vats, each with a `Host` to bootstrap.

@@ -1,0 +1,508 @@
+//! Peers that ask for more than they may: the connection ends, and what they
+//! asked for goes with it. Ordinary use comes nowhere near.
+
+mod support;
+
+use std::cell::RefCell;
+use std::future::pending;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use capnp::ErrorKind;
+use capnp::message::ReaderOptions;
+use capnp::traits::HasTypeId;
+use capnp_rpc::rpc_capnp::message;
+use futures_lite::{AsyncRead, AsyncWriteExt, future};
+use support::{Log, Outcome, Slot, echo, executor_of, pair, rpc, serve_executor, settle, untyped};
+use ww_rpc::peer_capnp::{executor, host};
+use ww_rpc::{Limits, Side, Vat};
+
+/// What a peer says of one id.
+type Says = fn(u32) -> Vec<u8>;
+
+/// `Executor.runBytes`, which is never answered.
+const HANGS: u16 = 0;
+/// `Executor.echo`, which is answered at once.
+const ECHO: u16 = 1;
+
+/// A vat that serves an executor to a peer that says whatever it likes.
+struct Served {
+    vat: Slot<Outcome>,
+    to_vat: Option<piper::Writer>,
+    answers: piper::Reader,
+    log: Log,
+}
+
+impl Served {
+    fn new(limits: Limits) -> Self {
+        let (reader, to_vat) = piper::pipe(1 << 16);
+        let (answers, writer) = piper::pipe(1 << 16);
+        let log = Log::default();
+        let bootstrap = Some(untyped(serve_executor(&log)));
+        let vat = Vat::new(reader, writer, Side::Server, bootstrap, limits);
+        Self {
+            vat: Slot::new(vat),
+            to_vat: Some(to_vat),
+            answers,
+            log,
+        }
+    }
+
+    /// Says `bytes` and reads no answer.
+    fn say(&mut self, bytes: Vec<u8>) {
+        let mut to_vat = self.to_vat.take().expect("connected");
+        let mut saying = Slot::new(async move {
+            let _ = to_vat.write_all(&bytes).await;
+            to_vat
+        });
+        settle(|cx| {
+            saying.poll(cx);
+            self.vat.poll(cx);
+        });
+        self.to_vat = saying.output;
+    }
+
+    /// The ids of the calls that have been answered.
+    fn heard(&mut self) -> Vec<u32> {
+        let mut bytes = Vec::new();
+        let mut chunk = [0; 4096];
+        settle(|cx| {
+            self.vat.poll(cx);
+            let mut answers = Pin::new(&mut self.answers);
+            while let Poll::Ready(Ok(count @ 1..)) = answers.as_mut().poll_read(cx, &mut chunk) {
+                bytes.extend_from_slice(&chunk[..count]);
+            }
+        });
+        let mut bytes = &bytes[..];
+        let mut answered = Vec::new();
+        while !bytes.is_empty() {
+            let said = capnp::serialize::read_message(&mut bytes, ReaderOptions::new());
+            let said = said.expect("whole messages");
+            let said: message::Reader<'_> = said.get_root().expect("root");
+            if let Ok(message::Return(Ok(answer))) = said.which() {
+                answered.push(answer.get_answer_id());
+            }
+        }
+        answered
+    }
+
+    fn lives(&self) -> bool {
+        self.vat.output.is_none()
+    }
+
+    /// That the connection has ended for a limit, and that nothing is left.
+    fn assert_overloaded(mut self, name: &str, expected: &str) {
+        let outcome = self.vat.output.take();
+        let error = outcome
+            .unwrap_or_else(|| panic!("{name}: the vat goes on"))
+            .expect_err(name);
+        assert_eq!(error.kind, ErrorKind::Overloaded, "{name}: {error}");
+        assert!(error.extra.contains(expected), "{name}: {error}");
+        assert_eq!(self.log.alive(), 0, "{name}: something leaked");
+    }
+}
+
+fn limits(set: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    set(&mut limits);
+    limits
+}
+
+fn bootstrap(id: u32) -> Vec<u8> {
+    rpc(|m| m.init_bootstrap().set_question_id(id))
+}
+
+fn finish(id: u32) -> Vec<u8> {
+    rpc(|m| m.init_finish().set_question_id(id))
+}
+
+/// A call on the answer to `target`, which passes the answers to `params`.
+fn call(id: u32, method: u16, target: u32, params: &[u32], text: &str) -> Vec<u8> {
+    rpc(|m| {
+        let mut call = m.init_call();
+        call.set_question_id(id);
+        call.set_interface_id(executor::Client::TYPE_ID);
+        call.set_method_id(method);
+        let mut answer = call.reborrow().init_target().init_promised_answer();
+        answer.set_question_id(target);
+        if target > 0 {
+            answer.init_transform(1).get(0).set_get_pointer_field(0);
+        }
+        let mut payload = call.init_params();
+        let mut table = payload.reborrow().init_cap_table(params.len() as u32);
+        for (index, param) in params.iter().enumerate() {
+            let entry = table.reborrow().get(index as u32);
+            entry.init_receiver_answer().set_question_id(*param);
+        }
+        let mut echo: executor::echo_params::Builder<'_> = payload.get_content().init_as();
+        echo.set_message(text);
+    })
+}
+
+fn hangs(id: u32) -> Vec<u8> {
+    call(id, HANGS, 0, &[], "")
+}
+
+/// Calls 1 to `length`, each on the answer to the one before.
+fn chain(length: u32) -> Vec<u8> {
+    let calls = (1..=length).map(|id| call(id, HANGS, id - 1, &[], ""));
+    [bootstrap(0)].into_iter().chain(calls).flatten().collect()
+}
+
+/// The same, with the answers passed as parameters of calls on the bootstrap.
+fn chain_of_parameters(length: u32) -> Vec<u8> {
+    let calls = (1..=length).map(|id| {
+        let params: Vec<u32> = (1..id).rev().take(2).collect();
+        call(id, HANGS, 0, &params, "")
+    });
+    [bootstrap(0)].into_iter().chain(calls).flatten().collect()
+}
+
+#[test]
+fn a_pipeline_of_the_limit_passes_and_one_call_more_does_not() {
+    for (name, chain) in [
+        ("targets", chain as Says),
+        ("parameters", chain_of_parameters),
+    ] {
+        for depth in [1, 3, 32] {
+            let limits = limits(|limits| limits.pipeline_depth = depth);
+            let mut served = Served::new(limits);
+            served.say(chain(depth));
+            assert!(served.lives(), "{name}, {depth}");
+            assert!(served.log.alive() > 1, "{name}, {depth}: called");
+            drop(served.vat);
+            assert_eq!(served.log.alive(), 0, "{name}, {depth}: something leaked");
+
+            let mut served = Served::new(limits);
+            served.say(chain(depth + 1));
+            let expected = format!("more than the limit of {depth}");
+            served.assert_overloaded(name, &expected);
+        }
+    }
+}
+
+#[test]
+fn the_longest_pipelines_end_in_any_way_on_a_small_stack() {
+    let run = || {
+        let finishes = || (1..=5_000).flat_map(finish).collect::<Vec<_>>();
+        for chain in [chain, chain_of_parameters] {
+            for length in [32, 33, 5_000] {
+                let mut dropped = Served::new(Limits::default());
+                dropped.say(chain(length));
+                assert_eq!(dropped.lives(), length == 32);
+                dropped.vat.cancel();
+                assert_eq!(dropped.log.alive(), 0);
+
+                let mut ended = Served::new(Limits::default());
+                ended.say(chain(length));
+                ended.to_vat = None;
+                settle(|cx| ended.vat.poll(cx));
+                assert!(!ended.lives());
+                assert_eq!(ended.log.alive(), 0);
+
+                let mut finished = Served::new(Limits::default());
+                finished.say([chain(length), finishes()].concat());
+                assert_eq!(finished.lives(), length == 32);
+                assert_eq!(finished.log.alive(), usize::from(length == 32));
+            }
+        }
+    };
+    // Half of what a thread has by default.
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(run);
+    thread.expect("thread").join().expect("no panic");
+}
+
+#[test]
+fn finished_calls_make_room() {
+    let limits = limits(|limits| {
+        limits.pipeline_depth = 2;
+        limits.calls = 3;
+        limits.call_words = 200;
+    });
+    let mut served = Served::new(limits);
+    served.say(chain(2));
+    assert!(served.lives());
+    assert_eq!(served.log.alive(), 2);
+    served.say([finish(2), finish(1)].concat());
+    assert_eq!(served.log.alive(), 1, "cancelled");
+    // The peer never gives an id to two calls of which one is unanswered.
+    for id in (3..300).step_by(2) {
+        served.say([hangs(id), call(id + 1, HANGS, id, &[], "")].concat());
+        served.say([finish(id), finish(id + 1)].concat());
+        assert!(served.lives(), "{id}");
+    }
+    assert_eq!(served.log.alive(), 1);
+}
+
+#[test]
+fn answered_calls_make_room() {
+    let mut served = Served::new(limits(|limits| {
+        limits.calls = 2;
+        limits.call_words = 100;
+    }));
+    served.say(bootstrap(0));
+    for round in 0..1_000 {
+        served.say(call(1, ECHO, 0, &[], "hello"));
+        assert!(served.heard().ends_with(&[1]), "{round}");
+    }
+}
+
+#[test]
+fn calls_in_flight_are_bounded() {
+    let limits = limits(|limits| limits.calls = 10);
+    let calls: [(&str, Says); 3] = [
+        ("hanging", hangs),
+        ("bootstraps", bootstrap),
+        // An error is an answer to finish.
+        ("unfinished", |id| call(id, 99, 0, &[], "")),
+    ];
+    for (name, call) in calls {
+        let mut served = Served::new(limits);
+        served.say(bootstrap(0));
+        served.say((1..10).flat_map(call).collect());
+        assert!(served.lives(), "{name}");
+        served.say(call(10));
+        served.assert_overloaded(name, "11 calls in flight, more than the limit of 10");
+    }
+}
+
+#[test]
+fn cancelled_calls_are_bounded_and_answered_ones_are_not_among_them() {
+    let mut served = Served::new(limits(|limits| limits.cancelled_calls = 10));
+    served.say(bootstrap(0));
+    for id in 1..=10 {
+        served.say([hangs(id), finish(id)].concat());
+        served.say([call(11, ECHO, 0, &[], ""), finish(11)].concat());
+        served.say([call(12, 99, 0, &[], "")].concat());
+        served.say(finish(12));
+    }
+    assert!(served.lives());
+    served.say([hangs(13), finish(13)].concat());
+    served.assert_overloaded("cancelled", "cancelled 11 calls, more than the limit of 10");
+}
+
+/// Gives each caller an executor of its own.
+struct Gives(Log);
+
+impl host::Server for Gives {
+    async fn executor(
+        self: Rc<Self>,
+        _params: host::ExecutorParams,
+        mut results: host::ExecutorResults,
+    ) -> Outcome {
+        results.get().set_executor(serve_executor(&self.0));
+        Ok(())
+    }
+}
+
+#[test]
+fn capabilities_that_the_peer_holds_are_bounded() {
+    let (from_server, to_client) = piper::pipe(1 << 10);
+    let (from_client, to_server) = piper::pipe(1 << 10);
+    let log = Log::default();
+    let gives: host::Client = capnp_rpc::new_client(Gives(log.clone()));
+    let gives = Some(untyped(gives));
+    // The bootstrap is held by its answer.
+    let limits = limits(|limits| limits.exports = 10);
+    let mut client = Vat::new(from_server, to_server, Side::Client, None, limits);
+    let server = Vat::new(from_client, to_client, Side::Server, gives, limits);
+    let gives: host::Client = client.bootstrap();
+    let (mut client, mut server) = (Slot::new(client), Slot::new(server));
+    let mut give = || {
+        let request = gives.executor_request().send().promise;
+        let mut call = Slot::new(async move { request.await?.get()?.get_executor() });
+        settle(|cx| {
+            client.poll(cx);
+            server.poll(cx);
+            call.poll(cx);
+        });
+        call.output.expect("answered")
+    };
+    for round in 0..100 {
+        drop(give().unwrap_or_else(|error| panic!("{round}: {error}")));
+    }
+    let held: Vec<_> = (0..10).map(|_| give().expect("given")).collect();
+    assert!(give().is_err());
+    let ended = server
+        .output
+        .take()
+        .expect("ended")
+        .expect_err("overloaded");
+    assert_eq!(ended.kind, ErrorKind::Overloaded, "{ended}");
+    assert!(ended.extra.contains("holds 11 capabilities"), "{ended}");
+    assert_eq!(log.alive(), 0, "something leaked");
+    drop(held);
+}
+
+#[test]
+fn calls_that_are_kept_running_by_others_count_after_their_finish() {
+    let mut served = Served::new(limits(|limits| limits.calls = 10));
+    served.say(bootstrap(0));
+    for id in (1..).step_by(2) {
+        // Nothing lets go of a call whose answer is a parameter elsewhere.
+        served.say([hangs(id), call(id + 1, HANGS, 0, &[id], ""), finish(id)].concat());
+        if !served.lives() {
+            assert_eq!(id, 9);
+            break;
+        }
+    }
+    served.assert_overloaded("kept running", "11 calls in flight");
+}
+
+#[test]
+fn words_of_calls_in_flight_are_bounded() {
+    let text = "x".repeat(800);
+    let words = call(1, HANGS, 0, &[], &text).len() / 8;
+    // The answer to the bootstrap is open, and small.
+    for (room, passes) in [(3 * words + 30, true), (3 * words - 1, false)] {
+        let mut served = Served::new(limits(|limits| limits.call_words = room));
+        served.say(bootstrap(0));
+        let hang = |id| call(id, HANGS, 0, &[], &text);
+        let answered = |id| call(id, ECHO, 0, &[], &text);
+        served.say((1..=2).flat_map(hang).collect());
+        served.say((3..=3).flat_map(answered).collect());
+        assert_eq!(served.lives(), passes);
+        if passes {
+            served.say((4..=100).flat_map(answered).collect());
+            assert!(served.lives(), "answered calls make room");
+            served.say((101..=102).flat_map(hang).collect());
+        }
+        served.assert_overloaded("words", "words, more than the limit of");
+    }
+}
+
+#[test]
+fn a_peer_that_never_reads_loses_the_connection() {
+    let limits = limits(|limits| limits.queue_words = 100_000);
+    let floods: [(&str, Says); 2] = [
+        ("answers", |_| call(1, ECHO, 0, &[], "hello")),
+        ("bootstraps", |_| [bootstrap(1), finish(1)].concat()),
+    ];
+    for (name, message) in floods {
+        let mut served = Served::new(limits);
+        served.say(bootstrap(0));
+        for round in 0..100 {
+            served.say((0..100).flat_map(message).collect());
+            if !served.lives() {
+                break;
+            }
+            assert!(round < 50, "{name}: still there");
+        }
+        served.assert_overloaded(name, "more than the limit of 100000");
+    }
+}
+
+#[test]
+fn a_peer_that_reads_late_gets_every_answer() {
+    let mut served = Served::new(Limits::default());
+    served.say(bootstrap(0));
+    served.say(
+        (1..=2_000)
+            .flat_map(|id| call(id, ECHO, 0, &[], "hello"))
+            .collect(),
+    );
+    assert_eq!(served.heard(), (0..=2_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn calls_of_our_own_that_nobody_reads_are_bounded() {
+    let limits = limits(|limits| limits.queue_words = 100_000);
+    let (silence, _peer) = piper::pipe(1);
+    let (_unread, writer) = piper::pipe(64);
+    let mut vat = Vat::new(silence, writer, Side::Client, None, limits);
+    let executor: executor::Client = vat.bootstrap();
+    let mut vat = Slot::new(vat);
+    settle(|cx| vat.poll(cx));
+    let mut calls: Vec<_> = (0..1_000)
+        .map(|_| Slot::new(echo(&executor, "hello")))
+        .collect();
+    settle(|cx| {
+        vat.poll(cx);
+        calls.iter_mut().for_each(|call| call.poll(cx));
+    });
+    let ended = vat.output.expect("ended").expect_err("overloaded");
+    assert_eq!(ended.kind, ErrorKind::Overloaded, "{ended}");
+    for call in calls {
+        let error = call.output.expect("no hang").expect_err("nobody answers");
+        assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+    }
+}
+
+#[test]
+fn ordinary_pipelines_and_many_calls_at_once_are_unaffected() {
+    let mut pair = pair();
+    let theirs: host::Client = pair.client.bootstrap();
+    let mut vats = Slot::new(future::zip(pair.client, pair.server));
+    for round in 0..1_000 {
+        let mut call = Slot::new(echo(&executor_of(&theirs), "pipelined"));
+        settle(|cx| {
+            vats.poll(cx);
+            call.poll(cx);
+        });
+        let answer = call.output.expect("answered");
+        assert_eq!(answer.expect("served"), "Echo: pipelined", "{round}");
+    }
+    for at_once in [64, 1_000] {
+        let executor = executor_of(&theirs);
+        let mut calls: Vec<_> = (0..at_once)
+            .map(|_| Slot::new(echo(&executor, "at once")))
+            .collect();
+        settle(|cx| {
+            vats.poll(cx);
+            calls.iter_mut().for_each(|call| call.poll(cx));
+        });
+        for call in calls {
+            let answer = call.output.expect("answered");
+            assert_eq!(answer.expect("served"), "Echo: at once");
+        }
+    }
+}
+
+/// Answers `echo` once the executor that it was given has echoed too.
+struct CallsBack(Rc<RefCell<Option<executor::Client>>>);
+
+impl executor::Server for CallsBack {
+    async fn echo(
+        self: Rc<Self>,
+        params: executor::EchoParams,
+        mut results: executor::EchoResults,
+    ) -> Outcome {
+        let message = params.get()?.get_message()?.to_str()?;
+        let caller = self.0.borrow().clone();
+        let answer = match caller {
+            Some(caller) => echo(&caller, message).await?,
+            None => pending().await,
+        };
+        results.get().set_response(answer);
+        Ok(())
+    }
+}
+
+#[test]
+fn mutual_calls_at_the_limit_do_not_deadlock() {
+    let limits = limits(|limits| limits.calls = 65);
+    let (from_server, to_client) = piper::pipe(64);
+    let (from_client, to_server) = piper::pipe(64);
+    let log = Log::default();
+    let echoes = Some(untyped(serve_executor(&log)));
+    let caller = Rc::new(RefCell::new(None));
+    let calls_back: executor::Client = capnp_rpc::new_client(CallsBack(caller.clone()));
+    let calls_back = Some(untyped(calls_back));
+    let mut client = Vat::new(from_server, to_server, Side::Client, echoes, limits);
+    let mut server = Vat::new(from_client, to_client, Side::Server, calls_back, limits);
+    *caller.borrow_mut() = Some(server.bootstrap());
+    let executor: executor::Client = client.bootstrap();
+    let mut vats = Slot::new(future::zip(client, server));
+    let mut calls: Vec<_> = (0..64)
+        .map(|_| Slot::new(echo(&executor, &"back".repeat(100))))
+        .collect();
+    settle(|cx| {
+        vats.poll(cx);
+        calls.iter_mut().for_each(|call| call.poll(cx));
+    });
+    for call in calls {
+        call.output.expect("answered").expect("served");
+    }
+    assert!(vats.output.is_none(), "goes on");
+}
