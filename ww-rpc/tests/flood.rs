@@ -5,213 +5,17 @@ mod support;
 
 use std::cell::RefCell;
 use std::future::pending;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
 
 use capnp::ErrorKind;
-use capnp::message::ReaderOptions;
-use capnp::traits::HasTypeId;
-use capnp_rpc::rpc_capnp::message;
-use futures_lite::{AsyncRead, AsyncWriteExt, future};
-use support::{Log, Outcome, Slot, echo, executor_of, pair, rpc, serve_executor, settle, untyped};
+use futures_lite::future;
+use support::peer::{ECHO, HANGS, Served, bootstrap, call, finish, hangs, limits};
+use support::{Log, Outcome, Slot, echo, executor_of, pair, serve_executor, settle, untyped};
 use ww_rpc::peer_capnp::{executor, host};
 use ww_rpc::{Limits, Side, Vat};
 
 /// What a peer says of one id.
 type Says = fn(u32) -> Vec<u8>;
-
-/// `Executor.runBytes`, which is never answered.
-const HANGS: u16 = 0;
-/// `Executor.echo`, which is answered at once.
-const ECHO: u16 = 1;
-
-/// A vat that serves an executor to a peer that says whatever it likes.
-struct Served {
-    vat: Slot<Outcome>,
-    to_vat: Option<piper::Writer>,
-    answers: piper::Reader,
-    log: Log,
-}
-
-impl Served {
-    fn new(limits: Limits) -> Self {
-        let (reader, to_vat) = piper::pipe(1 << 16);
-        let (answers, writer) = piper::pipe(1 << 16);
-        let log = Log::default();
-        let bootstrap = Some(untyped(serve_executor(&log)));
-        let vat = Vat::new(reader, writer, Side::Server, bootstrap, limits);
-        Self {
-            vat: Slot::new(vat),
-            to_vat: Some(to_vat),
-            answers,
-            log,
-        }
-    }
-
-    /// Says `bytes` and reads no answer.
-    fn say(&mut self, bytes: Vec<u8>) {
-        let mut to_vat = self.to_vat.take().expect("connected");
-        let mut saying = Slot::new(async move {
-            let _ = to_vat.write_all(&bytes).await;
-            to_vat
-        });
-        settle(|cx| {
-            saying.poll(cx);
-            self.vat.poll(cx);
-        });
-        self.to_vat = saying.output;
-    }
-
-    /// The ids of the calls that have been answered.
-    fn heard(&mut self) -> Vec<u32> {
-        let mut bytes = Vec::new();
-        let mut chunk = [0; 4096];
-        settle(|cx| {
-            self.vat.poll(cx);
-            let mut answers = Pin::new(&mut self.answers);
-            while let Poll::Ready(Ok(count @ 1..)) = answers.as_mut().poll_read(cx, &mut chunk) {
-                bytes.extend_from_slice(&chunk[..count]);
-            }
-        });
-        let mut bytes = &bytes[..];
-        let mut answered = Vec::new();
-        while !bytes.is_empty() {
-            let said = capnp::serialize::read_message(&mut bytes, ReaderOptions::new());
-            let said = said.expect("whole messages");
-            let said: message::Reader<'_> = said.get_root().expect("root");
-            if let Ok(message::Return(Ok(answer))) = said.which() {
-                answered.push(answer.get_answer_id());
-            }
-        }
-        answered
-    }
-
-    fn lives(&self) -> bool {
-        self.vat.output.is_none()
-    }
-
-    /// That the connection has ended for a limit, and that nothing is left.
-    fn assert_overloaded(mut self, name: &str, expected: &str) {
-        let outcome = self.vat.output.take();
-        let error = outcome
-            .unwrap_or_else(|| panic!("{name}: the vat goes on"))
-            .expect_err(name);
-        assert_eq!(error.kind, ErrorKind::Overloaded, "{name}: {error}");
-        assert!(error.extra.contains(expected), "{name}: {error}");
-        assert_eq!(self.log.alive(), 0, "{name}: something leaked");
-    }
-}
-
-fn limits(set: impl FnOnce(&mut Limits)) -> Limits {
-    let mut limits = Limits::default();
-    set(&mut limits);
-    limits
-}
-
-fn bootstrap(id: u32) -> Vec<u8> {
-    rpc(|m| m.init_bootstrap().set_question_id(id))
-}
-
-fn finish(id: u32) -> Vec<u8> {
-    rpc(|m| m.init_finish().set_question_id(id))
-}
-
-/// A call on the answer to `target`, which passes the answers to `params`.
-fn call(id: u32, method: u16, target: u32, params: &[u32], text: &str) -> Vec<u8> {
-    rpc(|m| {
-        let mut call = m.init_call();
-        call.set_question_id(id);
-        call.set_interface_id(executor::Client::TYPE_ID);
-        call.set_method_id(method);
-        let mut answer = call.reborrow().init_target().init_promised_answer();
-        answer.set_question_id(target);
-        if target > 0 {
-            answer.init_transform(1).get(0).set_get_pointer_field(0);
-        }
-        let mut payload = call.init_params();
-        let mut table = payload.reborrow().init_cap_table(params.len() as u32);
-        for (index, param) in params.iter().enumerate() {
-            let entry = table.reborrow().get(index as u32);
-            entry.init_receiver_answer().set_question_id(*param);
-        }
-        let mut echo: executor::echo_params::Builder<'_> = payload.get_content().init_as();
-        echo.set_message(text);
-    })
-}
-
-fn hangs(id: u32) -> Vec<u8> {
-    call(id, HANGS, 0, &[], "")
-}
-
-/// Calls 1 to `length`, each on the answer to the one before.
-fn chain(length: u32) -> Vec<u8> {
-    let calls = (1..=length).map(|id| call(id, HANGS, id - 1, &[], ""));
-    [bootstrap(0)].into_iter().chain(calls).flatten().collect()
-}
-
-/// The same, with the answers passed as parameters of calls on the bootstrap.
-fn chain_of_parameters(length: u32) -> Vec<u8> {
-    let calls = (1..=length).map(|id| {
-        let params: Vec<u32> = (1..id).rev().take(2).collect();
-        call(id, HANGS, 0, &params, "")
-    });
-    [bootstrap(0)].into_iter().chain(calls).flatten().collect()
-}
-
-#[test]
-fn a_pipeline_of_the_limit_passes_and_one_call_more_does_not() {
-    for (name, chain) in [
-        ("targets", chain as Says),
-        ("parameters", chain_of_parameters),
-    ] {
-        for depth in [1, 3, 32] {
-            let limits = limits(|limits| limits.pipeline_depth = depth);
-            let mut served = Served::new(limits);
-            served.say(chain(depth));
-            assert!(served.lives(), "{name}, {depth}");
-            assert!(served.log.alive() > 1, "{name}, {depth}: called");
-            drop(served.vat);
-            assert_eq!(served.log.alive(), 0, "{name}, {depth}: something leaked");
-
-            let mut served = Served::new(limits);
-            served.say(chain(depth + 1));
-            let expected = format!("more than the limit of {depth}");
-            served.assert_overloaded(name, &expected);
-        }
-    }
-}
-
-#[test]
-fn the_longest_pipelines_end_in_any_way_on_a_small_stack() {
-    let run = || {
-        let finishes = || (1..=5_000).flat_map(finish).collect::<Vec<_>>();
-        for chain in [chain, chain_of_parameters] {
-            for length in [32, 33, 5_000] {
-                let mut dropped = Served::new(Limits::default());
-                dropped.say(chain(length));
-                assert_eq!(dropped.lives(), length == 32);
-                dropped.vat.cancel();
-                assert_eq!(dropped.log.alive(), 0);
-
-                let mut ended = Served::new(Limits::default());
-                ended.say(chain(length));
-                ended.to_vat = None;
-                settle(|cx| ended.vat.poll(cx));
-                assert!(!ended.lives());
-                assert_eq!(ended.log.alive(), 0);
-
-                let mut finished = Served::new(Limits::default());
-                finished.say([chain(length), finishes()].concat());
-                assert_eq!(finished.lives(), length == 32);
-                assert_eq!(finished.log.alive(), usize::from(length == 32));
-            }
-        }
-    };
-    // Half of what a thread has by default.
-    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(run);
-    thread.expect("thread").join().expect("no panic");
-}
 
 #[test]
 fn finished_calls_make_room() {
@@ -221,7 +25,7 @@ fn finished_calls_make_room() {
         limits.call_words = 200;
     });
     let mut served = Served::new(limits);
-    served.say(chain(2));
+    served.say([bootstrap(0), hangs(1), call(2, HANGS, 1, &[], "")].concat());
     assert!(served.lives());
     assert_eq!(served.log.alive(), 2);
     served.say([finish(2), finish(1)].concat());

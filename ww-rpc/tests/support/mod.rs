@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
+pub mod peer;
+
 use std::cell::RefCell;
 use std::future::{Future, pending};
 use std::pin::Pin;
