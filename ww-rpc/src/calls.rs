@@ -1,6 +1,6 @@
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use capnp::{Error, struct_list};
 use capnp_rpc::rpc_capnp::{
@@ -17,8 +17,9 @@ pub(crate) struct Calls {
 
 #[derive(Default)]
 struct State {
-    /// By question id, until the peer has finished with the answer.
-    open: HashMap<u32, Call>,
+    /// By question id, until the peer has finished with the answer. The peer
+    /// chooses the ids, and no choice makes a tree slow.
+    open: BTreeMap<u32, Call>,
     /// Calls that the peer has finished with while their parameters are held:
     /// others are pipelined on them, so they run on.
     held: usize,
