@@ -37,6 +37,11 @@ impl<W: Workers + ?Sized> Workers for Arc<W> {
     }
 }
 
+/// Stack of a worker, in bytes of address space. Guests run on stacks of their
+/// own; this one is for the RPC system, which recurses where promises resolve
+/// to promises, as deep as peers make them.
+const STACK: usize = 64 << 20;
+
 /// Threads of our own, each with a single-threaded executor, started when
 /// first needed. They end when the last job is done and this is dropped.
 pub(crate) struct Threads {
@@ -96,6 +101,7 @@ impl Thread {
         let counted = load.clone();
         thread::Builder::new()
             .name(format!("ww-worker-{index}"))
+            .stack_size(STACK)
             .spawn(move || futures_lite::future::block_on(serve(queue, counted)))?;
         Ok(Self { jobs, load })
     }

@@ -26,6 +26,8 @@ pub(crate) async fn run(
     ticker: Arc<Ticker>,
 ) -> Result<Exit, Error> {
     let mut store = Store::new(program.engine(), state);
+    let handles = store.data().handles();
+    store.set_max_component_handles(handles);
     store.limiter(State::limiter);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {

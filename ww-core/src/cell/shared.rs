@@ -51,9 +51,9 @@ pub(crate) struct Meter {
 pub struct Usage {
     /// Time in which the guest's code, and host calls it waited in, ran.
     pub busy: Duration,
-    /// Linear memory held now, in bytes.
+    /// Linear memories and tables held now, in bytes.
     pub memory: usize,
-    /// The most linear memory held at any time, in bytes.
+    /// The most of them held at any time, in bytes.
     pub peak_memory: usize,
 }
 
@@ -63,7 +63,7 @@ impl Meter {
         self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// Notes that linear memory grew by `bytes`.
+    /// Notes that memories and tables grew by `bytes`.
     pub(crate) fn grew(&self, bytes: usize) {
         let now = self.memory.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.peak_memory.fetch_max(now, Ordering::Relaxed);

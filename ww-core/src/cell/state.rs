@@ -91,6 +91,11 @@ impl State {
         }
     }
 
+    /// How many handles the guest may hold.
+    pub(crate) fn handles(&self) -> usize {
+        self.bounds.limits.handles
+    }
+
     pub(crate) fn connection(&mut self) -> &mut Connection {
         &mut self.connection
     }
