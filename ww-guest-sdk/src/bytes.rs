@@ -6,15 +6,21 @@ use ww_rpc::peer_capnp::byte_stream;
 /// The most that a stream answers to one read.
 const CHUNK: u32 = 64 * 1024;
 
+/// The most that one message writes: far below what ends a connection.
+const PART: usize = 1 << 20;
+
 /// Writes all of `bytes`.
 ///
 /// # Errors
 ///
 /// Those of the stream: it may be closed, or a read end.
 pub async fn write(stream: &byte_stream::Client, bytes: &[u8]) -> Result<(), Error> {
-    let mut request = stream.write_request();
-    request.get().set_data(bytes);
-    request.send().promise.await.map(drop)
+    for part in bytes.chunks(PART) {
+        let mut request = stream.write_request();
+        request.get().set_data(part);
+        request.send().promise.await?;
+    }
+    Ok(())
 }
 
 /// Reads at least one byte and at most 64 KiB. Empty is the end of the stream.

@@ -11,6 +11,9 @@ use crate::export;
 use crate::flag::Flag;
 use crate::transport::Transport;
 
+/// Turns that the end of a connection may take without a byte to send.
+const CLOSING_ROUNDS: usize = 1000;
+
 /// The RPC connection of a guest, as the executor drives it.
 pub(crate) trait Channel: Sized {
     /// Whether polling would do anything.
@@ -96,7 +99,11 @@ impl<T: Transport> Channel for Line<T> {
     fn close(mut self) {
         export::abandon();
         loop {
-            while self.is_woken() {
+            // A call that wakes itself for ever does not keep a guest that is
+            // done.
+            let mut rounds = 0;
+            while self.is_woken() && rounds < CLOSING_ROUNDS {
+                rounds += 1;
                 if !self.poll() {
                     return;
                 }

@@ -51,6 +51,20 @@ impl Tasks {
     }
 }
 
+impl Drop for Tasks {
+    /// Drops those not taken over too, while there is still a host to tell.
+    fn drop(&mut self) {
+        self.running.clear();
+        loop {
+            let spawned = SPAWNED.with_borrow_mut(std::mem::take);
+            if spawned.is_empty() {
+                break;
+            }
+            drop(spawned);
+        }
+    }
+}
+
 impl fmt::Debug for Tasks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tasks")

@@ -20,8 +20,6 @@ use crate::thread;
 pub struct Reaper {
     listener: Listener,
     signal: Arc<Signal>,
-    /// How often the signal had been fired at the last sweep.
-    swept: Option<u64>,
     /// Bound to the thread whose sessions it ends.
     thread: PhantomData<Rc<()>>,
 }
@@ -33,7 +31,6 @@ impl Reaper {
         Self {
             listener: Listener::new(signal.clone()),
             signal,
-            swept: None,
             thread: PhantomData,
         }
     }
@@ -50,11 +47,7 @@ impl Future for Reaper {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Infallible> {
         self.listener.listen(cx.waker());
-        let fired = self.signal.fired();
-        if self.swept != Some(fired) {
-            self.swept = Some(fired);
-            thread::sweep();
-        }
+        thread::sweep(self.signal.fired());
         Poll::Pending
     }
 }

@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ pub(crate) type Place = usize;
 struct Boundaries {
     /// Fired when an epoch passes under which this thread has sessions.
     signal: Arc<Signal>,
+    /// How often that had been fired at the last sweep.
+    swept: Cell<u64>,
     places: RefCell<Slab<Weak<Boundary>>>,
 }
 
@@ -35,9 +37,13 @@ pub(crate) fn leave(place: Place) {
     let _ = BOUNDARIES.try_with(|boundaries| boundaries.places.borrow_mut().try_remove(place));
 }
 
-/// Ends those boundaries of this thread whose epoch has passed.
-pub(crate) fn sweep() {
+/// Ends those boundaries of this thread whose epoch has passed, once for each
+/// firing of the signal, however many ask.
+pub(crate) fn sweep(fired: u64) {
     let boundaries: Vec<Rc<Boundary>> = BOUNDARIES.with(|boundaries| {
+        if boundaries.swept.replace(fired) == fired {
+            return Vec::new();
+        }
         let places = boundaries.places.borrow();
         places
             .iter()

@@ -1,6 +1,7 @@
 //! A schema of an application's own, shared by its host and its guests.
 //!
 //! ```sh
+//! cargo install capnpc
 //! cd examples/greeting && capnp compile -o rust:src greeting.capnp
 //! ```
 

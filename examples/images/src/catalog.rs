@@ -17,7 +17,7 @@ pub(crate) const CATALOG: &[Entry] = &[
     image("garbage", &[]),
     image("greeted", &[]),
     image("hello", &[]),
-    image("pid0", &["echo-child"]),
+    image("pid0", &["echo-child", "exporter"]),
     image("probe-stdio", &[]),
     image("probe-streams", &[]),
     image("puppet", &[]),

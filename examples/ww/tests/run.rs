@@ -44,6 +44,7 @@ fn pid0_speaks_to_its_host_and_to_a_cell_of_its_own() {
             "Echo: anyone there?",
             "echo-child answers: a line to the child",
             "echo-child exited with 0",
+            "exporter Echo: from cell to cell",
         ]
     );
 }

@@ -1,6 +1,8 @@
 //! The first cell of a host: grafts its membrane, asks who the host is, and
-//! runs another cell, whom it talks to over its standard streams.
+//! runs two more cells: one it talks to over its standard streams, the other
+//! serves it a capability.
 
+use ww_guest_sdk::peer_capnp::executor;
 use ww_guest_sdk::{Error, Membrane, bytes, graft};
 
 #[ww_guest_sdk::main]
@@ -33,5 +35,17 @@ async fn main(membrane: Membrane) -> Result<(), Error> {
 
     let response = child.wait_request().send().promise.await?;
     println!("echo-child exited with {}", response.get()?.get_exit_code());
+
+    let mut request = session.executor.run_bytes_request();
+    request
+        .get()
+        .set_wasm(&std::fs::read("/svc/exporter/bin/main.wasm")?);
+    let child = request.send().pipeline.get_process();
+    let response = child.bootstrap_request().send().promise.await?;
+    let exported: executor::Client = response.get()?.get_cap().get_as_capability()?;
+    let mut request = exported.echo_request();
+    request.get().set_message("from cell to cell");
+    let response = request.send().promise.await?;
+    println!("exporter {}", response.get()?.get_response()?.to_str()?);
     Ok(())
 }
