@@ -57,7 +57,8 @@ async fn pid0(ground: &Ground) -> Result<(), Error> {
              host is {}\n\
              Echo: anyone there?\n\
              echo-child answers: a line to the child\n\
-             echo-child exited with 0\n",
+             echo-child exited with 0\n\
+             exporter Echo: from cell to cell\n",
             network.local()
         )
     );
