@@ -22,6 +22,22 @@ const NOOP: &str = r#"
   (export "wasi:cli/run@0.2.0" (instance $interface)))
 "#;
 
+/// A command whose first instructions call its host.
+const FIRST: &str = r#"
+(component
+  (import "wasi:clocks/monotonic-clock@0.2.0"
+    (instance $clock (export "resolution" (func (result u64)))))
+  (core func $resolution (canon lower (func $clock "resolution")))
+  (core module $module
+    (import "clock" "resolution" (func $resolution (result i64)))
+    (func (export "run") (result i32) (drop (call $resolution)) i32.const 0))
+  (core instance $instance (instantiate $module
+    (with "clock" (instance (export "resolution" (func $resolution))))))
+  (func $run (result (result)) (canon lift (core func $instance "run")))
+  (instance $interface (export "run" (func $run)))
+  (export "wasi:cli/run@0.2.0" (instance $interface)))
+"#;
+
 const LIFE: &str = "bare life";
 
 fn main() -> Outcome<()> {
@@ -30,6 +46,7 @@ fn main() -> Outcome<()> {
     let runtime = &Runtime::new()?;
 
     compile(criterion, table)?;
+    first(criterion, table, runtime)?;
     let noop = wat::parse_str(NOOP)?;
     let program = &block_on(runtime.compile(noop.clone()))?;
     let peer = &Bare::alone(&bare::engine()?, &noop)?;
@@ -60,6 +77,19 @@ fn compile(criterion: &mut Criterion, table: &mut Table) -> Outcome<()> {
         },
     );
     table.row(criterion, "compile/hello", "bare compile", None, rounds);
+    Ok(())
+}
+
+/// From a program to the guest's first instruction.
+fn first(criterion: &mut Criterion, table: &mut Table, runtime: &Runtime) -> Outcome<()> {
+    let wasm = wat::parse_str(FIRST)?;
+    let peer = &Bare::clocked(&bare::engine()?, &wasm)?;
+    let program = &block_on(runtime.compile(wasm))?;
+    let rounds = Rounds::new(
+        |times| sum(times, || cells::until_asked(program)),
+        |times| sum(times, || peer.until_asked()),
+    );
+    table.row(criterion, "first/driver", "bare start", Some(1.3), rounds);
     Ok(())
 }
 

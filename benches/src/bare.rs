@@ -1,11 +1,16 @@
 //! Bare wasmtime: the peer of a cell's life.
 
+use std::time::Duration;
+
 use futures_lite::future::block_on;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, ResourceTable};
-use wasmtime::{Config, Engine, Store};
+use wasmtime::{Config, Engine, Store, StoreContextMut};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use ww_core::clock::Clock;
+
 use crate::Outcome;
+use crate::time::Thread;
 
 /// An engine with the settings of `ww-core`'s own.
 ///
@@ -73,6 +78,37 @@ impl Bare<Wasi> {
     }
 }
 
+impl Bare<Duration> {
+    /// Links a component whose first instructions ask a monotonic clock for its
+    /// resolution.
+    ///
+    /// # Errors
+    ///
+    /// It is no component, or imports something else.
+    pub fn clocked(engine: &Engine, wasm: &[u8]) -> Outcome<Self> {
+        let mut linker = Linker::new(engine);
+        linker
+            .instance("wasi:clocks/monotonic-clock@0.2.0")?
+            .func_wrap("resolution", |mut store: StoreContextMut<'_, _>, ()| {
+                *store.data_mut() = Thread.now();
+                Ok((1_u64,))
+            })?;
+        Self::link(&linker, &Component::from_binary(engine, wasm)?)
+    }
+
+    /// How long a life takes until the guest asks.
+    ///
+    /// # Errors
+    ///
+    /// It fails.
+    pub fn until_asked(&self) -> Outcome<Duration> {
+        let start = Thread.now();
+        let mut store = self.store();
+        self.run(&mut store)?;
+        Ok(*store.data() - start)
+    }
+}
+
 impl<T: Default + Send> Bare<T> {
     fn link(linker: &Linker<T>, component: &Component) -> Outcome<Self> {
         let engine = component.engine();
@@ -107,11 +143,14 @@ impl<T: Default + Send> Bare<T> {
     ///
     /// It fails.
     pub fn live(&self) -> Outcome<()> {
-        let mut store = self.store();
+        self.run(&mut self.store())
+    }
+
+    fn run(&self, store: &mut Store<T>) -> Outcome<()> {
         let outcome = block_on(async {
-            let instance = self.pre.instantiate_async(&mut store).await?;
-            let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut store, &self.run)?;
-            run.call_async(&mut store, ()).await
+            let instance = self.pre.instantiate_async(&mut *store).await?;
+            let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, &self.run)?;
+            run.call_async(store, ()).await
         })?;
         outcome.0.map_err(|()| "the component failed".into())
     }

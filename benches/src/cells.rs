@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_lite::AsyncReadExt;
 use futures_lite::future::{block_on, zip};
 use ww_core::cell::{Builder, Cell, Input, Output};
+use ww_core::clock::Clock;
 use ww_core::session::Wetware;
 use ww_core::{Program, Runtime};
 use ww_membrane::{Epoch, Epochs, Policy, membrane};
@@ -13,7 +14,7 @@ use ww_rpc::membrane_capnp::wetware_session;
 
 use crate::Outcome;
 use crate::calls::{self, Shape};
-use crate::time::Thread;
+use crate::time::{Asked, Thread};
 
 /// What a guest bootstraps with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,19 @@ pub fn driven(builder: Builder) -> Outcome<()> {
         start.drive().await;
         succeed(&cell).await
     })
+}
+
+/// How long a cell's life takes, on this thread, until its guest asks a clock
+/// for its resolution.
+///
+/// # Errors
+///
+/// It fails.
+pub fn until_asked(program: &Program) -> Outcome<Duration> {
+    let asked = Asked::default();
+    let start = Thread.now();
+    driven(Builder::new().program(program.clone()).clock(asked.clone()))?;
+    Ok(asked.at() - start)
 }
 
 /// A cell's whole life, on a worker of its runtime.

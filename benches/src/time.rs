@@ -1,5 +1,7 @@
 //! Two ways to say how long something took.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -48,5 +50,36 @@ impl Clock for Thread {
     /// Never ready: nothing that is measured sleeps.
     fn sleep_until(&self, _: Duration) -> Sleep {
         Box::pin(std::future::pending())
+    }
+}
+
+/// [`Thread`], and when it was last asked for its resolution.
+#[derive(Clone, Debug, Default)]
+pub struct Asked(Arc<AtomicU64>);
+
+impl Asked {
+    /// The processor time at that moment.
+    pub fn at(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Clock for Asked {
+    fn now(&self) -> Duration {
+        Thread.now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        Thread.wall()
+    }
+
+    fn resolution(&self) -> Duration {
+        let now = u64::try_from(Thread.now().as_nanos()).unwrap_or(u64::MAX);
+        self.0.store(now, Ordering::Relaxed);
+        Duration::from_nanos(1)
+    }
+
+    fn sleep_until(&self, deadline: Duration) -> Sleep {
+        Thread.sleep_until(deadline)
     }
 }
