@@ -40,24 +40,14 @@ pub struct Start {
 impl Start {
     /// The future that is the cell's life, for this thread's executor to poll.
     pub fn drive(mut self) -> Driver {
-        let bootstrap = self.bootstrap.take();
-        let nest = Nest::default();
-        let (_, run) = self.run(nest.clone(), |local| {
-            bootstrap.map(|bootstrap| bootstrap(local)).transpose()
-        });
-        // A new nest is open.
-        let _ = nest.add(run);
-        Driver::new(nest)
+        let bootstrap = self.take_bootstrap();
+        self.lead(bootstrap).1
     }
 
     /// Like [`drive`](Self::drive), with `bootstrap` in place of what the builder
     /// was given.
     pub(crate) fn alone(self, bootstrap: Option<Client>) -> (Local, Driver) {
-        let nest = Nest::default();
-        let (local, run) = self.run(nest.clone(), |_| Ok(bootstrap));
-        // A new nest is open.
-        let _ = nest.add(run);
-        (local, Driver::new(nest))
+        self.lead(|_| Ok(bootstrap))
     }
 
     /// Runs the cell as a child of the one that `parent` belongs to: on the
@@ -78,13 +68,31 @@ impl Start {
 
     /// Runs the cell on the thread of the one that `neighbour` belongs to.
     pub(crate) fn beside(mut self, neighbour: &Local) {
-        let bootstrap = self.bootstrap.take();
+        let bootstrap = self.take_bootstrap();
         let nest = neighbour.nest().clone();
-        let (_, run) = self.run(nest.clone(), |local| {
-            bootstrap.map(|bootstrap| bootstrap(local)).transpose()
-        });
+        let (_, run) = self.run(nest.clone(), bootstrap);
         // Where that one has ended, so has this: who waits is told.
         let _ = nest.add(run);
+    }
+
+    /// What the builder was given.
+    fn take_bootstrap(
+        &mut self,
+    ) -> impl FnOnce(&Local) -> Result<Option<Client>, Error> + 'static + use<> {
+        let bootstrap = self.bootstrap.take();
+        |local| bootstrap.map(|bootstrap| bootstrap(local)).transpose()
+    }
+
+    /// Makes the cell the first of a nest of its own.
+    fn lead(
+        self,
+        bootstrap: impl FnOnce(&Local) -> Result<Option<Client>, Error> + 'static,
+    ) -> (Local, Driver) {
+        let nest = Nest::default();
+        let (local, run) = self.run(nest.clone(), bootstrap);
+        // A new nest is open.
+        let _ = nest.add(run);
+        (local, Driver::new(nest))
     }
 
     fn run(
