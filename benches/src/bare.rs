@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_lite::future::block_on;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, ResourceTable};
-use wasmtime::{Config, Engine, Store, StoreContextMut};
+use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, Store, StoreContextMut};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use ww_core::clock::Clock;
@@ -12,14 +12,31 @@ use ww_core::clock::Clock;
 use crate::Outcome;
 use crate::time::Thread;
 
+/// Places in the pool.
+const CELLS: u32 = 1_000;
+
 /// An engine with the settings of `ww-core`'s own.
 ///
 /// # Errors
 ///
 /// This machine cannot run WebAssembly.
 pub fn engine() -> Outcome<Engine> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(CELLS)
+        .total_core_instances(8 * CELLS)
+        .total_memories(CELLS)
+        .total_tables(4 * CELLS)
+        .total_stacks(CELLS)
+        .max_core_instances_per_component(8)
+        .max_memories_per_component(1)
+        .max_tables_per_component(4)
+        .max_memory_size(256 << 20)
+        .table_elements(100_000)
+        .linear_memory_keep_resident((256 << 20) / CELLS as usize)
+        .pagemap_scan(Enabled::Auto);
     let mut config = Config::new();
     config
+        .allocation_strategy(pool)
         .async_stack_size(256 << 10)
         .max_wasm_stack(128 << 10)
         .memory_reservation(256 << 20)

@@ -1,5 +1,6 @@
-use wasmtime::{Config, Engine};
+use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
 
+use crate::cell::Limits;
 use crate::error::{Error, cause};
 
 /// Stack of a cell's host calls and WASM frames together, in bytes.
@@ -11,13 +12,65 @@ const WASM_STACK: usize = 128 << 10;
 /// Address space set aside for one linear memory, in bytes. As much as a cell
 /// may have by default, so that memory does not move as it grows; far less
 /// than the usual 4 GiB, so that page tables stay small with many cells.
-const MEMORY_RESERVATION: u64 = 256 << 20;
+const MEMORY_RESERVATION: u64 = MEMORY as u64;
 
 /// Unmapped bytes behind a linear memory.
 const MEMORY_GUARD: u64 = 64 << 10;
 
-/// The engine that every program of a runtime is compiled for.
-pub(crate) fn engine() -> Result<Engine, Error> {
+/// Most bytes of a linear memory in the pool.
+const MEMORY: usize = 256 << 20;
+
+/// Most entries of a table in the pool.
+const TABLE: usize = 100_000;
+
+/// Linear memories, tables, and instances of core modules that each cell in
+/// the pool may have. What a component with the usual adapters needs, and
+/// some more; a component that needs more is allocated on demand.
+const MEMORIES: u32 = 1;
+const TABLES: u32 = 4;
+const INSTANCES: u32 = 8;
+
+/// Bytes of all linear memories in the pool together that stay resident when
+/// their cells have ended, so that the next ones find their pages there.
+const KEPT: usize = 256 << 20;
+
+/// The engine of cells that are allocated when they start, as many as there
+/// is room for.
+pub(crate) fn on_demand() -> Result<Engine, Error> {
+    engine(&config())
+}
+
+/// The engine of the cells in a pool of `cells` places, with the same compile
+/// settings.
+pub(crate) fn pooled(cells: u32) -> Result<Engine, Error> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(cells)
+        .total_core_instances(cells.saturating_mul(INSTANCES))
+        .total_memories(cells.saturating_mul(MEMORIES))
+        .total_tables(cells.saturating_mul(TABLES))
+        .total_stacks(cells)
+        .max_core_instances_per_component(INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memory_size(MEMORY)
+        .table_elements(TABLE)
+        // Both together: without the kernel's list of dirty pages, resetting
+        // the kept ones costs more than it saves.
+        .linear_memory_keep_resident(KEPT / cells.max(1) as usize)
+        .pagemap_scan(Enabled::Auto);
+    engine(config().allocation_strategy(pool))
+}
+
+/// Whether a cell with these limits can have in the pool all that they allow.
+pub(crate) fn fits_pool(limits: &Limits) -> bool {
+    limits.memory <= MEMORY && limits.table_elements <= TABLE
+}
+
+fn engine(config: &Config) -> Result<Engine, Error> {
+    Engine::new(config).map_err(|error| Error::Engine(cause(error)))
+}
+
+fn config() -> Config {
     let mut config = Config::new();
     config
         .async_stack_size(ASYNC_STACK)
@@ -28,5 +81,5 @@ pub(crate) fn engine() -> Result<Engine, Error> {
         // Component-model async is not offered; with its bookkeeping on, every
         // host call costs more than twice as much.
         .concurrency_support(false);
-    Engine::new(&config).map_err(|error| Error::Engine(cause(error)))
+    config
 }

@@ -1,4 +1,5 @@
 use std::error::Error as StdError;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What went wrong in preparing, running, or speaking to a cell.
@@ -18,6 +19,26 @@ pub enum Error {
     /// The engine could not be set up with this configuration.
     #[error("cannot start the engine")]
     Engine(#[source] Cause),
+
+    /// The directory cannot hold compiled programs.
+    #[error("cannot keep compiled programs in {}", .path.display())]
+    Cache {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+
+    /// The process has no room for what was asked. A process may have so many
+    /// memory mappings (`vm.max_map_count` on Linux), and each cell takes some.
+    #[error("no room: {taken} of the {most} memory mappings that cells may have are taken")]
+    Full {
+        /// Mappings that cells have, or that are set aside for them.
+        taken: usize,
+        /// Mappings that all cells of the process may have.
+        most: usize,
+    },
 
     /// The bytes are not a WASM component.
     #[error("not a WASM component: {reason}")]
@@ -150,6 +171,7 @@ impl From<Error> for capnp::Error {
         }
         let kind = match error {
             Error::Killed | Error::Dropped | Error::Ended => capnp::ErrorKind::Disconnected,
+            Error::Full { .. } => capnp::ErrorKind::Overloaded,
             _ => capnp::ErrorKind::Failed,
         };
         let mut extra = error.to_string();

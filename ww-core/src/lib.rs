@@ -40,23 +40,33 @@
 //! usual one. [`cell::Builder::prepare`] and [`cell::Start::drive`] run a cell
 //! on an executor of the application's own, without any thread of ours.
 
+mod artifact;
+pub mod cache;
 pub mod cell;
 pub mod clock;
+mod compilation;
 mod engine;
 mod error;
+mod mappings;
 pub mod network;
+mod phase;
 pub mod pipe;
 mod program;
 mod programs;
 pub mod random;
+mod room;
 mod rpc;
 mod runtime;
 pub mod serve;
 pub mod session;
 mod ticker;
+mod tier;
 mod wasi;
 pub mod workers;
 
+pub use compilation::Compilation;
 pub use error::{Cause, Error};
+pub use phase::Phase;
 pub use program::Program;
+pub use room::Occupancy;
 pub use runtime::{Runtime, RuntimeBuilder};

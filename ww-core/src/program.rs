@@ -1,14 +1,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use wasmtime::Engine;
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+use async_lock::OnceCell;
 
-use crate::cell::State;
+use crate::artifact::Artifact;
+use crate::cell::Limits;
+use crate::engine;
 use crate::error::{Error, cause};
+use crate::phase::{Phase, Progress};
+use crate::room::Seat;
 use crate::rpc;
 use crate::runtime::Runtime;
-use crate::wasi;
+use crate::tier::{Linked, Tier, Tiers};
 
 /// A compiled and linked component. Spawning from it touches no file, no
 /// hash and no map.
@@ -22,9 +25,24 @@ pub struct Program {
 
 /// A program without its runtime, as the runtime remembers it.
 pub(crate) struct Compiled {
-    pre: InstancePre<State>,
-    entry: ComponentExportIndex,
+    /// For the pool, where the component fits that, or else for outside.
+    linked: Arc<Linked>,
+    fits_pool: bool,
+    /// For outside, where the above is for the pool: loaded when that was full
+    /// for the first time.
+    spilled: OnceCell<Arc<Linked>>,
     imports_rpc: bool,
+    /// Linear memories that an instance has.
+    memories: usize,
+    /// Bytes of machine code.
+    size: usize,
+}
+
+/// Where a cell is to be allocated.
+pub(crate) struct Place {
+    pub(crate) linked: Arc<Linked>,
+    /// Held until the instance has gone.
+    _seat: Seat,
 }
 
 /// The first bytes of a component in binary form: magic, version 13, layer 1.
@@ -42,53 +60,123 @@ impl Program {
         &self.runtime
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        self.runtime.engine()
-    }
-
-    pub(crate) fn pre(&self) -> &InstancePre<State> {
-        &self.compiled.pre
-    }
-
-    /// `wasi:cli/run`'s `run`.
-    pub(crate) fn entry(&self) -> &ComponentExportIndex {
-        &self.compiled.entry
-    }
-
     /// Whether the component has its RPC connection among its imports.
     pub fn imports_rpc(&self) -> bool {
         self.compiled.imports_rpc
     }
+
+    /// A place for one cell: in the pool where that has one for it, otherwise
+    /// outside.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`].
+    pub(crate) async fn place(&self, limits: &Limits) -> Result<Place, Error> {
+        let (room, compiled) = (self.runtime.room(), &self.compiled);
+        if compiled.fits_pool
+            && engine::fits_pool(limits)
+            && let Some(seat) = room.pooled()
+        {
+            let linked = compiled.linked.clone();
+            return Ok(Place::new(linked, seat));
+        }
+        let seat = room.on_demand(compiled.memories)?;
+        let linked = compiled.outside(self.runtime.tiers()).await?;
+        Ok(Place::new(linked, seat))
+    }
+}
+
+impl Place {
+    fn new(linked: Arc<Linked>, seat: Seat) -> Self {
+        Self {
+            linked,
+            _seat: seat,
+        }
+    }
 }
 
 impl Compiled {
-    /// Compiles `wasm` and links it with `linker`. Takes a processor for a
-    /// while.
-    pub(crate) fn new(linker: &Linker<State>, wasm: &[u8]) -> Result<Self, Error> {
+    /// Compiles `wasm` and links it, and shows `keep` what it made. Takes a
+    /// processor for a while.
+    pub(crate) fn compile(
+        tiers: &Tiers,
+        wasm: &[u8],
+        progress: &Progress,
+        keep: impl FnOnce(&Artifact),
+    ) -> Result<Self, Error> {
         if !wasm.starts_with(COMPONENT) {
             return Err(Error::NotAComponent {
                 reason: what_else(wasm),
             });
         }
-        let engine = linker.engine();
-        let component =
-            Component::from_binary(engine, wasm).map_err(|error| Error::Compile(cause(error)))?;
-        let entry = entry(&component).ok_or(Error::NoEntry)?;
-        let imports: Vec<String> = component
+        progress.begin(Phase::Compiling);
+        let artifact = Artifact::compile(tiers.compiler(), wasm)
+            .map_err(|error| Error::Compile(cause(error)))?;
+        progress.begin(Phase::Linking);
+        let compiled = Self::load(tiers, &artifact)?;
+        keep(&artifact);
+        Ok(compiled)
+    }
+
+    /// Loads and links what was compiled.
+    pub(crate) fn load(tiers: &Tiers, artifact: &Artifact) -> Result<Self, Error> {
+        let pooled = match &tiers.pooled {
+            // What does not fit the pool is no error.
+            Some(tier) => artifact.load(tier.engine()).ok().map(|fits| (tier, fits)),
+            None => None,
+        };
+        let fits_pool = pooled.is_some();
+        let linked = match pooled {
+            Some((tier, component)) => Arc::new(tier.link(&component)?),
+            None => load(&tiers.on_demand, artifact)?,
+        };
+        let component = linked.pre.component();
+        // Made now rather than when the first cell starts.
+        component
+            .initialize_copy_on_write_image()
+            .map_err(|error| Error::Compile(cause(error)))?;
+        let imports_rpc = component
             .component_type()
-            .imports(engine)
-            .map(|(name, _)| name.to_owned())
-            .collect();
-        let pre = linker
-            .instantiate_pre(&component)
-            .map_err(|error| unlinked(&imports, error))?;
-        let imports_rpc = imports.iter().any(|name| is_any(name, &rpc::INTERFACES));
+            .imports(component.engine())
+            .any(|(name, _)| rpc::offers(name));
+        let required = component.resources_required();
         Ok(Self {
-            pre,
-            entry,
+            fits_pool,
+            spilled: OnceCell::new(),
             imports_rpc,
+            memories: required.map_or(0, |required| required.num_memories as usize),
+            size: artifact.bytes().len(),
+            linked,
         })
     }
+
+    /// Bytes of machine code.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The program as it runs outside the pool.
+    async fn outside(self: &Arc<Self>, tiers: &Arc<Tiers>) -> Result<Arc<Linked>, Error> {
+        if !self.fits_pool {
+            return Ok(self.linked.clone());
+        }
+        let spill = || {
+            let (this, tiers) = (self.clone(), tiers.clone());
+            blocking::unblock(move || {
+                let artifact = Artifact::of(this.linked.pre.component())
+                    .map_err(|error| Error::Compile(cause(error)))?;
+                load(&tiers.on_demand, &artifact)
+            })
+        };
+        self.spilled.get_or_try_init(spill).await.cloned()
+    }
+}
+
+fn load(tier: &Tier, artifact: &Artifact) -> Result<Arc<Linked>, Error> {
+    let component = artifact
+        .load(tier.engine())
+        .map_err(|error| Error::Compile(cause(error)))?;
+    tier.link(&component).map(Arc::new)
 }
 
 /// What bytes are that are not a component.
@@ -102,36 +190,6 @@ fn what_else(wasm: &[u8]) -> &'static str {
     } else {
         "it does not begin as WebAssembly does"
     }
-}
-
-/// Finds `run` in whichever 0.2 version of `wasi:cli/run` is exported.
-fn entry(component: &Component) -> Option<ComponentExportIndex> {
-    let interface = component
-        .component_type()
-        .exports(component.engine())
-        .map(|(name, _)| name.to_owned())
-        .find(|name| name.starts_with("wasi:cli/run@0.2."))?;
-    let instance = component.get_export_index(None, &interface)?;
-    component.get_export_index(Some(&instance), "run")
-}
-
-fn unlinked(imports: &[String], error: wasmtime::Error) -> Error {
-    let names: Vec<String> = imports
-        .iter()
-        .filter(|name| !is_any(name, &rpc::INTERFACES) && !is_any(name, &wasi::INTERFACES))
-        .cloned()
-        .collect();
-    if names.is_empty() {
-        Error::Link(cause(error))
-    } else {
-        Error::Import { names }
-    }
-}
-
-fn is_any(name: &str, interfaces: &[&str]) -> bool {
-    interfaces
-        .iter()
-        .any(|interface| name.starts_with(interface))
 }
 
 impl fmt::Debug for Program {

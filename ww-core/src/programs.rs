@@ -9,18 +9,21 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use sha2::{Digest, Sha256};
-use wasmtime::component::Linker;
 
-use crate::cell::State;
+use crate::artifact::Artifact;
+use crate::cache::Cache;
 use crate::error::{Error, cause};
+use crate::phase::{Observer, Phase, Progress};
 use crate::program::Compiled;
+use crate::tier::Tiers;
 
 #[cfg(test)]
 mod tests;
 
-/// How many programs are remembered. The one used longest ago goes first; who
-/// still holds it keeps it.
-const KEPT: usize = 64;
+/// How many programs are remembered, and how many bytes of machine code. The
+/// one used longest ago goes first; who still holds it keeps it.
+const KEPT: usize = 256;
+const KEPT_BYTES: usize = 256 << 20;
 
 /// The most bytes that are hashed where they are asked for, which takes a
 /// millisecond or a few. More are hashed on a thread of the `blocking` pool.
@@ -28,6 +31,8 @@ const HASHED_HERE: usize = 1 << 20;
 
 /// Programs by the hash of their bytes, compiled or being compiled.
 pub(crate) struct Programs {
+    tiers: Arc<Tiers>,
+    cache: Option<Arc<Cache>>,
     shelf: Arc<Mutex<Shelf>>,
     /// As many as may be compiled at a time: one a processor. A permit lasts
     /// until its job is over, whoever still waits for it.
@@ -41,7 +46,9 @@ pub(crate) struct Programs {
 #[derive(Default)]
 struct Shelf {
     /// The one used last stands last.
-    kept: Vec<(Hash, Arc<Compiled>)>,
+    kept: Vec<Kept>,
+    /// Of the machine code of all of them.
+    bytes: usize,
     /// Held by those who wait for them, and gone with the last of these.
     pending: HashMap<Hash, Weak<Pending>>,
 }
@@ -50,6 +57,7 @@ struct Shelf {
 struct Pending {
     hash: Hash,
     shelf: Arc<Mutex<Shelf>>,
+    progress: Arc<Progress>,
     compiled: Shared<BoxFuture<'static, Outcome>>,
 }
 
@@ -60,26 +68,40 @@ enum Found {
 
 type Hash = [u8; 32];
 
+type Kept = (Hash, Arc<Compiled>);
+
 type Outcome = Result<Arc<Compiled>, Error>;
 
-impl Default for Programs {
-    fn default() -> Self {
+impl Programs {
+    pub(crate) fn new(tiers: Arc<Tiers>, cache: Option<Cache>) -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         Self {
+            tiers,
+            cache: cache.map(Arc::new),
             shelf: Arc::default(),
             compiling: Arc::new(Semaphore::new(processors)),
             hashing: Arc::new(Semaphore::new(processors)),
         }
     }
-}
 
-impl Programs {
-    pub(crate) async fn compile(&self, linker: &Arc<Linker<State>>, wasm: Bytes) -> Outcome {
+    pub(crate) fn tiers(&self) -> &Arc<Tiers> {
+        &self.tiers
+    }
+
+    pub(crate) async fn compile(&self, wasm: Bytes, observer: Option<Observer>) -> Outcome {
+        if let Some(observer) = &observer {
+            observer(Phase::Hashing);
+        }
         let hash = self.hash(&wasm).await;
-        match self.find(hash, || self.start(hash, linker.clone(), wasm)) {
+        match self.find(hash, || self.start(hash, wasm)) {
             Found::Kept(compiled) => Ok(compiled),
             // Held until the future is through.
-            Found::Pending(pending) => pending.compiled.clone().await,
+            Found::Pending(pending) => {
+                if let Some(observer) = observer {
+                    pending.progress.observe(observer);
+                }
+                pending.compiled.clone().await
+            }
         }
     }
 
@@ -115,13 +137,22 @@ impl Programs {
     }
 
     /// A compilation that begins when it is first polled.
-    fn start(&self, hash: Hash, linker: Arc<Linker<State>>, wasm: Bytes) -> Pending {
+    fn start(&self, hash: Hash, wasm: Bytes) -> Pending {
+        let progress = Arc::new(Progress::default());
+        let job = Job {
+            hash,
+            wasm,
+            tiers: self.tiers.clone(),
+            cache: self.cache.clone(),
+            progress: progress.clone(),
+        };
         let (compiling, shelf) = (self.compiling.clone(), self.shelf.clone());
         let compiled = async move {
+            job.progress.begin(Phase::Waiting);
             let permit = compiling.acquire_arc().await;
             let outcome = blocking::unblock(move || {
                 let _permit = permit;
-                caught(|| Compiled::new(&linker, &wasm).map(Arc::new))
+                caught(|| job.run().map(Arc::new))
             })
             .await;
             if let Ok(compiled) = &outcome {
@@ -133,17 +164,54 @@ impl Programs {
         Pending {
             hash,
             shelf: self.shelf.clone(),
+            progress,
             compiled: compiled.boxed().shared(),
         }
     }
 }
 
+/// What a thread is given that compiles.
+struct Job {
+    hash: Hash,
+    wasm: Bytes,
+    tiers: Arc<Tiers>,
+    cache: Option<Arc<Cache>>,
+    progress: Arc<Progress>,
+}
+
+impl Job {
+    fn run(&self) -> Result<Compiled, Error> {
+        let Some(cache) = &self.cache else {
+            return Compiled::compile(&self.tiers, &self.wasm, &self.progress, |_| ());
+        };
+        self.progress.begin(Phase::Seeking);
+        let id = Cache::id(self.tiers.compiler(), &self.hash);
+        if let Some(artifact) = cache.find(id) {
+            self.progress.begin(Phase::Linking);
+            // What was kept was linked before. If it is not any more, the
+            // compiler says why.
+            if let Ok(compiled) = Compiled::load(&self.tiers, &artifact) {
+                return Ok(compiled);
+            }
+        }
+        let keep = |artifact: &Artifact| cache.keep(id, artifact);
+        Compiled::compile(&self.tiers, &self.wasm, &self.progress, keep)
+    }
+}
+
 impl Shelf {
-    /// Answers the program that has to go for it.
-    fn keep(&mut self, hash: Hash, compiled: Arc<Compiled>) -> Option<Arc<Compiled>> {
-        let evicted = (self.kept.len() == KEPT).then(|| self.kept.remove(0).1);
+    /// Answers the programs that have to go for it.
+    fn keep(&mut self, hash: Hash, compiled: Arc<Compiled>) -> Vec<Kept> {
+        self.bytes += compiled.size();
         self.kept.push((hash, compiled));
-        evicted
+        let mut going = 0;
+        while self.kept.len() - going > KEPT
+            || (self.bytes > KEPT_BYTES && self.kept.len() - going > 1)
+        {
+            self.bytes -= self.kept[going].1.size();
+            going += 1;
+        }
+        self.kept.drain(..going).collect()
     }
 }
 

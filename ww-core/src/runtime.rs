@@ -3,18 +3,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use wasmtime::Engine;
-use wasmtime::component::Linker;
 use ww_image::Image;
 
-use crate::cell::State;
+use crate::cache::Cache;
 use crate::clock::{self, Clock, Timer};
-use crate::error::{Error, cause};
+use crate::compilation::Compilation;
+use crate::error::Error;
+use crate::phase::Phase;
 use crate::program::{Compiled, Program};
 use crate::programs::Programs;
+use crate::room::{Occupancy, Room};
 use crate::ticker::Ticker;
+use crate::tier::Tiers;
 use crate::workers::{Threads, Workers};
-use crate::{engine, rpc, wasi};
+
+/// Places of a pool, if not set.
+const CELLS: u32 = 1_000;
 
 /// What cells share: the engine, the linked host functions, compiled
 /// programs, worker threads and the clock.
@@ -28,8 +32,7 @@ pub struct Runtime {
 struct Inner {
     /// Tells this runtime from others in what an image remembers.
     id: u64,
-    engine: Engine,
-    linker: Arc<Linker<State>>,
+    room: Arc<Room>,
     programs: Programs,
     workers: Arc<dyn Workers>,
     ticker: Arc<Ticker>,
@@ -40,6 +43,8 @@ struct Inner {
 #[derive(Default)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct RuntimeBuilder {
+    cells: Option<u32>,
+    cache: Option<Cache>,
     workers: Option<Arc<dyn Workers>>,
     clock: Option<Arc<dyn Clock>>,
 }
@@ -78,31 +83,53 @@ impl Runtime {
     ///
     /// [`Error::NotAComponent`], [`Error::Compile`], [`Error::Import`],
     /// [`Error::Link`], [`Error::NoEntry`].
-    pub async fn compile(&self, wasm: impl Into<Bytes>) -> Result<Program, Error> {
-        let inner = &self.inner;
-        let compiled = inner.programs.compile(&inner.linker, wasm.into()).await?;
-        Ok(Program::new(self.clone(), compiled))
+    pub fn compile(&self, wasm: impl Into<Bytes>) -> Compilation {
+        let (runtime, wasm) = (self.clone(), wasm.into());
+        Compilation::new(|observer| async move {
+            let compiled = runtime.inner.programs.compile(wasm, observer).await?;
+            Ok(Program::new(runtime, compiled))
+        })
     }
 
     /// Loads `bin/main.wasm` of `image` and compiles it. The image remembers
-    /// the program.
+    /// the program, so this is also how to have one ready before its first cell
+    /// is to start.
     ///
     /// # Errors
     ///
     /// [`Error::Image`], and those of [`compile`](Self::compile).
-    pub async fn load(&self, image: &Image) -> Result<Program, Error> {
-        let inner = &self.inner;
-        if let Some(compiled) = image.memo().recall::<Arc<Compiled>>(inner.id) {
-            return Ok(Program::new(self.clone(), compiled));
-        }
-        let wasm = image.main().await?;
-        let compiled = inner.programs.compile(&inner.linker, wasm).await?;
-        image.memo().remember(inner.id, compiled.clone());
-        Ok(Program::new(self.clone(), compiled))
+    pub fn load(&self, image: &Image) -> Compilation {
+        let (runtime, image) = (self.clone(), image.clone());
+        Compilation::new(|observer| async move {
+            let inner = &runtime.inner;
+            let known = image.memo().recall::<Arc<Compiled>>(inner.id);
+            let compiled = match known {
+                Some(compiled) => compiled,
+                None => {
+                    if let Some(observer) = &observer {
+                        observer(Phase::Reading);
+                    }
+                    let wasm = image.main().await?;
+                    let compiled = inner.programs.compile(wasm, observer).await?;
+                    image.memo().remember(inner.id, compiled.clone());
+                    compiled
+                }
+            };
+            Ok(Program::new(runtime, compiled))
+        })
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.inner.engine
+    /// How much of the runtime is in use.
+    pub fn occupancy(&self) -> Occupancy {
+        self.inner.room.occupancy()
+    }
+
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.inner.room
+    }
+
+    pub(crate) fn tiers(&self) -> &Arc<Tiers> {
+        self.inner.programs.tiers()
     }
 
     pub(crate) fn workers(&self) -> &dyn Workers {
@@ -119,6 +146,25 @@ impl Runtime {
 }
 
 impl RuntimeBuilder {
+    /// Keeps places for `cells` cells in a pool, where they start and end
+    /// faster than elsewhere; 1,000 if not set, and none at all with 0. A place
+    /// takes address space beforehand, but memory only once it was used.
+    ///
+    /// More cells than that run beside the pool, until the process may have no
+    /// more memory mappings ([`Error::Full`]). A cell takes 6 of them in the
+    /// pool, where they are set aside beforehand, and 7 or more beside it. So a
+    /// process that is to have 10,000 cells should say so.
+    pub fn cells(mut self, cells: u32) -> Self {
+        self.cells = Some(cells);
+        self
+    }
+
+    /// Keeps compiled programs on disk as well.
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
     /// Runs cells on `count` threads of the runtime's own. As many as there
     /// are processors, if not set.
     pub fn workers(self, count: usize) -> Self {
@@ -141,13 +187,16 @@ impl RuntimeBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Engine`] when this machine cannot run WebAssembly.
+    /// [`Error::Engine`] when this machine cannot run WebAssembly,
+    /// [`Error::Full`] when the process may not have as many memory mappings as
+    /// the pool needs.
     pub fn build(self) -> Result<Runtime, Error> {
-        let engine = engine::engine()?;
-        let mut linker = Linker::new(&engine);
-        wasi::add_to_linker(&mut linker)
-            .and_then(|()| rpc::add_to_linker(&mut linker))
-            .map_err(|error| Error::Engine(cause(error)))?;
+        let room = match self.cells {
+            Some(cells) => Room::new(cells)?,
+            // Nobody insists on a pool.
+            None => Room::new(CELLS).or_else(|_| Room::new(0))?,
+        };
+        let tiers = Arc::new(Tiers::new(room.occupancy().pool)?);
         let timer = Timer::new();
         let workers = self.workers.unwrap_or_else(|| {
             let count = std::thread::available_parallelism().map_or(1, usize::from);
@@ -159,10 +208,9 @@ impl RuntimeBuilder {
         static IDS: AtomicU64 = AtomicU64::new(0);
         let inner = Inner {
             id: IDS.fetch_add(1, Ordering::Relaxed),
-            ticker: Ticker::new(&engine, timer),
-            engine,
-            linker: Arc::new(linker),
-            programs: Programs::default(),
+            ticker: Ticker::new(tiers.engines(), timer),
+            room: Arc::new(room),
+            programs: Programs::new(tiers, self.cache),
             workers,
             clock,
         };

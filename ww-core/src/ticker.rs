@@ -14,10 +14,10 @@ const TICK: Duration = Duration::from_millis(1);
 /// run in short bursts do not set the timer each time.
 const LINGER: u32 = 20;
 
-/// Interrupts guests that do not yield, by counting up the engine's epoch
+/// Interrupts guests that do not yield, by counting up the engines' epochs
 /// while one of them runs. Costs nothing while none does.
 pub(crate) struct Ticker {
-    engine: EngineWeak,
+    engines: Vec<EngineWeak>,
     timer: Timer,
     /// Guests that are running just now, on any thread.
     running: AtomicUsize,
@@ -32,9 +32,12 @@ pub(crate) struct Ticker {
 pub(crate) struct Slice<'a>(&'a Ticker);
 
 impl Ticker {
-    pub(crate) fn new(engine: &Engine, timer: Timer) -> Arc<Self> {
+    pub(crate) fn new<'a>(
+        engines: impl IntoIterator<Item = &'a Engine>,
+        timer: Timer,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            engine: engine.weak(),
+            engines: engines.into_iter().map(Engine::weak).collect(),
             timer,
             running: AtomicUsize::new(0),
             ticks: AtomicU64::new(0),
@@ -88,7 +91,7 @@ impl Wake for Ticker {
     /// One tick.
     fn wake(self: Arc<Self>) {
         self.ticks.fetch_add(1, Ordering::Relaxed);
-        if let Some(engine) = self.engine.upgrade() {
+        for engine in self.engines.iter().filter_map(EngineWeak::upgrade) {
             engine.increment_epoch();
         }
         if self.running.load(Ordering::SeqCst) > 0 {
@@ -117,7 +120,7 @@ mod tests {
     #[test]
     fn it_ticks_again_however_often_it_has_rested() {
         let engine = Engine::default();
-        let ticker = Ticker::new(&engine, Timer::new());
+        let ticker = Ticker::new([&engine], Timer::new());
         let began = AtomicU64::new(0);
         for _ in 0..30 {
             let slice = ticker.slice(&began);

@@ -31,7 +31,7 @@ mod stdio;
 mod terminal;
 
 /// The interfaces that are offered, up to the patch version.
-pub(crate) const INTERFACES: [&str; 27] = [
+const INTERFACES: [&str; 27] = [
     "wasi:cli/environment@0.2.",
     "wasi:cli/exit@0.2.",
     "wasi:cli/stderr@0.2.",
@@ -124,6 +124,11 @@ pub(crate) fn table(handles: usize) -> ResourceTable {
     let mut table = ResourceTable::new();
     table.set_max_capacity(handles);
     table
+}
+
+/// Whether `import` names one of the interfaces.
+pub(crate) fn offers(import: &str) -> bool {
+    INTERFACES.iter().any(|name| import.starts_with(name))
 }
 
 /// Defines every interface of `wasi:cli/imports` 0.2, `wasi:io` included.

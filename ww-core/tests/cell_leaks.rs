@@ -69,7 +69,9 @@ async fn batch(program: &Program) {
 #[test]
 fn a_thousand_cells_leave_no_thread_no_file_and_no_memory_map() {
     block_on(async {
-        let runtime = Runtime::builder().workers(2).build().expect("it starts");
+        // All of its places are used at once, so that none is new later on.
+        let pool = Runtime::builder().workers(2).cells(BATCH as u32 / 2);
+        let runtime = pool.build().expect("it starts");
         let exporter = example_images::wasm("exporter");
         let program = runtime.compile(exporter).await.expect("it compiles");
         batch(&program).await;

@@ -224,7 +224,8 @@ impl Builder {
     /// [`Error::Image`], [`Error::NotAComponent`], [`Error::Compile`],
     /// [`Error::Import`], [`Error::Link`] or [`Error::NoEntry`] when what was
     /// given is not a program that a cell can run, [`Error::NothingToRun`]
-    /// when nothing was; [`Error::Argument`], [`Error::Environment`],
+    /// when nothing was; [`Error::Full`] when there is no room for another
+    /// cell; [`Error::Argument`], [`Error::Environment`],
     /// [`Error::StdioTaken`] for settings that cannot be honoured.
     pub async fn prepare(mut self) -> Result<(Cell, Start), Error> {
         let runtime = self.resolve_runtime()?;
@@ -236,6 +237,7 @@ impl Builder {
             (None, None) => return Err(Error::NothingToRun),
         };
 
+        let place = program.place(&self.limits).await?;
         let shared = Arc::new(Shared::new());
         let mut connection = Connection::default();
         let mut rpc = None;
@@ -280,7 +282,7 @@ impl Builder {
         });
         let (sender, receiver) = oneshot::channel();
         let start = Start {
-            program,
+            place,
             state: State::new(wasi, connection, self.limits, shared.clone()),
             shared: Unstarted::new(shared.clone()),
             ticker: runtime.ticker(),

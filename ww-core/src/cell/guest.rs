@@ -11,21 +11,22 @@ use super::exit::Exit;
 use super::shared::{Shared, part};
 use super::state::State;
 use crate::error::{Error, cause};
-use crate::program::Program;
+use crate::program::Place;
 use crate::ticker::Ticker;
+use crate::tier::Linked;
 use crate::wasi;
 
 /// Ticks for which a guest may run before it lets others.
 const SLICE: u64 = 1;
 
-/// Instantiates `program`, runs it to its end, and answers how it exited.
+/// Instantiates a program in its place, runs it to its end, and answers how it exited.
 pub(crate) async fn run(
-    program: Program,
+    place: Place,
     state: State,
     shared: Arc<Shared>,
     ticker: Arc<Ticker>,
 ) -> Result<Exit, Error> {
-    let mut store = Store::new(program.engine(), state);
+    let mut store = Store::new(place.linked.pre.engine(), state);
     let handles = store.data().handles();
     store.set_max_component_handles(handles);
     store.limiter(State::limiter);
@@ -43,7 +44,7 @@ pub(crate) async fn run(
             UpdateDeadline::YieldCustom(1, Box::pin(Yield(Some(shared.clone()))))
         })
     });
-    let result = call(&program, &mut store).await;
+    let result = call(&place.linked, &mut store).await;
     // However it ended, what it wrote is not lost.
     let outputs = store.data().outputs();
     let closing = outputs.map(|(stream, output)| (stream, output.close()));
@@ -55,13 +56,13 @@ pub(crate) async fn run(
     })
 }
 
-async fn call(program: &Program, store: &mut Store<State>) -> Result<i32, Error> {
-    let instance = match program.pre().instantiate_async(&mut *store).await {
+async fn call(program: &Linked, store: &mut Store<State>) -> Result<i32, Error> {
+    let instance = match program.pre.instantiate_async(&mut *store).await {
         Ok(instance) => instance,
         Err(error) => return end(error, |error| Error::Instantiate(cause(error))),
     };
     let run = instance
-        .get_typed_func::<(), (Result<(), ()>,)>(&mut *store, program.entry())
+        .get_typed_func::<(), (Result<(), ()>,)>(&mut *store, program.entry)
         .map_err(|error| error.context("its wasi:cli/run has another type than WASI says"))
         .map_err(|error| Error::Instantiate(cause(error)))?;
     match run.call_async(store, ()).await {

@@ -14,7 +14,7 @@ use super::shared::Shared;
 use super::state::State;
 use crate::error::Error;
 use crate::pipe;
-use crate::program::Program;
+use crate::program::Place;
 use crate::ticker::Ticker;
 
 /// Makes a cell's bootstrap capability, on the cell's thread.
@@ -27,7 +27,7 @@ pub(crate) type Connect = Box<dyn FnOnce(&Local) -> Result<(), Error>>;
 /// is to live on.
 #[must_use = "a cell does nothing until it is driven"]
 pub struct Start {
-    pub(crate) program: Program,
+    pub(crate) place: Place,
     pub(crate) state: State,
     pub(crate) shared: Unstarted,
     pub(crate) ticker: Arc<Ticker>,
@@ -114,12 +114,7 @@ impl Start {
             local.connect(Vat::new(reader, writer, Side::Server, bootstrap, limits));
             Ok(())
         });
-        let guest = guest::run(
-            self.program,
-            self.state,
-            shared.clone(),
-            self.ticker.clone(),
-        );
+        let guest = guest::run(self.place, self.state, shared.clone(), self.ticker.clone());
         let run = Run::new(
             local.clone(),
             shared,

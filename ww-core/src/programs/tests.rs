@@ -4,10 +4,9 @@ use futures::future::poll_immediate;
 use futures_lite::future::block_on;
 
 use super::*;
-use crate::engine::engine;
 
-fn linker() -> Arc<Linker<State>> {
-    Arc::new(Linker::new(&engine().expect("the engine starts")))
+fn programs() -> Programs {
+    Programs::new(Arc::new(Tiers::new(0).expect("the engine starts")), None)
 }
 
 fn pending(programs: &Programs) -> usize {
@@ -19,8 +18,8 @@ const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 
 #[test]
 fn who_asks_meanwhile_shares_the_compilation_and_its_outcome() {
-    let (programs, linker) = (Programs::default(), linker());
-    let ask = || programs.compile(&linker, Bytes::from_static(EMPTY));
+    let programs = programs();
+    let ask = || programs.compile(Bytes::from_static(EMPTY), None);
     block_on(async {
         let mut first = Box::pin(ask());
         let mut second = pin!(ask());
@@ -41,10 +40,10 @@ fn who_asks_meanwhile_shares_the_compilation_and_its_outcome() {
 
 #[test]
 fn what_nobody_waits_for_is_forgotten() {
-    let (programs, linker) = (Programs::default(), linker());
+    let programs = programs();
     let _permits: Vec<_> = std::iter::from_fn(|| programs.compiling.try_acquire()).collect();
     for wasm in [EMPTY, b"junk"] {
-        let mut asked = Box::pin(programs.compile(&linker, Bytes::from_static(wasm)));
+        let mut asked = Box::pin(programs.compile(Bytes::from_static(wasm), None));
         assert!(block_on(poll_immediate(&mut asked)).is_none());
         assert_eq!(pending(&programs), 1);
         drop(asked);

@@ -1,0 +1,173 @@
+//! Compiled programs on disk, so that a process need not compile what an
+//! earlier one did.
+//!
+//! Machine code is as trusted as the program that runs it, so the directory
+//! belongs to the process's user alone, and every entry carries a seal: a hash
+//! under a key that stands in the same directory. An entry that is cut, old,
+//! or was changed or put there by somebody else has no valid seal and counts as
+//! not there.
+//!
+//! ```
+//! use futures_lite::future::block_on;
+//! use ww_core::Runtime;
+//! use ww_core::cache::Cache;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let parent = tempfile::tempdir()?;
+//! # let directory = parent.path().join("programs");
+//! # let wasm = example_images::wasm("hello");
+//! let runtime = Runtime::builder().cache(Cache::open(&directory)?).build()?;
+//! block_on(runtime.compile(wasm))?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::Engine;
+
+use self::directory::Directory;
+use crate::artifact::Artifact;
+use crate::error::Error;
+
+mod directory;
+
+/// Bytes of entries that a cache keeps, if not told otherwise.
+const MOST: u64 = 1 << 30;
+
+/// The name of the file that the key stands in.
+const KEY: &str = "key";
+
+/// Bytes of a key, and of a seal.
+const LEN: usize = blake3::OUT_LEN;
+
+/// A directory with compiled programs.
+pub struct Cache {
+    path: PathBuf,
+    directory: Directory,
+    key: [u8; LEN],
+    most: u64,
+}
+
+/// Which entry a program has.
+#[derive(Clone, Copy)]
+pub(crate) struct Id(blake3::Hash);
+
+/// Proof that a seal was checked. Only this module can make one.
+pub(crate) struct Unbroken(());
+
+impl Cache {
+    /// A cache in the directory `path`, which is made, with its parents, where
+    /// there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cache`] when it cannot be made or read, does not belong to the
+    /// process's user, or lets others in (its mode is not 0700).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let fault = |source| Error::Cache {
+            path: path.to_owned(),
+            source: Arc::new(source),
+        };
+        let directory = Directory::open(path).map_err(fault)?;
+        let key = directory.secret(KEY).map_err(fault)?;
+        Ok(Self {
+            path: path.to_owned(),
+            directory,
+            key,
+            most: MOST,
+        })
+    }
+
+    /// Keeps `bytes` bytes of entries at most, 1 GiB if this is not said. What
+    /// was used longest ago goes first.
+    #[must_use]
+    pub fn most(mut self, bytes: u64) -> Self {
+        self.most = bytes;
+        self
+    }
+
+    /// Which entry has the component with the SHA-256 `hash`, compiled by
+    /// `engine`.
+    pub(crate) fn id(engine: &Engine, hash: &[u8; 32]) -> Id {
+        let mut hasher = Digest(blake3::Hasher::new());
+        // Version and settings of the compiler, and the processor's features.
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.0.update(hash);
+        Id(hasher.0.finalize())
+    }
+
+    /// The entry, where there is one with a valid seal. One without is removed.
+    pub(crate) fn find(&self, id: Id) -> Option<Artifact> {
+        let name = id.name();
+        let entry = Bytes::from(self.directory.read(&name, self.most)?);
+        let artifact = entry
+            .split_first_chunk::<LEN>()
+            .filter(|(seal, code)| self.seal(id, code) == **seal)
+            .map(|_| entry.slice(LEN..));
+        if artifact.is_none() {
+            self.directory.remove(&name);
+        }
+        // The seal was valid.
+        artifact.map(|code| Artifact::sealed(Unbroken(()), code))
+    }
+
+    /// Keeps `artifact`, unless the directory does not take it: then a later
+    /// process compiles again.
+    pub(crate) fn keep(&self, id: Id, artifact: &Artifact) {
+        let code = artifact.bytes();
+        let room = (LEN + code.len()) as u64 <= self.most;
+        let seal = self.seal(id, code);
+        if room
+            && self
+                .directory
+                .write(&id.name(), &[seal.as_bytes(), code])
+                .is_ok()
+        {
+            self.directory.trim(self.most, KEY);
+        }
+    }
+
+    /// Covers the id, so that no entry can stand in another's place.
+    fn seal(&self, id: Id, code: &[u8]) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(id.0.as_bytes()).update(code);
+        hasher.finalize()
+    }
+}
+
+impl Id {
+    fn name(self) -> String {
+        self.0.to_hex().to_string()
+    }
+}
+
+/// Gives what is hashed to a digest that is the same in every process.
+struct Digest(blake3::Hasher);
+
+impl Hasher for Digest {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let [head @ .., _, _, _, _, _, _, _, _] = *self.0.finalize().as_bytes();
+        head.first_chunk()
+            .map_or(0, |chunk| u64::from_le_bytes(*chunk))
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the key.
+        f.debug_struct("Cache")
+            .field("path", &self.path)
+            .field("most", &self.most)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,71 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What is being done to make a program of an image or of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// `bin/main.wasm` is read from the image.
+    Reading,
+    /// The bytes are hashed, which says whether the program is known.
+    Hashing,
+    /// All processors that may compile are busy with other programs.
+    Waiting,
+    /// The disk cache is asked.
+    Seeking,
+    /// The component is compiled: the long one, tens of milliseconds for a
+    /// small guest, many seconds for an interpreter.
+    Compiling,
+    /// Machine code is loaded and its imports are linked.
+    Linking,
+}
+
+/// Someone who is told of phases, on whichever thread they begin.
+pub(crate) type Observer = Arc<dyn Fn(Phase) + Send + Sync>;
+
+/// Phases as they come, for everyone who waits for the same program.
+#[derive(Default)]
+pub(crate) struct Progress(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    phase: Option<Phase>,
+    observers: Vec<Observer>,
+}
+
+impl Progress {
+    /// Tells `observer` of the phase that is on, and of those to come.
+    pub(crate) fn observe(&self, observer: Observer) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let phase = known.phase;
+        known.observers.push(observer.clone());
+        drop(known);
+        if let Some(phase) = phase {
+            observer(phase);
+        }
+    }
+
+    /// Begins `phase`.
+    pub(crate) fn begin(&self, phase: Phase) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.phase = Some(phase);
+        let observers = known.observers.clone();
+        drop(known);
+        for observer in observers {
+            observer(phase);
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reading => "reading",
+            Self::Hashing => "hashing",
+            Self::Waiting => "waiting",
+            Self::Seeking => "seeking",
+            Self::Compiling => "compiling",
+            Self::Linking => "linking",
+        })
+    }
+}

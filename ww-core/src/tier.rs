@@ -1,0 +1,98 @@
+use wasmtime::Engine;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+
+use crate::cell::State;
+use crate::error::{Error, cause};
+use crate::{engine, rpc, wasi};
+
+/// The two ways of allocating a cell. An engine knows one only, so there are
+/// two of them; what is compiled for the one loads on the other.
+pub(crate) struct Tiers {
+    /// Places that are there beforehand. `None` where there are to be none, or
+    /// the system does not give the address space.
+    pub(crate) pooled: Option<Tier>,
+    pub(crate) on_demand: Tier,
+}
+
+/// An engine, and the host functions linked for it.
+pub(crate) struct Tier {
+    engine: Engine,
+    linker: Linker<State>,
+}
+
+/// A component that is ready to be instantiated on a tier.
+pub(crate) struct Linked {
+    pub(crate) pre: InstancePre<State>,
+    /// `wasi:cli/run`'s `run`.
+    pub(crate) entry: ComponentExportIndex,
+}
+
+impl Tiers {
+    /// Tiers with a pool of `cells` places.
+    pub(crate) fn new(cells: u32) -> Result<Self, Error> {
+        let pooled = (cells > 0).then(|| engine::pooled(cells));
+        Ok(Self {
+            pooled: pooled.and_then(Result::ok).map(Tier::new).transpose()?,
+            on_demand: Tier::new(engine::on_demand()?)?,
+        })
+    }
+
+    /// The engine that compiles for both.
+    pub(crate) fn compiler(&self) -> &Engine {
+        &self.on_demand.engine
+    }
+
+    pub(crate) fn engines(&self) -> impl Iterator<Item = &Engine> {
+        let tiers = self.pooled.iter().chain([&self.on_demand]);
+        tiers.map(|tier| &tier.engine)
+    }
+}
+
+impl Tier {
+    fn new(engine: Engine) -> Result<Self, Error> {
+        let mut linker = Linker::new(&engine);
+        wasi::add_to_linker(&mut linker)
+            .and_then(|()| rpc::add_to_linker(&mut linker))
+            .map_err(|error| Error::Engine(cause(error)))?;
+        Ok(Self { engine, linker })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn link(&self, component: &Component) -> Result<Linked, Error> {
+        let entry = entry(component).ok_or(Error::NoEntry)?;
+        let pre = self
+            .linker
+            .instantiate_pre(component)
+            .map_err(|error| unlinked(component, error))?;
+        Ok(Linked { pre, entry })
+    }
+}
+
+/// Finds `run` in whichever 0.2 version of `wasi:cli/run` is exported.
+fn entry(component: &Component) -> Option<ComponentExportIndex> {
+    let interface = component
+        .component_type()
+        .exports(component.engine())
+        .map(|(name, _)| name.to_owned())
+        .find(|name| name.starts_with("wasi:cli/run@0.2."))?;
+    let instance = component.get_export_index(None, &interface)?;
+    component.get_export_index(Some(&instance), "run")
+}
+
+fn unlinked(component: &Component, error: wasmtime::Error) -> Error {
+    let names: Vec<String> = component
+        .component_type()
+        .imports(component.engine())
+        .map(|(name, _)| name)
+        .filter(|name| !rpc::offers(name) && !wasi::offers(name))
+        .map(str::to_owned)
+        .collect();
+    if names.is_empty() {
+        Error::Link(cause(error))
+    } else {
+        Error::Import { names }
+    }
+}
