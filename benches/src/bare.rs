@@ -32,7 +32,7 @@ pub fn engine() -> Outcome<Engine> {
         .max_tables_per_component(4)
         .max_memory_size(256 << 20)
         .table_elements(100_000)
-        .linear_memory_keep_resident((256 << 20) / CELLS as usize)
+        .linear_memory_keep_resident((64 << 20) / CELLS as usize)
         .pagemap_scan(Enabled::Auto);
     let mut config = Config::new();
     config

@@ -32,7 +32,7 @@ const INSTANCES: u32 = 8;
 
 /// Bytes of all linear memories in the pool together that stay resident when
 /// their cells have ended, so that the next ones find their pages there.
-const KEPT: usize = 256 << 20;
+const KEPT: usize = 64 << 20;
 
 /// The engine of cells that are allocated when they start, as many as there
 /// is room for.

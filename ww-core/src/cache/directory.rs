@@ -37,11 +37,17 @@ impl Directory {
             match self.open_file(name) {
                 Ok(mut file) => {
                     let mut secret = [0; LEN];
-                    file.read_exact(&mut secret)?;
+                    file.read_exact(&mut secret).map_err(|error| {
+                        let text = format!("its {name} is no secret ({error}); remove that file");
+                        io::Error::new(error.kind(), text)
+                    })?;
                     return Ok(secret);
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let text = format!("its {name}: {error}");
+                    return Err(io::Error::new(error.kind(), text));
+                }
             }
             let mut secret = [0; LEN];
             getrandom::fill(&mut secret)?;

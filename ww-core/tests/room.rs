@@ -1,0 +1,125 @@
+//! The pool, and what runs beside it.
+
+use futures::future::join_all;
+use futures_lite::future::block_on;
+use ww_core::cell::{Builder, Cell, Input, Limits};
+use ww_core::{Error, Program, Runtime};
+
+/// A command whose memories have `pages` pages each, and which traps unless it
+/// can grow the first one by `more`.
+fn command(pages: &[u32], more: u32) -> Vec<u8> {
+    let memories: String = pages
+        .iter()
+        .enumerate()
+        .map(|(index, pages)| {
+            format!("(core module $m{index} (memory (export \"m\") {pages}))\n(core instance $i{index} (instantiate $m{index}))")
+        })
+        .collect();
+    let text = format!(
+        r#"(component
+             {memories}
+             (core module $module
+               (import "i" "m" (memory 0))
+               (func (export "run") (result i32)
+                 (if (i32.eq (memory.grow (i32.const {more})) (i32.const -1))
+                   (then unreachable))
+                 i32.const 0))
+             (core instance $instance (instantiate $module (with "i" (instance $i0))))
+             (func $run (result (result)) (canon lift (core func $instance "run")))
+             (instance $interface (export "run" (func $run)))
+             (export "wasi:cli/run@0.2.0" (instance $interface)))"#
+    );
+    wat::parse_str(text).expect("it is well-formed")
+}
+
+fn runtime(cells: u32) -> Runtime {
+    let builder = Runtime::builder().workers(1).cells(cells);
+    builder.build().expect("it starts")
+}
+
+async fn waiting(program: &Program) -> Cell {
+    let builder = Builder::new().program(program.clone());
+    let cell = builder.stdin(Input::piped()).spawn().await;
+    cell.expect("it spawns")
+}
+
+/// Lives to its end, and says whether that was in the pool.
+async fn live(runtime: &Runtime, program: &Program, limits: Limits) -> (bool, Result<i32, Error>) {
+    let builder = Builder::new().program(program.clone()).limits(limits);
+    let (cell, start) = builder.prepare().await.expect("there is room");
+    let pooled = runtime.occupancy().pooled == 1;
+    assert_eq!(runtime.occupancy().cells, 1);
+    start.drive().await;
+    assert_eq!(runtime.occupancy().cells, 0);
+    (pooled, cell.wait().await.map(|exit| exit.code()))
+}
+
+#[test]
+fn cells_beyond_the_pool_run_as_well() {
+    let runtime = runtime(2);
+    block_on(async {
+        let exporter = example_images::wasm("exporter");
+        let program = runtime.compile(exporter).await.expect("it compiles");
+        for _ in 0..3 {
+            let cells = join_all((0..6).map(|_| waiting(&program))).await;
+            let occupancy = runtime.occupancy();
+            assert_eq!((occupancy.cells, occupancy.pooled), (6, 2));
+            for cell in &cells {
+                drop(cell.take_stdin());
+            }
+            for cell in &cells {
+                assert!(cell.wait().await.expect("it exits").success());
+            }
+        }
+        let occupancy = runtime.occupancy();
+        assert_eq!((occupancy.cells, occupancy.pooled), (0, 0));
+    });
+}
+
+#[test]
+fn what_does_not_fit_the_pool_runs_beside_it() {
+    let default = Limits::default();
+    let mut roomy = default;
+    roomy.memory = 512 << 20;
+    let beyond = (300 << 20) / 65_536;
+    for (what, wasm, limits, expected) in [
+        ("one memory", command(&[1], 1), default, (true, true)),
+        ("two memories", command(&[1, 1], 1), default, (false, true)),
+        (
+            "more than a cell may have",
+            command(&[1], beyond),
+            default,
+            (true, false),
+        ),
+        (
+            "more than a place has",
+            command(&[1], beyond),
+            roomy,
+            (false, true),
+        ),
+        (
+            "more to begin with",
+            command(&[beyond], 1),
+            roomy,
+            (false, true),
+        ),
+    ] {
+        let runtime = runtime(2);
+        block_on(async {
+            let program = runtime.compile(wasm).await.expect("it compiles");
+            let (pooled, ended) = live(&runtime, &program, limits).await;
+            assert_eq!((pooled, ended.is_ok()), expected, "{what}: {ended:?}");
+        });
+    }
+}
+
+#[test]
+fn a_pool_may_have_no_places() {
+    let runtime = runtime(0);
+    block_on(async {
+        let program = runtime.compile(command(&[1], 1)).await;
+        let program = program.expect("it compiles");
+        let (pooled, ended) = live(&runtime, &program, Limits::default()).await;
+        assert!(!pooled && ended.is_ok(), "{ended:?}");
+    });
+}
