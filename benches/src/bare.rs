@@ -37,8 +37,8 @@ pub fn engine() -> Outcome<Engine> {
     let mut config = Config::new();
     config
         .allocation_strategy(pool)
-        .async_stack_size(256 << 10)
-        .max_wasm_stack(128 << 10)
+        .async_stack_size(640 << 10)
+        .max_wasm_stack(512 << 10)
         .memory_reservation(256 << 20)
         .memory_guard_size(64 << 10)
         .epoch_interruption(true)
