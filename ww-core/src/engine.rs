@@ -1,4 +1,4 @@
-use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::cell::Limits;
 use crate::error::{Error, cause};
@@ -80,6 +80,8 @@ fn config() -> Config {
         .memory_reservation(MEMORY_RESERVATION)
         .memory_guard_size(MEMORY_GUARD)
         .epoch_interruption(true)
+        // Its default would be to ask the environment.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         // Component-model async is not offered; with its bookkeeping on, every
         // host call costs more than twice as much.
         .concurrency_support(false);

@@ -2,6 +2,8 @@ use std::error::Error as StdError;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::cell::Limit;
+
 /// What went wrong in preparing, running, or speaking to a cell.
 ///
 /// Cheap to clone, since everyone who waits for a cell gets the same answer.
@@ -101,13 +103,30 @@ pub enum Error {
     Bootstrap(#[source] capnp::Error),
 
     /// The guest trapped.
-    #[error("the cell trapped: {message}")]
+    #[error(
+        "the cell trapped: {message}{}",
+        .refused.map(|limit| format!(", after it was refused more {limit}")).unwrap_or_default()
+    )]
     Trap {
         /// What the trap was.
         message: String,
-        /// The guest's call stack, innermost frame first; empty where none
-        /// was captured.
+        /// The guest's call stack, innermost frame first, with the names of
+        /// its functions and without the names' control characters; empty
+        /// where none was captured, and cut where it is long.
         backtrace: String,
+        /// The limit that was the last to refuse the guest something, which
+        /// may be why it trapped.
+        refused: Option<Limit>,
+    },
+
+    /// The cell went beyond one of its [`Limits`](crate::cell::Limits), and
+    /// that ended it.
+    #[error("{}", .limit.verdict(*.bound))]
+    Limit {
+        /// Which limit it was.
+        limit: Limit,
+        /// What it was set to: bytes, a number of things, or nanoseconds.
+        bound: u64,
     },
 
     /// The host's own code panicked while the cell ran: a server of its
@@ -165,13 +184,17 @@ impl From<ww_image::Error> for Error {
 impl From<Error> for capnp::Error {
     /// Over the wire an error keeps only its text and its kind; the whole
     /// chain goes into the text.
+    ///
+    /// The kind is `Disconnected` for a cell that was killed, dropped, or has
+    /// ended, `Overloaded` for one that a limit has ended, and otherwise
+    /// `Failed`.
     fn from(error: Error) -> Self {
         if let Error::Rpc(error) = error {
             return error;
         }
         let kind = match error {
             Error::Killed | Error::Dropped | Error::Ended => capnp::ErrorKind::Disconnected,
-            Error::Full { .. } => capnp::ErrorKind::Overloaded,
+            Error::Full { .. } | Error::Limit { .. } => capnp::ErrorKind::Overloaded,
             _ => capnp::ErrorKind::Failed,
         };
         let mut extra = error.to_string();

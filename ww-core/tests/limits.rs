@@ -6,7 +6,7 @@ use std::thread;
 
 use futures::future::{join_all, poll_immediate};
 use futures_lite::future::block_on;
-use ww_core::cell::{Builder, Limits, Usage};
+use ww_core::cell::{Builder, Limit, Limits, Usage};
 use ww_core::{Error, Runtime};
 
 const PAGE: usize = 64 << 10;
@@ -57,8 +57,10 @@ fn tables_come_out_of_the_memory() {
         let (end, usage) = ends(wasm, limits(|limits| limits.memory = 4 * TABLE + 7));
         match end {
             Ok(code) => assert!(code == 0 && fits, "{count} tables"),
-            Err(Error::Instantiate(cause)) => {
-                assert!(cause.to_string().contains("table") && !fits, "{cause}");
+            Err(Error::Limit { limit, bound }) => {
+                assert_eq!((limit, bound), (Limit::Memory, 4 * TABLE as u64 + 7));
+                assert_eq!(usage.refused, Some(Limit::Memory));
+                assert!(!fits, "{count} tables");
             }
             Err(other) => panic!("{other:?}"),
         }
@@ -78,28 +80,31 @@ fn a_table_that_grows_comes_out_of_the_memory() {
     let (end, usage) = ends(wasm("", 0, grow), memory);
     assert_eq!(end.expect("it exits"), 0);
     assert_eq!(usage.peak_memory, all);
+    assert_eq!(usage.refused, Some(Limit::Memory));
 }
 
 #[test]
 fn instances_tables_and_memories_are_counted() {
     let defaults = Limits::default();
     let few = |limits: &mut Limits| (limits.instances, limits.tables, limits.memories) = (5, 3, 2);
-    let cases: [(&str, &str, Limits, usize, usize); 6] = [
+    let cases: [(Limit, &str, Limits, usize, usize); 6] = [
         // The instance that has `run` is one, too.
-        ("instance", "", limits(few), 4, 5),
-        ("table", "(table 0 funcref)", limits(few), 3, 4),
-        ("memory", "(memory 0)", limits(few), 2, 3),
-        ("instance", "", defaults, 255, 256),
-        ("table", "(table 0 funcref)", defaults, 64, 65),
-        ("memory", "(memory 0)", defaults, 16, 17),
+        (Limit::Instances, "", limits(few), 4, 5),
+        (Limit::Tables, "(table 0 funcref)", limits(few), 3, 4),
+        (Limit::Memories, "(memory 0)", limits(few), 2, 3),
+        (Limit::Instances, "", defaults, 255, 256),
+        (Limit::Tables, "(table 0 funcref)", defaults, 64, 65),
+        (Limit::Memories, "(memory 0)", defaults, 16, 17),
     ];
     for (what, core, limits, fit, burst) in cases {
         let (end, _) = ends(wasm(core, fit, IDLE), limits);
         assert_eq!(end.expect("they fit"), 0);
         match ends(wasm(core, burst, IDLE), limits).0 {
-            Err(Error::Instantiate(cause)) => {
-                let text = cause.to_string();
-                assert!(text.contains(&format!("{what} count")), "{text}");
+            Err(Error::Limit { limit, bound }) => {
+                assert_eq!(limit, what);
+                // As many as fit, and the instance that has `run`.
+                let fitted = fit + usize::from(what == Limit::Instances);
+                assert_eq!(bound, fitted as u64);
             }
             other => panic!("{burst} of {what}: {other:?}"),
         }

@@ -7,11 +7,13 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use ww_image::Image;
 
+use super::budget::Budget;
 use super::handle::{Cell, Streams};
+use super::limits::Limits;
 use super::local::Local;
 use super::shared::Shared;
 use super::start::{Bootstrap, Start, Unstarted};
-use super::state::{Limits, State};
+use super::state::State;
 use super::stdio::{Input, Output};
 use crate::clock::Clock;
 use crate::error::Error;
@@ -21,9 +23,6 @@ use crate::random::{self, Random};
 use crate::rpc::Connection;
 use crate::runtime::Runtime;
 use crate::wasi::{Setup, Stdin, Stdout, Wasi};
-
-/// Bytes that each direction of a cell's RPC connection holds.
-const RPC_BOUND: usize = 256 << 10;
 
 /// Where a cell speaks RPC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -237,7 +236,8 @@ impl Builder {
             (None, None) => return Err(Error::NothingToRun),
         };
 
-        let place = program.place(&self.limits).await?;
+        let limits = self.limits;
+        let place = program.place(&limits).await?;
         let shared = Arc::new(Shared::new());
         let mut connection = Connection::default();
         let mut rpc = None;
@@ -252,23 +252,24 @@ impl Builder {
                 };
                 return Err(Error::StdioTaken { stream });
             }
-            let (to_guest, incoming) = pipe::pipe(RPC_BOUND);
-            let (outgoing, from_guest) = pipe::pipe(RPC_BOUND);
+            let (to_guest, incoming) = pipe::pipe(limits.rpc_buffer);
+            let (outgoing, from_guest) = pipe::pipe(limits.rpc_buffer);
             stdin = Stdin::pipe(incoming);
             stdout = Stdout::pipe(outgoing);
             rpc = Some((from_guest, to_guest));
         } else {
-            (stdin, streams.stdin) = self.stdin.unwrap_or_default().open();
-            (stdout, streams.stdout) = self.stdout.unwrap_or_default().open(Stdout::inherit_stdout);
+            (stdin, streams.stdin) = self.stdin.unwrap_or_default().open(limits.stdio);
+            let output = self.stdout.unwrap_or_default();
+            (stdout, streams.stdout) = output.open(limits.stdio, Stdout::inherit_stdout);
             if program.imports_rpc() {
-                let (to_guest, incoming) = pipe::pipe(RPC_BOUND);
-                let (outgoing, from_guest) = pipe::pipe(RPC_BOUND);
+                let (to_guest, incoming) = pipe::pipe(limits.rpc_buffer);
+                let (outgoing, from_guest) = pipe::pipe(limits.rpc_buffer);
                 connection = Connection::new(incoming, outgoing);
                 rpc = Some((from_guest, to_guest));
             }
         }
         let stderr;
-        (stderr, streams.stderr) = self.stderr.open(Stdout::inherit_stderr);
+        (stderr, streams.stderr) = self.stderr.open(limits.stdio, Stdout::inherit_stderr);
 
         let wasi = Wasi::new(Setup {
             args: argv,
@@ -283,8 +284,9 @@ impl Builder {
         let (sender, receiver) = oneshot::channel();
         let start = Start {
             place,
-            state: State::new(wasi, connection, self.limits, shared.clone()),
+            state: State::new(wasi, connection, limits, shared.clone()),
             shared: Unstarted::new(shared.clone()),
+            budget: Budget::new(&limits, &runtime),
             ticker: runtime.ticker(),
             rpc,
             bootstrap: self.bootstrap,

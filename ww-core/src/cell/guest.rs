@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime::{Store, UpdateDeadline};
 
 use super::exit::Exit;
 use super::shared::{Shared, part};
 use super::state::State;
+use super::trap;
 use crate::error::{Error, cause};
 use crate::program::Place;
 use crate::ticker::Ticker;
 use crate::tier::Linked;
-use crate::wasi;
 
 /// Ticks for which a guest may run before it lets others.
 const SLICE: u64 = 1;
@@ -27,24 +27,25 @@ pub(crate) async fn run(
     ticker: Arc<Ticker>,
 ) -> Result<Exit, Error> {
     let mut store = Store::new(place.linked.pre.engine(), state);
-    let handles = store.data().handles();
+    let handles = store.data().limits().handles;
     store.set_max_component_handles(handles);
     store.limiter(State::limiter);
     store.set_epoch_deadline(1);
+    let sliced = shared.clone();
     store.epoch_deadline_callback(move |_| {
-        if shared.is_killed() {
+        if sliced.is_killed() {
             return Err(wasmtime::Error::new(Error::Killed));
         }
         // The deadline may have passed while the guest was waiting, or while
         // it was others' turn.
-        let ran = ticker.ticks() - shared.slice.load(Ordering::Relaxed);
+        let ran = ticker.ticks() - sliced.slice.load(Ordering::Relaxed);
         Ok(if ran < SLICE {
             UpdateDeadline::Continue(1)
         } else {
-            UpdateDeadline::YieldCustom(1, Box::pin(Yield(Some(shared.clone()))))
+            UpdateDeadline::YieldCustom(1, Box::pin(Yield(Some(sliced.clone()))))
         })
     });
-    let result = call(&place.linked, &mut store).await;
+    let result = call(&place.linked, &mut store, &shared).await;
     // However it ended, what it wrote is not lost.
     let outputs = store.data().outputs();
     let closing = outputs.map(|(stream, output)| (stream, output.close()));
@@ -56,18 +57,21 @@ pub(crate) async fn run(
     })
 }
 
-async fn call(program: &Linked, store: &mut Store<State>) -> Result<i32, Error> {
+async fn call(program: &Linked, store: &mut Store<State>, shared: &Shared) -> Result<i32, Error> {
     let instance = match program.pre.instantiate_async(&mut *store).await {
         Ok(instance) => instance,
-        Err(error) => return end(error, |error| Error::Instantiate(cause(error))),
+        Err(error) => {
+            let (limits, growth) = (store.data().limits(), store.data().refused());
+            return trap::unstarted(error, limits, shared.meter.refused(), growth);
+        }
     };
     let run = instance
         .get_typed_func::<(), (Result<(), ()>,)>(&mut *store, program.entry)
         .map_err(|error| error.context("its wasi:cli/run has another type than WASI says"))
         .map_err(|error| Error::Instantiate(cause(error)))?;
-    match run.call_async(store, ()).await {
+    match run.call_async(&mut *store, ()).await {
         Ok((status,)) => Ok(status.is_err().into()),
-        Err(error) => end(error, trap),
+        Err(error) => trap::ended(error, store.data().limits(), shared.meter.refused()),
     }
 }
 
@@ -88,30 +92,6 @@ where
         }
     }
     failed
-}
-
-/// What ended the guest: its own exit, one of our own errors, or what `other`
-/// makes of it.
-fn end(error: wasmtime::Error, other: impl FnOnce(wasmtime::Error) -> Error) -> Result<i32, Error> {
-    if let Some(exit) = error.downcast_ref::<wasi::Exit>() {
-        return Ok(exit.0);
-    }
-    Err(match error.downcast_ref::<Error>() {
-        Some(error) => error.clone(),
-        None if error.is::<Trap>() => trap(error),
-        None => other(error),
-    })
-}
-
-fn trap(error: wasmtime::Error) -> Error {
-    let backtrace = error
-        .downcast_ref::<WasmBacktrace>()
-        .map(|frames| format!("{frames}"))
-        .unwrap_or_default();
-    Error::Trap {
-        message: error.root_cause().to_string(),
-        backtrace,
-    }
 }
 
 /// Waits for one turn of the executor, and tells the cell why.

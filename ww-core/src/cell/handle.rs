@@ -8,7 +8,8 @@ use futures::future::{Either, Shared as Everyones, select};
 
 use super::exit::Exit;
 use super::local::Local;
-use super::shared::{Shared, Usage};
+use super::meter::Usage;
+use super::shared::Shared;
 use crate::error::Error;
 use crate::pipe;
 
@@ -38,8 +39,8 @@ impl Cell {
     ///
     /// # Errors
     ///
-    /// The cell did not exit by itself: [`Error::Trap`], [`Error::Killed`],
-    /// [`Error::Dropped`], or why it could not start.
+    /// The cell did not exit by itself: [`Error::Trap`], [`Error::Limit`],
+    /// [`Error::Killed`], [`Error::Dropped`], or why it could not start.
     ///
     /// # Cancel safety
     ///

@@ -1,26 +1,32 @@
 //! Cells: what they are made with, and how they are held and driven.
 
+mod backtrace;
+mod budget;
 mod builder;
 mod exit;
 mod guest;
 mod handle;
+mod limits;
 mod local;
+mod meter;
 mod nest;
+mod plain;
 mod run;
 mod shared;
 mod signal;
 mod start;
 mod state;
 mod stdio;
+mod trap;
 
 pub use builder::{Builder, Transport};
 pub use exit::Exit;
 pub use handle::Cell;
+pub use limits::{Limit, Limits};
 pub use local::Local;
+pub use meter::Usage;
 pub use nest::Driver;
-pub use shared::Usage;
 pub use start::Start;
-pub use state::Limits;
 pub use stdio::{Input, Output};
 
 pub(crate) use state::State;

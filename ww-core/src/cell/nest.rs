@@ -32,6 +32,10 @@ pub struct Driver {
 }
 
 /// What a driver polls when it is woken, each on its own.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "each member has an allocation of its own"
+)]
 enum Member {
     Cell(Run),
     /// Ends the sessions of an epoch that has passed, in the thread's next

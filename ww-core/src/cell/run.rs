@@ -12,7 +12,9 @@ use futures::channel::oneshot;
 use futures::future::{BoxFuture, LocalBoxFuture};
 use futures::stream::FuturesUnordered;
 
+use super::budget::Budget;
 use super::exit::Exit;
+use super::limits::Limit;
 use super::local::Local;
 use super::shared::{Shared, part};
 use super::start::Connect;
@@ -31,6 +33,7 @@ pub(crate) struct Run {
     local: Local,
     shared: Arc<Shared>,
     ticker: Arc<Ticker>,
+    budget: Budget,
     stage: Stage,
     /// Makes the RPC connection, at the first poll.
     connect: Option<Connect>,
@@ -62,6 +65,7 @@ impl Run {
         local: Local,
         shared: Arc<Shared>,
         ticker: Arc<Ticker>,
+        budget: Budget,
         connect: Connect,
         guest: BoxFuture<'static, Result<Exit, Error>>,
         outcome: oneshot::Sender<Result<Exit, Error>>,
@@ -75,6 +79,7 @@ impl Run {
             local,
             shared,
             ticker,
+            budget,
             stage: Stage::New,
             connect: Some(connect),
             guest: Some(guest),
@@ -90,20 +95,27 @@ impl Run {
     fn turn(&mut self, ready: u8) -> Option<Result<Exit, Error>> {
         if ready & part::CALL != 0 {
             if self.shared.is_killed() {
-                return Some(match mem::replace(&mut self.stage, Stage::Done) {
-                    Stage::Draining(result) => result,
-                    _ => Err(Error::Killed),
-                });
+                return Some(self.cut_short(Error::Killed));
             }
             for errand in self.shared.take_errands() {
                 let task = errand(self.local.clone());
                 self.local.spawn(task);
             }
         }
-        if ready & part::GUEST != 0
-            && let Some(result) = self.poll_guest()
+        if ready & part::WALL != 0
+            && let Some(error) = self.budget.over()
         {
-            self.stage = Stage::Draining(result);
+            return Some(self.cut_short(error));
+        }
+        if ready & part::GUEST != 0 {
+            if let Some(result) = self.poll_guest() {
+                self.stage = Stage::Draining(result);
+            }
+            if self.guest.is_some()
+                && let Some(error) = self.budget.spent(self.shared.meter.busy())
+            {
+                return Some(self.cut_short(error));
+            }
         }
         if ready & part::VAT != 0 || matches!(self.stage, Stage::Draining(_)) {
             self.poll_vat();
@@ -117,6 +129,15 @@ impl Run {
                 Some(mem::replace(result, Err(Error::Ended)))
             }
             _ => None,
+        }
+    }
+
+    /// How a cell ends that goes no further: as its guest did, where that has
+    /// ended.
+    fn cut_short(&mut self, error: Error) -> Result<Exit, Error> {
+        match mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Draining(result) => result,
+            Stage::New | Stage::Running | Stage::Done => Err(error),
         }
     }
 
@@ -145,6 +166,9 @@ impl Run {
             let error = match ended {
                 Ok(()) => capnp::Error::disconnected("the cell closed its RPC connection".into()),
                 Err(error) => {
+                    if error.kind == capnp::ErrorKind::Overloaded {
+                        self.shared.meter.refuse(Limit::Rpc);
+                    }
                     self.rpc_error = Some(Arc::new(error.clone()));
                     error
                 }
@@ -220,6 +244,7 @@ impl Future for Run {
         if let Stage::New = this.stage {
             this.stage = Stage::Running;
             ready = part::ALL;
+            this.budget.start(|| shared.signal.waker(part::WALL));
             if shared.is_killed() {
                 this.finish(Err(Error::Killed));
                 return Poll::Ready(());

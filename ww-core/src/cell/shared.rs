@@ -1,10 +1,10 @@
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
 
 use super::local::Local;
+use super::meter::{Meter, Usage};
 use super::signal::Signal;
 
 /// Something to do on a cell's thread.
@@ -33,46 +33,10 @@ pub(crate) mod part {
     pub(crate) const CALL: u8 = 1 << 3;
     /// Not a part: the guest has used up its slice.
     pub(crate) const YIELD: u8 = 1 << 4;
+    /// The end of the cell's time.
+    pub(crate) const WALL: u8 = 1 << 5;
     /// All parts.
-    pub(crate) const ALL: u8 = GUEST | VAT | TASKS | CALL;
-}
-
-/// What the cell's code has used.
-#[derive(Debug, Default)]
-pub(crate) struct Meter {
-    pub(crate) busy_nanos: AtomicU64,
-    pub(crate) memory: AtomicUsize,
-    pub(crate) peak_memory: AtomicUsize,
-}
-
-/// What a cell has used until now, or until its end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Usage {
-    /// Time in which the guest's code, and host calls it waited in, ran.
-    pub busy: Duration,
-    /// Linear memories and tables held now, in bytes.
-    pub memory: usize,
-    /// The most of them held at any time, in bytes.
-    pub peak_memory: usize,
-}
-
-impl Meter {
-    pub(crate) fn ran(&self, busy: Duration) {
-        let nanos = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
-        self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
-    }
-
-    /// Notes that memories and tables grew by `bytes`.
-    pub(crate) fn grew(&self, bytes: usize) {
-        let now = self.memory.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.peak_memory.fetch_max(now, Ordering::Relaxed);
-    }
-
-    /// Notes that the guest's memory was freed.
-    pub(crate) fn freed(&self) {
-        self.memory.store(0, Ordering::Relaxed);
-    }
+    pub(crate) const ALL: u8 = GUEST | VAT | TASKS | CALL | WALL;
 }
 
 impl Shared {
@@ -122,11 +86,7 @@ impl Shared {
     }
 
     pub(crate) fn usage(&self) -> Usage {
-        Usage {
-            busy: Duration::from_nanos(self.meter.busy_nanos.load(Ordering::Relaxed)),
-            memory: self.meter.memory.load(Ordering::Relaxed),
-            peak_memory: self.meter.peak_memory.load(Ordering::Relaxed),
-        }
+        self.meter.usage()
     }
 }
 

@@ -5,6 +5,7 @@ use capnp::capability::Client;
 use futures::channel::oneshot;
 use ww_rpc::{Side, Vat};
 
+use super::budget::Budget;
 use super::exit::Exit;
 use super::guest;
 use super::local::Local;
@@ -30,6 +31,7 @@ pub struct Start {
     pub(crate) place: Place,
     pub(crate) state: State,
     pub(crate) shared: Unstarted,
+    pub(crate) budget: Budget,
     pub(crate) ticker: Arc<Ticker>,
     /// The host's end of the RPC connection, where the cell has one.
     pub(crate) rpc: Option<(pipe::Reader, pipe::Writer)>,
@@ -103,6 +105,7 @@ impl Start {
         let shared = self.shared.start();
         let local = Local::new(shared.clone(), nest);
         let rpc = self.rpc;
+        let limits = self.state.limits().rpc;
         let connect: Connect = Box::new(move |local| {
             let Some((reader, writer)) = rpc else {
                 let silent = "the cell speaks no RPC, so it exports nothing";
@@ -110,7 +113,6 @@ impl Start {
                 return Ok(());
             };
             let bootstrap = bootstrap(local)?;
-            let limits = ww_rpc::Limits::default();
             local.connect(Vat::new(reader, writer, Side::Server, bootstrap, limits));
             Ok(())
         });
@@ -119,6 +121,7 @@ impl Start {
             local.clone(),
             shared,
             self.ticker,
+            self.budget,
             connect,
             Box::pin(guest),
             self.outcome,

@@ -1,10 +1,10 @@
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi_io::IoView;
 
+use super::limits::{Limit, Limits};
 use super::shared::Shared;
 use crate::rpc::Connection;
 use crate::wasi::{self, Host, Stdout, View, Wasi};
@@ -17,42 +17,6 @@ pub(crate) struct State {
     bounds: Bounds,
 }
 
-/// Bounds on what a guest may take.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Linear memories and tables of all the cell's modules together, in
-    /// bytes. An entry of a table counts as a pointer.
-    pub memory: usize,
-    /// Entries of one table.
-    pub table_elements: usize,
-    /// Handles to host resources (streams, files, pollables) open at a time.
-    pub handles: usize,
-    /// Instances of core modules. A component that was composed of others, or
-    /// links shared libraries, has many.
-    pub instances: usize,
-    /// Tables of all instances together.
-    pub tables: usize,
-    /// Linear memories of all instances together. Each takes several of the
-    /// process's memory mappings, however small it is.
-    pub memories: usize,
-}
-
-impl Default for Limits {
-    /// 256 MiB of memory, 100,000 entries a table, 4,096 handles, 256
-    /// instances, 64 tables, 16 linear memories.
-    fn default() -> Self {
-        Self {
-            memory: 256 << 20,
-            table_elements: 100_000,
-            handles: 4096,
-            instances: 256,
-            tables: 64,
-            memories: 16,
-        }
-    }
-}
-
 /// Refuses growth beyond the limits, and meters what is granted.
 struct Bounds {
     limits: Limits,
@@ -60,6 +24,8 @@ struct Bounds {
     memory: usize,
     /// Given back if the growth fails after it was granted.
     last: Grant,
+    /// What was in the way of the last growth.
+    refused: Option<Limit>,
     shared: Arc<Shared>,
 }
 
@@ -86,14 +52,19 @@ impl State {
                 limits,
                 memory: 0,
                 last: Grant::default(),
+                refused: None,
                 shared,
             },
         }
     }
 
-    /// How many handles the guest may hold.
-    pub(crate) fn handles(&self) -> usize {
-        self.bounds.limits.handles
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.bounds.limits
+    }
+
+    /// The limit that was in the way where something was last to grow.
+    pub(crate) fn refused(&self) -> Option<Limit> {
+        self.bounds.refused
     }
 
     pub(crate) fn connection(&mut self) -> &mut Connection {
@@ -130,16 +101,21 @@ impl View for State {
 
 impl Bounds {
     fn grant(&mut self, bytes: usize) -> bool {
-        self.last = Grant::default();
         if bytes > self.limits.memory.saturating_sub(self.memory) {
-            return false;
+            return self.refuse(Limit::Memory);
         }
-        let meter = &self.shared.meter;
-        let peak = meter.peak_memory.load(Ordering::Relaxed);
-        self.last = Grant { bytes, peak };
+        self.refused = None;
         self.memory += bytes;
-        meter.grew(bytes);
+        let peak = self.shared.meter.grew(bytes);
+        self.last = Grant { bytes, peak };
         true
+    }
+
+    fn refuse(&mut self, limit: Limit) -> bool {
+        self.last = Grant::default();
+        self.refused = Some(limit);
+        self.shared.meter.refuse(limit);
+        false
     }
 }
 
@@ -152,6 +128,7 @@ impl ResourceLimiter for Bounds {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        self.last = Grant::default();
         let fits = maximum.is_none_or(|maximum| desired <= maximum);
         Ok(fits && self.grant(desired.saturating_sub(current)))
     }
@@ -161,9 +138,7 @@ impl ResourceLimiter for Bounds {
         let Grant { bytes, peak } = std::mem::take(&mut self.last);
         if bytes > 0 {
             self.memory -= bytes;
-            let meter = &self.shared.meter;
-            meter.memory.fetch_sub(bytes, Ordering::Relaxed);
-            meter.peak_memory.store(peak, Ordering::Relaxed);
+            self.shared.meter.did_not_grow(bytes, peak);
         }
         Ok(())
     }
@@ -176,11 +151,15 @@ impl ResourceLimiter for Bounds {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let most = maximum
-            .unwrap_or(usize::MAX)
-            .min(self.limits.table_elements);
+        self.last = Grant::default();
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        if desired > self.limits.table_elements {
+            return Ok(self.refuse(Limit::TableElements));
+        }
         let entries = desired.saturating_sub(current);
-        Ok(desired <= most && self.grant(entries.saturating_mul(size_of::<usize>())))
+        Ok(self.grant(entries.saturating_mul(size_of::<usize>())))
     }
 
     fn instances(&self) -> usize {

@@ -5,9 +5,6 @@ use futures::{AsyncRead, AsyncWrite};
 use crate::pipe;
 use crate::wasi::{Stdin, Stdout};
 
-/// Bytes that a piped standard stream holds before its writer waits.
-const BOUND: usize = 64 << 10;
-
 /// What a cell's standard input is connected to.
 pub struct Input(pub(crate) InputKind);
 
@@ -50,14 +47,15 @@ impl Input {
         Self(InputKind::Reader(Box::new(reader)))
     }
 
-    /// The guest's end, and the end that the cell's holder may take.
-    pub(crate) fn open(self) -> (Stdin, Option<pipe::Writer>) {
+    /// The guest's end, and the end that the cell's holder may take. A pipe
+    /// holds `bound` bytes.
+    pub(crate) fn open(self, bound: usize) -> (Stdin, Option<pipe::Writer>) {
         match self.0 {
             InputKind::Empty => (Stdin::empty(), None),
             InputKind::Inherit => (Stdin::inherit(), None),
             InputKind::Reader(reader) => (Stdin::reader(reader), None),
             InputKind::Piped => {
-                let (writer, reader) = pipe::pipe(BOUND);
+                let (writer, reader) = pipe::pipe(bound);
                 (Stdin::pipe(reader), Some(writer))
             }
         }
@@ -72,8 +70,8 @@ impl Output {
 
     /// A pipe, whose other end [`Cell::take_stdout`](super::Cell::take_stdout)
     /// or [`Cell::take_stderr`](super::Cell::take_stderr) gives. Until it is
-    /// taken, 64 KiB are kept and what is beyond is discarded; from then on
-    /// the guest waits for its reader.
+    /// taken, [`Limits::stdio`](super::Limits::stdio) bytes are kept and what is
+    /// beyond is discarded; from then on the guest waits for its reader.
     pub fn piped() -> Self {
         Self(OutputKind::Piped)
     }
@@ -88,13 +86,18 @@ impl Output {
         Self(OutputKind::Writer(Box::new(writer)))
     }
 
-    pub(crate) fn open(self, inherit: impl FnOnce() -> Stdout) -> (Stdout, Option<pipe::Reader>) {
+    /// As [`Input::open`]; `inherit` gives the process's own stream.
+    pub(crate) fn open(
+        self,
+        bound: usize,
+        inherit: impl FnOnce() -> Stdout,
+    ) -> (Stdout, Option<pipe::Reader>) {
         match self.0 {
             OutputKind::Discard => (Stdout::discard(), None),
             OutputKind::Inherit => (inherit(), None),
             OutputKind::Writer(writer) => (Stdout::writer(writer), None),
             OutputKind::Piped => {
-                let (writer, reader) = pipe::pipe(BOUND);
+                let (writer, reader) = pipe::pipe(bound);
                 reader.set_lossy(true);
                 (Stdout::pipe(writer), Some(reader))
             }

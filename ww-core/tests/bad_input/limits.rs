@@ -39,24 +39,24 @@ fn growth_ends_at_the_limit() {
             "memory page by page",
             bomb().limits(tight()),
             Error::Trap { .. },
-            ["unreachable"]
+            ["unreachable", "refused more memory"]
         ),
         case!(
             "a table entry by entry",
             component("", table).limits(tight()),
             Error::Trap { .. },
-            ["unreachable"],
+            ["unreachable", "refused more table entries"],
         ),
         case!(
             "memory from the start",
             component("", whole).limits(tight()),
-            Error::Instantiate(_),
+            Error::Limit { .. },
             ["memory"],
         ),
         case!(
             "a table from the start",
             component("", wide).limits(tight()),
-            Error::Instantiate(_),
+            Error::Limit { .. },
             ["table"],
         ),
         case!(
@@ -72,7 +72,7 @@ fn growth_ends_at_the_limit() {
                 limits.memory = MIB / 4;
                 limits
             }),
-            Error::Instantiate(_),
+            Error::Limit { .. },
             ["memory"],
         ),
     ]);

@@ -1,0 +1,207 @@
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// Bounds on what a guest may take, each cell's own.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let mut limits = ww_core::cell::Limits::default();
+/// limits.memory = 16 << 20;
+/// limits.cpu = Some(Duration::from_millis(50));
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Linear memories and tables of all the cell's modules together, in
+    /// bytes. An entry of a table counts as a pointer. Growth beyond is
+    /// refused.
+    pub memory: usize,
+    /// Entries of one table. Growth beyond is refused.
+    pub table_elements: usize,
+    /// Handles to resources (streams, files, pollables, and the component's
+    /// own) open at a time. One more ends the cell.
+    pub handles: usize,
+    /// Instances of core modules. A component that was composed of others, or
+    /// links shared libraries, has many. One that needs more does not start.
+    pub instances: usize,
+    /// Tables of all instances together. A component that needs more does not
+    /// start.
+    pub tables: usize,
+    /// Linear memories of all instances together. Each takes several of the
+    /// process's memory mappings, however small it is. A component that needs
+    /// more does not start.
+    pub memories: usize,
+    /// Processor time of the guest's code, and of host calls that it does not
+    /// wait in. Compilation and the host's servers do not count. A cell that
+    /// has used it up ends.
+    pub cpu: Option<Duration>,
+    /// Time from the cell's start, by its runtime's clock. A cell that lives
+    /// longer ends.
+    pub wall: Option<Duration>,
+    /// Bytes that each piped standard stream holds, at least one, before its
+    /// writer waits; output that nobody has asked for yet is kept to as many
+    /// and discarded beyond.
+    pub stdio: usize,
+    /// Bytes that each direction of the RPC connection holds, at least one,
+    /// before its writer waits.
+    pub rpc_buffer: usize,
+    /// What the guest may ask of the host over its RPC connection. Going beyond
+    /// ends the connection, not the cell.
+    pub rpc: ww_rpc::Limits,
+    /// Bytes of the cell's scratch directory, where it has one. A write beyond
+    /// is refused.
+    pub scratch: u64,
+}
+
+/// One of the [`Limits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// [`Limits::memory`].
+    Memory,
+    /// [`Limits::table_elements`].
+    TableElements,
+    /// [`Limits::handles`].
+    Handles,
+    /// [`Limits::instances`].
+    Instances,
+    /// [`Limits::tables`].
+    Tables,
+    /// [`Limits::memories`].
+    Memories,
+    /// [`Limits::cpu`].
+    Cpu,
+    /// [`Limits::wall`].
+    Wall,
+    /// One of [`Limits::rpc`].
+    Rpc,
+    /// [`Limits::scratch`].
+    Scratch,
+}
+
+impl Default for Limits {
+    /// 256 MiB of memory, 100,000 entries a table, 4,096 handles, 256
+    /// instances, 64 tables, 16 linear memories; no end of processor time and
+    /// of time; 64 KiB a piped standard stream, 256 KiB a direction of the RPC
+    /// connection, and the defaults of [`ww_rpc::Limits`]; 64 MiB of scratch.
+    fn default() -> Self {
+        Self {
+            memory: 256 << 20,
+            table_elements: 100_000,
+            handles: 4096,
+            instances: 256,
+            tables: 64,
+            memories: 16,
+            cpu: None,
+            wall: None,
+            stdio: 64 << 10,
+            rpc_buffer: 256 << 10,
+            rpc: ww_rpc::Limits::default(),
+            scratch: 64 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// The error of a cell that `limit` ends.
+    pub(crate) fn exceeded(&self, limit: Limit) -> Error {
+        let nanos = |time: Option<Duration>| {
+            let nanos = time.map(|time| u64::try_from(time.as_nanos()));
+            nanos.and_then(Result::ok).unwrap_or(u64::MAX)
+        };
+        let bound = match limit {
+            Limit::Memory => self.memory as u64,
+            Limit::TableElements => self.table_elements as u64,
+            Limit::Handles => self.handles as u64,
+            Limit::Instances => self.instances as u64,
+            Limit::Tables => self.tables as u64,
+            Limit::Memories => self.memories as u64,
+            Limit::Cpu => nanos(self.cpu),
+            Limit::Wall => nanos(self.wall),
+            Limit::Rpc => self.rpc.calls as u64,
+            Limit::Scratch => self.scratch,
+        };
+        Error::Limit { limit, bound }
+    }
+}
+
+impl Limit {
+    /// Every limit, at the place that [`code`](Self::code) gives.
+    const ALL: [Self; 10] = [
+        Self::Memory,
+        Self::TableElements,
+        Self::Handles,
+        Self::Instances,
+        Self::Tables,
+        Self::Memories,
+        Self::Cpu,
+        Self::Wall,
+        Self::Rpc,
+        Self::Scratch,
+    ];
+
+    /// A number for it, never 0.
+    pub(crate) fn code(self) -> u8 {
+        self as u8 + 1
+    }
+
+    /// What [`code`](Self::code) made a number of.
+    pub(crate) fn of_code(code: u8) -> Option<Self> {
+        let index = usize::from(code).checked_sub(1)?;
+        Self::ALL.get(index).copied()
+    }
+
+    /// What it means to a cell that this limit, of `bound`, ends.
+    pub(crate) fn verdict(self, bound: u64) -> String {
+        match self {
+            Self::Memory => format!("the cell needs more than its {bound} bytes of memory"),
+            Self::Scratch => format!("the cell needs more than its {bound} bytes of scratch space"),
+            Self::TableElements => {
+                format!("the cell needs a table of more than its {bound} entries")
+            }
+            Self::Handles => format!("the cell holds more than its {bound} handles"),
+            Self::Cpu | Self::Wall => {
+                let time = Duration::from_nanos(bound);
+                format!("the cell used up its {time:?} of {self}")
+            }
+            Self::Instances | Self::Tables | Self::Memories | Self::Rpc => {
+                format!("the cell needs more than its {bound} {self}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    /// What it limits, as in "more memory".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::TableElements => "table entries",
+            Self::Handles => "handles",
+            Self::Instances => "instances of core modules",
+            Self::Tables => "tables",
+            Self::Memories => "linear memories",
+            Self::Cpu => "processor time",
+            Self::Wall => "time",
+            Self::Rpc => "RPC",
+            Self::Scratch => "scratch space",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_stands_for_its_limit() {
+        for limit in Limit::ALL {
+            assert_eq!(Limit::of_code(limit.code()), Some(limit));
+        }
+        assert_eq!(Limit::of_code(0), None);
+        assert_eq!(Limit::of_code(u8::MAX), None);
+    }
+}
