@@ -30,7 +30,7 @@ pub fn engine() -> Outcome<Engine> {
         .max_core_instances_per_component(8)
         .max_memories_per_component(1)
         .max_tables_per_component(4)
-        .max_memory_size(256 << 20)
+        .max_memory_size(4 << 30)
         .table_elements(100_000)
         .linear_memory_keep_resident((64 << 20) / CELLS as usize)
         .pagemap_scan(Enabled::Auto);
@@ -39,8 +39,8 @@ pub fn engine() -> Outcome<Engine> {
         .allocation_strategy(pool)
         .async_stack_size(640 << 10)
         .max_wasm_stack(512 << 10)
-        .memory_reservation(256 << 20)
-        .memory_guard_size(64 << 10)
+        .memory_reservation(4 << 30)
+        .memory_guard_size(32 << 20)
         .epoch_interruption(true)
         .concurrency_support(false);
     Ok(Engine::new(&config)?)

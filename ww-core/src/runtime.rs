@@ -187,16 +187,17 @@ impl RuntimeBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Engine`] when this machine cannot run WebAssembly,
-    /// [`Error::Full`] when the process may not have as many memory mappings as
+    /// [`Error::Engine`] when this machine cannot run WebAssembly, or does not
+    /// give the address space for the pool, 4 GiB a place. [`Error::Full`] when the process may not have as many memory mappings as
     /// the pool needs.
     pub fn build(self) -> Result<Runtime, Error> {
-        let room = match self.cells {
-            Some(cells) => Room::new(cells)?,
+        let with = |cells| Ok((Room::new(cells)?, Tiers::new(cells)?));
+        let (room, tiers) = match self.cells {
+            Some(cells) => with(cells)?,
             // Nobody insists on a pool.
-            None => Room::new(CELLS).or_else(|_| Room::new(0))?,
+            None => with(CELLS).or_else(|_: Error| with(0))?,
         };
-        let tiers = Arc::new(Tiers::new(room.occupancy().pool)?);
+        let tiers = Arc::new(tiers);
         let timer = Timer::new();
         let workers = self.workers.unwrap_or_else(|| {
             let count = std::thread::available_parallelism().map_or(1, usize::from);

@@ -8,8 +8,7 @@ use crate::{engine, rpc, wasi};
 /// The two ways of allocating a cell. An engine knows one only, so there are
 /// two of them; what is compiled for the one loads on the other.
 pub(crate) struct Tiers {
-    /// Places that are there beforehand. `None` where there are to be none, or
-    /// the system does not give the address space.
+    /// Places that are there beforehand. `None` where there are to be none.
     pub(crate) pooled: Option<Tier>,
     pub(crate) on_demand: Tier,
 }
@@ -29,10 +28,14 @@ pub(crate) struct Linked {
 
 impl Tiers {
     /// Tiers with a pool of `cells` places.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Engine`], also where the system does not give the address space.
     pub(crate) fn new(cells: u32) -> Result<Self, Error> {
-        let pooled = (cells > 0).then(|| engine::pooled(cells));
+        let pooled = (cells > 0).then(|| engine::pooled(cells).and_then(Tier::new));
         Ok(Self {
-            pooled: pooled.and_then(Result::ok).map(Tier::new).transpose()?,
+            pooled: pooled.transpose()?,
             on_demand: Tier::new(engine::on_demand()?)?,
         })
     }

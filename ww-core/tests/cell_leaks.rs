@@ -14,6 +14,9 @@ use ww_core::{Program, Runtime};
 const BATCH: usize = 50;
 const BATCHES: usize = 20;
 
+/// Places of the pool, fewer than there are cells at a time.
+const PLACES: u32 = 25;
+
 /// Maps that the allocators may take and keep in the meantime.
 const SLACK: usize = 16;
 
@@ -69,11 +72,11 @@ async fn batch(program: &Program) {
 #[test]
 fn a_thousand_cells_leave_no_thread_no_file_and_no_memory_map() {
     block_on(async {
-        // All of its places are used at once, so that none is new later on.
-        let pool = Runtime::builder().workers(2).cells(BATCH as u32 / 2);
+        let pool = Runtime::builder().workers(2).cells(PLACES);
         let runtime = pool.build().expect("it starts");
         let exporter = example_images::wasm("exporter");
         let program = runtime.compile(exporter).await.expect("it compiles");
+        fill(&program).await;
         batch(&program).await;
         settle(&program).await;
         let before = held();
@@ -86,6 +89,26 @@ fn a_thousand_cells_leave_no_thread_no_file_and_no_memory_map() {
         assert!(after.files <= before.files, "{before:?} {after:?}");
         assert!(after.maps <= before.maps + SLACK, "{before:?} {after:?}");
     });
+}
+
+/// Uses every place of the pool, which keeps what was mapped there.
+async fn fill(program: &Program) {
+    let cells: Vec<_> = (0..PLACES)
+        .map(|_| {
+            Builder::new()
+                .program(program.clone())
+                .stdin(Input::piped())
+        })
+        .map(|builder| builder.spawn())
+        .collect();
+    for cell in &join_all(cells).await {
+        let cell = cell.as_ref().expect("it spawns");
+        // It runs the first one before its guest's first turn, and the second
+        // one after.
+        for _ in 0..2 {
+            cell.with(async |_| Ok(())).await.expect("it runs");
+        }
+    }
 }
 
 /// Cells whose handle was dropped end in their workers' next turn: one more on

@@ -81,6 +81,8 @@ fn what_does_not_fit_the_pool_runs_beside_it() {
     let default = Limits::default();
     let mut roomy = default;
     roomy.memory = 512 << 20;
+    let mut long = default;
+    long.table_elements = 200_000;
     let beyond = (300 << 20) / 65_536;
     for (what, wasm, limits, expected) in [
         ("one memory", command(&[1], 1), default, (true, true)),
@@ -92,17 +94,18 @@ fn what_does_not_fit_the_pool_runs_beside_it() {
             (true, false),
         ),
         (
-            "more than a place has",
+            "as much as it may",
             command(&[1], beyond),
             roomy,
-            (false, true),
+            (true, true),
         ),
         (
-            "more to begin with",
+            "as much to begin with",
             command(&[beyond], 1),
             roomy,
-            (false, true),
+            (true, true),
         ),
+        ("longer tables", command(&[1], 1), long, (false, true)),
     ] {
         let runtime = runtime(2);
         block_on(async {
