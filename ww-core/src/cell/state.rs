@@ -152,11 +152,13 @@ impl ResourceLimiter for Bounds {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         self.last = Grant::default();
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
+        // First, because a table's maximum may as well be that of its place in
+        // the pool.
         if desired > self.limits.table_elements {
             return Ok(self.refuse(Limit::TableElements));
+        }
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
         }
         let entries = desired.saturating_sub(current);
         Ok(self.grant(entries.saturating_mul(size_of::<usize>())))
