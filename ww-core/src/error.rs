@@ -86,6 +86,15 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// A directory was to be mounted where none can be.
+    #[error("cannot mount at {path:?}: the path {reason}")]
+    Mount {
+        /// Where, in the guest.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
     /// The RPC connection was to run over a standard stream that was also
     /// given to something else.
     #[error("{stream} carries the cell's RPC connection and cannot be set as well")]

@@ -1,8 +1,8 @@
 //! The WASI 0.2 host, on `wasmtime-wasi-io` and without an async runtime.
 //!
 //! One file per interface. What the guest may reach is what stands in [`Wasi`]:
-//! its standard streams, its arguments and environment, its image, a clock and
-//! a source of randomness. Sockets exist and refuse.
+//! its standard streams, its arguments and environment, its images and scratch
+//! directories, a clock and a source of randomness. Sockets exist and refuse.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,12 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi_io::IoView;
 
 use self::bindings::wasi as wit;
+use self::filesystem::Mounted;
 use crate::clock::Clock;
 use crate::random::Random;
 
 pub(crate) use self::exit::Exit;
+pub(crate) use self::filesystem::{Mount, ScratchSpace, Source};
 pub(crate) use self::input::{FromPipe, Stdin};
 pub(crate) use self::output::{Stdout, ToPipe};
 
@@ -72,8 +74,10 @@ pub(crate) struct Setup {
     pub(crate) stdin: Stdin,
     pub(crate) stdout: Stdout,
     pub(crate) stderr: Stdout,
-    /// The image, read only at `/`; without one the guest has no file system.
-    pub(crate) image: Option<ww_image::Image>,
+    /// The preopened directories, in this order.
+    pub(crate) mounts: Vec<Mount>,
+    /// What the scratch directories may take together.
+    pub(crate) scratch: ScratchSpace,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Box<dyn Random>,
 }
@@ -81,6 +85,7 @@ pub(crate) struct Setup {
 /// A cell's side of WASI: what it was given, and what that has become.
 pub(crate) struct Wasi {
     setup: Setup,
+    mounts: Vec<Mounted>,
     /// When the cell began, which is its monotonic clock's zero: a guest does
     /// not learn how long its host has been up.
     zero: Duration,
@@ -88,8 +93,10 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
-    pub(crate) fn new(setup: Setup) -> Self {
+    pub(crate) fn new(mut setup: Setup) -> Self {
+        let mounts = std::mem::take(&mut setup.mounts);
         Self {
+            mounts: Mounted::all(mounts, &setup.scratch, &setup.clock),
             zero: setup.clock.now(),
             insecure: random::Insecure::default(),
             setup,

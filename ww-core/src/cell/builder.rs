@@ -9,7 +9,7 @@ use ww_image::Image;
 
 use super::budget::Budget;
 use super::handle::{Cell, Streams};
-use super::limits::Limits;
+use super::limits::{Limit, Limits};
 use super::local::Local;
 use super::shared::Shared;
 use super::start::{Bootstrap, Start, Unstarted};
@@ -22,7 +22,7 @@ use crate::program::Program;
 use crate::random::{self, Random};
 use crate::rpc::Connection;
 use crate::runtime::Runtime;
-use crate::wasi::{Setup, Stdin, Stdout, Wasi};
+use crate::wasi::{Mount, ScratchSpace, Setup, Source, Stdin, Stdout, Wasi};
 
 /// Where a cell speaks RPC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,7 @@ pub enum Transport {
 #[must_use = "a builder does nothing until it spawns"]
 pub struct Builder {
     image: Option<Image>,
+    mounts: Vec<Mount>,
     program: Option<Program>,
     runtime: Option<Runtime>,
     argv: Vec<OsString>,
@@ -65,6 +66,7 @@ impl Builder {
     pub fn new() -> Self {
         Self {
             image: None,
+            mounts: Vec::new(),
             program: None,
             runtime: None,
             argv: vec!["main.wasm".into()],
@@ -91,6 +93,26 @@ impl Builder {
     /// image is only mounted.
     pub fn program(mut self, program: Program) -> Self {
         self.program = Some(program);
+        self
+    }
+
+    /// Mounts one more image, read only, where the guest finds it at `path`:
+    /// absolute, without `.`, `..` or a trailing `/`. It is a preopened
+    /// directory of its own, so a listing of what it is mounted in does not
+    /// show it.
+    pub fn mount(mut self, path: impl Into<String>, image: impl Into<Image>) -> Self {
+        let (path, source) = (path.into(), Source::Image(image.into()));
+        self.mounts.push(Mount { path, source });
+        self
+    }
+
+    /// Gives the guest a writable directory at `path`, as with
+    /// [`mount`](Self::mount). It is empty at first, in memory, nobody else's,
+    /// and gone with the cell. All of a cell's together take
+    /// [`Limits::scratch`] bytes.
+    pub fn scratch(mut self, path: impl Into<String>) -> Self {
+        let (path, source) = (path.into(), Source::Scratch);
+        self.mounts.push(Mount { path, source });
         self
     }
 
@@ -225,11 +247,12 @@ impl Builder {
     /// given is not a program that a cell can run, [`Error::NothingToRun`]
     /// when nothing was; [`Error::Full`] when there is no room for another
     /// cell; [`Error::Argument`], [`Error::Environment`],
-    /// [`Error::StdioTaken`] for settings that cannot be honoured.
+    /// [`Error::Mount`], [`Error::StdioTaken`] for settings that cannot be honoured.
     pub async fn prepare(mut self) -> Result<(Cell, Start), Error> {
         let runtime = self.resolve_runtime()?;
         let argv = argv(std::mem::take(&mut self.argv))?;
         let env = env(std::mem::take(&mut self.env))?;
+        let mounts = Mount::all(self.image.as_ref(), std::mem::take(&mut self.mounts))?;
         let program = match (self.program.take(), &self.image) {
             (Some(program), _) => program,
             (None, Some(image)) => runtime.load(image).await?,
@@ -271,13 +294,16 @@ impl Builder {
         let stderr;
         (stderr, streams.stderr) = self.stderr.open(limits.stdio, Stdout::inherit_stderr);
 
+        let meter = shared.clone();
+        let refused = move || meter.meter.refuse(Limit::Scratch);
         let wasi = Wasi::new(Setup {
             args: argv,
             env,
             stdin,
             stdout,
             stderr,
-            image: self.image,
+            mounts,
+            scratch: ScratchSpace::new(limits.scratch, refused),
             clock: self.clock.unwrap_or_else(|| runtime.clock()),
             random: self.random.unwrap_or_else(|| Box::new(random::System)),
         });

@@ -51,8 +51,8 @@ pub struct Limits {
     /// What the guest may ask of the host over its RPC connection. Going beyond
     /// ends the connection, not the cell.
     pub rpc: ww_rpc::Limits,
-    /// Bytes of the cell's scratch directory, where it has one. A write beyond
-    /// is refused.
+    /// Bytes of the cell's scratch directories together, what files, directories
+    /// and names take in the host included. What needs more is refused.
     pub scratch: u64,
 }
 

@@ -1,8 +1,9 @@
-//! `wasi:filesystem`: the image, read only, as the one preopened directory.
+//! `wasi:filesystem`: images, read only, and scratch, as preopened directories.
 //!
-//! A descriptor is a place in the image, told by its path from the image's
-//! root with every link resolved. The image does not change, so such a path
-//! stays true, and two descriptors are the same object when it is equal.
+//! A descriptor in an image is told by its path from the image's root with
+//! every link resolved. An image does not change, so such a path stays true,
+//! and two descriptors are the same object when mount and path are equal. One
+//! in a scratch directory holds its node open.
 
 use wasmtime::component::{Resource, ResourceTableError};
 use ww_image::{Error, File, Image, Path};
@@ -13,43 +14,98 @@ use super::wit::filesystem::types::ErrorCode;
 
 #[allow(unreachable_pub, reason = "the bindings re-export it")]
 pub use self::listing::Listing;
+pub(super) use self::mount::Mounted;
+pub(crate) use self::mount::{Mount, Source};
+
+pub(crate) use self::scratch::Budget as ScratchSpace;
+
+use self::scratch::Open;
 
 mod descriptor;
 mod listing;
+mod mount;
 mod resolve;
+mod scratch;
 mod stat;
 mod stream;
 
-/// An open file or directory of the image.
+/// An open file or directory. In an image it goes with the number of the
+/// mount.
 #[allow(unreachable_pub, reason = "the bindings re-export it")]
-#[derive(Clone)]
 pub enum Descriptor {
-    File(File),
-    Dir(Path),
+    File(usize, File),
+    Dir(usize, Path),
+    #[allow(private_interfaces, reason = "only the host looks into a descriptor")]
+    Scratch(Open),
 }
 
 impl Descriptor {
-    fn path(&self) -> &Path {
-        match self {
-            Self::File(file) => file.path(),
-            Self::Dir(path) => path,
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one, file), Self::File(other, other_file)) => {
+                one == other && file.path() == other_file.path()
+            }
+            (Self::Dir(one, path), Self::Dir(other, other_path)) => {
+                one == other && path == other_path
+            }
+            (Self::Scratch(one), Self::Scratch(other)) => one.is_same(other),
+            _ => false,
         }
     }
 
-    /// The directory's path, to resolve others from.
-    fn dir(&self) -> Result<&Path, ErrorCode> {
+    /// Refuses what is no directory.
+    fn dir(&self) -> Result<Dir<'_>, ErrorCode> {
         match self {
-            Self::File(_) => Err(ErrorCode::NotDirectory),
-            Self::Dir(path) => Ok(path),
+            Self::File(..) => Err(ErrorCode::NotDirectory),
+            Self::Dir(mount, path) => Ok(Dir::Image(*mount, path)),
+            Self::Scratch(open) => open.dir().map(Dir::Scratch),
         }
     }
 
-    fn file(&self) -> Result<&File, ErrorCode> {
-        match self {
-            Self::File(file) => Ok(file),
-            Self::Dir(_) => Err(ErrorCode::IsDirectory),
+    /// Refuses what is no directory that can be changed.
+    fn mutable_dir(&self) -> Result<&Open, ErrorCode> {
+        match self.dir()? {
+            Dir::Image(..) => Err(ErrorCode::ReadOnly),
+            Dir::Scratch(open) => Ok(open),
         }
     }
+
+    /// Refuses what is no file.
+    fn file(&self) -> Result<Content<'_>, ErrorCode> {
+        match self {
+            Self::File(_, file) => Ok(Content::Image(file)),
+            Self::Dir(..) => Err(ErrorCode::IsDirectory),
+            Self::Scratch(open) => open.file().map(Content::Scratch),
+        }
+    }
+
+    /// Refuses what is no file that can be changed.
+    fn mutable_file(&self) -> Result<&Open, ErrorCode> {
+        match self.file()? {
+            Content::Image(_) => Err(ErrorCode::ReadOnly),
+            Content::Scratch(open) => Ok(open),
+        }
+    }
+
+    /// Refuses what cannot be changed.
+    fn mutable(&self) -> Result<&Open, ErrorCode> {
+        match self {
+            Self::File(..) | Self::Dir(..) => Err(ErrorCode::ReadOnly),
+            Self::Scratch(open) => Ok(open),
+        }
+    }
+}
+
+/// A directory to resolve paths from.
+enum Dir<'a> {
+    Image(usize, &'a Path),
+    Scratch(&'a Open),
+}
+
+/// A file.
+enum Content<'a> {
+    Image(&'a File),
+    Scratch(&'a Open),
 }
 
 /// Why a call failed: an answer for the guest, or a trap.
@@ -96,22 +152,22 @@ fn layer_code(error: &ww_loader::Error) -> ErrorCode {
 }
 
 impl Host<'_> {
-    /// The image. Without one there is no descriptor to ask with.
-    fn image(&self) -> Result<Image, ErrorCode> {
-        self.wasi
-            .setup
-            .image
-            .clone()
-            .ok_or(ErrorCode::BadDescriptor)
+    fn image(&self, mount: usize) -> Result<Image, ErrorCode> {
+        match self.wasi.mounts.get(mount) {
+            Some(Mounted::Image { image, .. }) => Ok(image.clone()),
+            _ => Err(ErrorCode::BadDescriptor),
+        }
     }
 }
 
 impl preopens::Host for Host<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        if self.wasi.setup.image.is_none() {
-            return Ok(Vec::new());
-        }
-        let root = Descriptor::Dir(Path::root());
-        Ok(vec![(self.table.push(root)?, "/".into())])
+        let mounts = self.wasi.mounts.iter().enumerate();
+        mounts
+            .map(|(number, mounted)| {
+                let root = mounted.open(number);
+                Ok((self.table.push(root)?, mounted.path().to_owned()))
+            })
+            .collect()
     }
 }

@@ -122,7 +122,7 @@ enum Target {
 
 /// A guest that writes without having asked how much it may breaks the
 /// contract of `wasi:io/streams`, which says that this traps.
-fn too_much() -> StreamError {
+pub(super) fn too_much() -> StreamError {
     StreamError::trap("the guest wrote more than check-write permitted")
 }
 

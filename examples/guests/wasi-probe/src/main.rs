@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use std::{env, fs, process};
 
 mod raw;
+mod scratch;
 
 fn main() {
     let mut args = env::args().skip(1);
@@ -22,6 +23,8 @@ fn main() {
         "pour" => pour(number(&rest)),
         "tree" => tree("/"),
         "libc" => libc(),
+        "scratch" => scratch::work(&rest[0]),
+        "fill" => scratch::fill(&rest[0]),
         what => raw::tell(what, &rest),
     };
     if let Err(error) = result {

@@ -26,6 +26,7 @@ pub fn tell(what: &str, rest: &[String]) -> io::Result<()> {
         "read-only" => read_only(),
         "file" => file(),
         "preopens" => preopens(),
+        "scratch-raw" => crate::scratch::raw(),
         what => return Err(io::Error::other(format!("nobody knows {what:?}"))),
     }
     Ok(())

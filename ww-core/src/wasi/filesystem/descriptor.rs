@@ -1,11 +1,12 @@
 use wasmtime::component::Resource;
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
-use ww_image::Node;
+use ww_image::{Image, Node, Path};
 
 use super::resolve::resolve;
+use super::scratch::{Reader, WriteFailed, Writer};
 use super::stat::{hash_node, link, stat_node};
 use super::stream::{FileStream, ReadFailed};
-use super::{Descriptor, Failure, Listing, code};
+use super::{Content, Descriptor, Dir, Failure, Listing, code};
 use crate::wasi::wit::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, Host as HostTypes,
     HostDescriptor, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
@@ -13,28 +14,28 @@ use crate::wasi::wit::filesystem::types::{
 use crate::wasi::{CHUNK, Host};
 
 impl Host<'_> {
-    async fn node(
-        &mut self,
-        dir: &Resource<Descriptor>,
-        flags: PathFlags,
-        path: &str,
-    ) -> Result<Node, Failure> {
-        let base = self.table.get(dir)?.dir()?;
-        let follow = flags.contains(PathFlags::SYMLINK_FOLLOW);
-        Ok(resolve(&self.image()?, base, path, follow).await?)
+    /// Both directories of an operation that changes them. What leads from one
+    /// file system to another is `cross-device`, and in an image `read-only`.
+    fn mutable_dirs(
+        &self,
+        old: &Resource<Descriptor>,
+        new: &Resource<Descriptor>,
+    ) -> Result<(&super::Open, &super::Open), Failure> {
+        match (self.table.get(old)?.dir()?, self.table.get(new)?.dir()?) {
+            (Dir::Scratch(old), Dir::Scratch(new)) => Ok((old, new)),
+            (Dir::Image(..), Dir::Image(..)) => Err(ErrorCode::ReadOnly.into()),
+            _ => Err(ErrorCode::CrossDevice.into()),
+        }
     }
+}
 
-    /// Refuses what would change `handle`, which must be a handle at least.
-    fn read_only<T>(&self, handle: &Resource<Descriptor>) -> Result<T, Failure> {
-        self.table.get(handle)?;
-        Err(ErrorCode::ReadOnly.into())
-    }
+/// What `path` leads to from the directory `base` of an image.
+async fn node(image: &Image, base: &Path, flags: PathFlags, path: &str) -> Result<Node, ErrorCode> {
+    resolve(image, base, path, follows(flags)).await
+}
 
-    /// Refuses what would change the directory `handle`.
-    fn read_only_dir<T>(&self, handle: &Resource<Descriptor>) -> Result<T, Failure> {
-        self.table.get(handle)?.dir()?;
-        Err(ErrorCode::ReadOnly.into())
-    }
+fn follows(flags: PathFlags) -> bool {
+    flags.contains(PathFlags::SYMLINK_FOLLOW)
 }
 
 impl HostTypes for Host<'_> {
@@ -50,7 +51,9 @@ impl HostTypes for Host<'_> {
         error: Resource<wasmtime::Error>,
     ) -> wasmtime::Result<Option<ErrorCode>> {
         let error = self.table.get(&error)?;
-        Ok(error.downcast_ref::<ReadFailed>().map(|failed| failed.code))
+        let read = error.downcast_ref::<ReadFailed>().map(|failed| failed.code);
+        let write = || error.downcast_ref::<WriteFailed>().map(|failed| failed.0);
+        Ok(read.or_else(write))
     }
 }
 
@@ -60,24 +63,30 @@ impl HostDescriptor for Host<'_> {
         handle: Resource<Descriptor>,
         offset: u64,
     ) -> Result<Resource<DynInputStream>, Failure> {
-        let file = self.table.get(&handle)?.file()?.clone();
-        let stream: DynInputStream = Box::new(FileStream::new(file, offset));
+        let stream: DynInputStream = match self.table.get(&handle)?.file()? {
+            Content::Image(file) => Box::new(FileStream::new(file.clone(), offset)),
+            Content::Scratch(open) => Box::new(Reader::new(open.readable()?.again(), offset)),
+        };
         Ok(self.table.push(stream)?)
     }
 
     fn write_via_stream(
         &mut self,
         handle: Resource<Descriptor>,
-        _: u64,
+        offset: u64,
     ) -> Result<Resource<DynOutputStream>, Failure> {
-        self.read_only(&handle)
+        let file = self.table.get(&handle)?.mutable_file()?.writable()?;
+        let stream: DynOutputStream = Box::new(Writer::at(file.again(), offset));
+        Ok(self.table.push(stream)?)
     }
 
     fn append_via_stream(
         &mut self,
         handle: Resource<Descriptor>,
     ) -> Result<Resource<DynOutputStream>, Failure> {
-        self.read_only(&handle)
+        let file = self.table.get(&handle)?.mutable_file()?.writable()?;
+        let stream: DynOutputStream = Box::new(Writer::append(file.again()));
+        Ok(self.table.push(stream)?)
     }
 
     /// Advice may be ignored.
@@ -104,26 +113,28 @@ impl HostDescriptor for Host<'_> {
     }
 
     fn get_flags(&mut self, handle: Resource<Descriptor>) -> Result<DescriptorFlags, Failure> {
-        self.table.get(&handle)?;
-        Ok(DescriptorFlags::READ)
+        Ok(match self.table.get(&handle)? {
+            Descriptor::File(..) | Descriptor::Dir(..) => DescriptorFlags::READ,
+            Descriptor::Scratch(open) => open.flags(),
+        })
     }
 
     fn get_type(&mut self, handle: Resource<Descriptor>) -> Result<DescriptorType, Failure> {
         Ok(self.table.get(&handle)?.kind())
     }
 
-    fn set_size(&mut self, handle: Resource<Descriptor>, _: u64) -> Result<(), Failure> {
-        self.table.get(&handle)?.file()?;
-        self.read_only(&handle)
+    fn set_size(&mut self, handle: Resource<Descriptor>, size: u64) -> Result<(), Failure> {
+        Ok(self.table.get(&handle)?.mutable_file()?.set_size(size)?)
     }
 
     fn set_times(
         &mut self,
         handle: Resource<Descriptor>,
-        _: NewTimestamp,
-        _: NewTimestamp,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
     ) -> Result<(), Failure> {
-        self.read_only(&handle)
+        let open = self.table.get(&handle)?.mutable()?;
+        Ok(open.set_times(accessed, modified)?)
     }
 
     async fn read(
@@ -132,7 +143,10 @@ impl HostDescriptor for Host<'_> {
         len: u64,
         offset: u64,
     ) -> Result<(Vec<u8>, bool), Failure> {
-        let file = self.table.get(&handle)?.file()?;
+        let file = match self.table.get(&handle)?.file()? {
+            Content::Image(file) => file,
+            Content::Scratch(open) => return Ok(open.read(len, offset)?),
+        };
         let left = file.len().saturating_sub(offset);
         let len = len.min(left).min(CHUNK as u64) as usize;
         if len == 0 {
@@ -144,27 +158,42 @@ impl HostDescriptor for Host<'_> {
         Ok((bytes.into(), at_end))
     }
 
-    fn write(&mut self, handle: Resource<Descriptor>, _: Vec<u8>, _: u64) -> Result<u64, Failure> {
-        self.table.get(&handle)?.file()?;
-        self.read_only(&handle)
+    fn write(
+        &mut self,
+        handle: Resource<Descriptor>,
+        bytes: Vec<u8>,
+        offset: u64,
+    ) -> Result<u64, Failure> {
+        let file = self.table.get(&handle)?.mutable_file()?;
+        Ok(file.write(&bytes, offset)?)
     }
 
     async fn read_directory(
         &mut self,
         handle: Resource<Descriptor>,
     ) -> Result<Resource<Listing>, Failure> {
-        let path = self.table.get(&handle)?.dir()?;
-        let entries = self.image()?.read_dir(path).await;
-        let entries = entries.map_err(|error| code(&error))?;
-        Ok(self.table.push(Listing(entries.into_iter()))?)
+        let listing = match self.table.get(&handle)?.dir()? {
+            Dir::Scratch(open) => Listing::Scratch(open.again().read_directory()),
+            Dir::Image(mount, path) => {
+                let entries = self.image(mount)?.read_dir(path).await;
+                let entries = entries.map_err(|error| code(&error))?;
+                Listing::Image(entries.into_iter())
+            }
+        };
+        Ok(self.table.push(listing)?)
     }
 
-    fn create_directory_at(&mut self, dir: Resource<Descriptor>, _: String) -> Result<(), Failure> {
-        self.read_only_dir(&dir)
+    fn create_directory_at(
+        &mut self,
+        dir: Resource<Descriptor>,
+        path: String,
+    ) -> Result<(), Failure> {
+        let dir = self.table.get(&dir)?.mutable_dir()?;
+        Ok(dir.create_directory_at(&path)?)
     }
 
     fn stat(&mut self, handle: Resource<Descriptor>) -> Result<DescriptorStat, Failure> {
-        Ok(self.table.get(&handle)?.stat())
+        Ok(self.table.get(&handle)?.stat()?)
     }
 
     async fn stat_at(
@@ -173,33 +202,43 @@ impl HostDescriptor for Host<'_> {
         flags: PathFlags,
         path: String,
     ) -> Result<DescriptorStat, Failure> {
-        Ok(stat_node(&self.node(&dir, flags, &path).await?))
+        Ok(match self.table.get(&dir)?.dir()? {
+            Dir::Scratch(dir) => dir.stat_at(&path, follows(flags))?,
+            Dir::Image(mount, base) => {
+                stat_node(&node(&self.image(mount)?, base, flags, &path).await?)
+            }
+        })
     }
 
     fn set_times_at(
         &mut self,
         dir: Resource<Descriptor>,
-        _: PathFlags,
-        _: String,
-        _: NewTimestamp,
-        _: NewTimestamp,
+        flags: PathFlags,
+        path: String,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
     ) -> Result<(), Failure> {
-        self.read_only_dir(&dir)
+        let dir = self.table.get(&dir)?.mutable_dir()?;
+        Ok(dir.set_times_at(&path, follows(flags), accessed, modified)?)
     }
 
+    /// A link to follow is `invalid`, as with Wasmtime.
     fn link_at(
         &mut self,
         dir: Resource<Descriptor>,
-        _: PathFlags,
-        _: String,
+        flags: PathFlags,
+        path: String,
         new_dir: Resource<Descriptor>,
-        _: String,
+        new_path: String,
     ) -> Result<(), Failure> {
-        self.table.get(&dir)?.dir()?;
-        self.read_only_dir(&new_dir)
+        let (dir, new_dir) = self.mutable_dirs(&dir, &new_dir)?;
+        if follows(flags) {
+            return Err(ErrorCode::Invalid.into());
+        }
+        Ok(dir.link_at(&path, new_dir, &new_path)?)
     }
 
-    /// Whatever would change the image is `read-only`, as the interface says of
+    /// Whatever would change an image is `read-only`, as the interface says of
     /// a directory without `mutate-directory`, whether or not the file exists.
     async fn open_at(
         &mut self,
@@ -214,22 +253,29 @@ impl HostDescriptor for Host<'_> {
             | DescriptorFlags::REQUESTED_WRITE_SYNC;
         let creates = OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE;
         let writes = DescriptorFlags::WRITE | DescriptorFlags::MUTATE_DIRECTORY;
-        self.table.get(&dir)?.dir()?;
+        let base = self.table.get(&dir)?.dir()?;
         if flags.intersects(syncs) {
             return Err(ErrorCode::Unsupported.into());
         }
         if how.contains(OpenFlags::DIRECTORY) && how.intersects(creates) {
             return Err(ErrorCode::Invalid.into());
         }
+        let (mount, base) = match base {
+            Dir::Image(mount, base) => (mount, base),
+            Dir::Scratch(dir) => {
+                let open = dir.open_at(&path, follows(path_flags), how, flags)?;
+                return Ok(self.table.push(Descriptor::Scratch(open))?);
+            }
+        };
         if how.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE) || flags.intersects(writes) {
             return Err(ErrorCode::ReadOnly.into());
         }
-        let descriptor = match self.node(&dir, path_flags, &path).await? {
-            Node::Dir(dir) => Descriptor::Dir(dir.path().clone()),
+        let descriptor = match node(&self.image(mount)?, base, path_flags, &path).await? {
+            Node::Dir(dir) => Descriptor::Dir(mount, dir.path().clone()),
             Node::File(_) if how.contains(OpenFlags::DIRECTORY) => {
                 return Err(ErrorCode::NotDirectory.into());
             }
-            Node::File(file) => Descriptor::File(file),
+            Node::File(file) => Descriptor::File(mount, file),
             Node::Link(_) => return Err(ErrorCode::Loop.into()),
             _ => return Err(ErrorCode::Unsupported.into()),
         };
@@ -241,36 +287,47 @@ impl HostDescriptor for Host<'_> {
         dir: Resource<Descriptor>,
         path: String,
     ) -> Result<String, Failure> {
-        let node = self.node(&dir, PathFlags::empty(), &path).await?;
+        let (mount, base) = match self.table.get(&dir)?.dir()? {
+            Dir::Scratch(dir) => return Ok(dir.readlink_at(&path)?),
+            Dir::Image(mount, base) => (mount, base),
+        };
+        let node = node(&self.image(mount)?, base, PathFlags::empty(), &path).await?;
         Ok(link(&node).ok_or(ErrorCode::Invalid)?)
     }
 
-    fn remove_directory_at(&mut self, dir: Resource<Descriptor>, _: String) -> Result<(), Failure> {
-        self.read_only_dir(&dir)
+    fn remove_directory_at(
+        &mut self,
+        dir: Resource<Descriptor>,
+        path: String,
+    ) -> Result<(), Failure> {
+        let dir = self.table.get(&dir)?.mutable_dir()?;
+        Ok(dir.remove_directory_at(&path)?)
     }
 
     fn rename_at(
         &mut self,
         dir: Resource<Descriptor>,
-        _: String,
+        path: String,
         new_dir: Resource<Descriptor>,
-        _: String,
+        new_path: String,
     ) -> Result<(), Failure> {
-        self.table.get(&dir)?.dir()?;
-        self.read_only_dir(&new_dir)
+        let (dir, new_dir) = self.mutable_dirs(&dir, &new_dir)?;
+        Ok(dir.rename_at(&path, new_dir, &new_path)?)
     }
 
     fn symlink_at(
         &mut self,
         dir: Resource<Descriptor>,
-        _: String,
-        _: String,
+        target: String,
+        path: String,
     ) -> Result<(), Failure> {
-        self.read_only_dir(&dir)
+        let dir = self.table.get(&dir)?.mutable_dir()?;
+        Ok(dir.symlink_at(&target, &path)?)
     }
 
-    fn unlink_file_at(&mut self, dir: Resource<Descriptor>, _: String) -> Result<(), Failure> {
-        self.read_only_dir(&dir)
+    fn unlink_file_at(&mut self, dir: Resource<Descriptor>, path: String) -> Result<(), Failure> {
+        let dir = self.table.get(&dir)?.mutable_dir()?;
+        Ok(dir.unlink_file_at(&path)?)
     }
 
     fn is_same_object(
@@ -278,14 +335,14 @@ impl HostDescriptor for Host<'_> {
         one: Resource<Descriptor>,
         other: Resource<Descriptor>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.table.get(&one)?.path() == self.table.get(&other)?.path())
+        Ok(self.table.get(&one)?.is_same(self.table.get(&other)?))
     }
 
     fn metadata_hash(
         &mut self,
         handle: Resource<Descriptor>,
     ) -> Result<MetadataHashValue, Failure> {
-        Ok(self.table.get(&handle)?.hash())
+        Ok(self.table.get(&handle)?.hash()?)
     }
 
     async fn metadata_hash_at(
@@ -294,7 +351,13 @@ impl HostDescriptor for Host<'_> {
         flags: PathFlags,
         path: String,
     ) -> Result<MetadataHashValue, Failure> {
-        Ok(hash_node(&self.node(&dir, flags, &path).await?))
+        Ok(match self.table.get(&dir)?.dir()? {
+            Dir::Scratch(dir) => dir.hash_at(&path, follows(flags))?,
+            Dir::Image(mount, base) => {
+                let node = node(&self.image(mount)?, base, flags, &path).await?;
+                hash_node(mount, &node)
+            }
+        })
     }
 
     fn drop(&mut self, handle: Resource<Descriptor>) -> wasmtime::Result<()> {

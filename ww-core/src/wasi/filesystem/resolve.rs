@@ -46,20 +46,20 @@ enum Step<'a> {
     Into(&'a str),
 }
 
+/// Refuses what no file system here takes as a path.
+pub(super) fn check(path: &str) -> Result<(), ErrorCode> {
+    match path {
+        "" => Err(ErrorCode::NoEntry),
+        _ if path.starts_with('/') => Err(ErrorCode::NotPermitted),
+        _ if path.contains('\0') => Err(ErrorCode::Invalid),
+        _ if path.len() > Path::MAX_LEN => Err(ErrorCode::NameTooLong),
+        _ => Ok(()),
+    }
+}
+
 /// The steps of `path`, the first one last.
 fn steps(path: &str) -> Result<Vec<Step<'_>>, ErrorCode> {
-    if path.is_empty() {
-        return Err(ErrorCode::NoEntry);
-    }
-    if path.starts_with('/') {
-        return Err(ErrorCode::NotPermitted);
-    }
-    if path.contains('\0') {
-        return Err(ErrorCode::Invalid);
-    }
-    if path.len() > Path::MAX_LEN {
-        return Err(ErrorCode::NameTooLong);
-    }
+    check(path)?;
     let steps = path.rsplit('/').map(|name| match name {
         "" | "." => Step::Here,
         ".." => Step::Up,

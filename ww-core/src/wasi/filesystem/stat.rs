@@ -3,7 +3,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use ww_image::{Node, Path};
 
 use super::Descriptor;
-use crate::wasi::wit::filesystem::types::{DescriptorStat, DescriptorType, MetadataHashValue};
+use crate::wasi::wit::filesystem::types::{
+    DescriptorStat, DescriptorType, ErrorCode, MetadataHashValue,
+};
 
 /// An image has neither times nor hard links.
 fn stat(type_: DescriptorType, size: u64) -> DescriptorStat {
@@ -17,12 +19,12 @@ fn stat(type_: DescriptorType, size: u64) -> DescriptorStat {
     }
 }
 
-/// Equal for the same object and, since the image does not change, for nothing
+/// Equal for the same object and, since an image does not change, for nothing
 /// else but by accident.
-fn hash(stat: &DescriptorStat, path: &Path) -> MetadataHashValue {
+fn hash(stat: &DescriptorStat, mount: usize, path: &Path) -> MetadataHashValue {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
-        (salt, stat.type_ as u8, stat.size, path).hash(&mut hasher);
+        (salt, stat.type_ as u8, stat.size, mount, path).hash(&mut hasher);
         hasher.finish()
     };
     MetadataHashValue {
@@ -34,21 +36,26 @@ fn hash(stat: &DescriptorStat, path: &Path) -> MetadataHashValue {
 impl Descriptor {
     pub(super) fn kind(&self) -> DescriptorType {
         match self {
-            Self::File(_) => DescriptorType::RegularFile,
-            Self::Dir(_) => DescriptorType::Directory,
+            Self::File(..) => DescriptorType::RegularFile,
+            Self::Dir(..) => DescriptorType::Directory,
+            Self::Scratch(open) => open.kind(),
         }
     }
 
-    pub(super) fn stat(&self) -> DescriptorStat {
-        let size = match self {
-            Self::File(file) => file.len(),
-            Self::Dir(_) => 0,
-        };
-        stat(self.kind(), size)
+    pub(super) fn stat(&self) -> Result<DescriptorStat, ErrorCode> {
+        match self {
+            Self::File(_, file) => Ok(stat(self.kind(), file.len())),
+            Self::Dir(..) => Ok(stat(self.kind(), 0)),
+            Self::Scratch(open) => open.stat(),
+        }
     }
 
-    pub(super) fn hash(&self) -> MetadataHashValue {
-        hash(&self.stat(), self.path())
+    pub(super) fn hash(&self) -> Result<MetadataHashValue, ErrorCode> {
+        match self {
+            Self::File(mount, file) => Ok(hash(&self.stat()?, *mount, file.path())),
+            Self::Dir(mount, path) => Ok(hash(&self.stat()?, *mount, path)),
+            Self::Scratch(open) => Ok(open.hash()),
+        }
     }
 }
 
@@ -64,8 +71,8 @@ pub(super) fn stat_node(node: &Node) -> DescriptorStat {
     }
 }
 
-pub(super) fn hash_node(node: &Node) -> MetadataHashValue {
-    hash(&stat_node(node), node.path())
+pub(super) fn hash_node(mount: usize, node: &Node) -> MetadataHashValue {
+    hash(&stat_node(node), mount, node.path())
 }
 
 /// What a link says, read in the directory it stands in.

@@ -1,0 +1,167 @@
+//! Directories beside the image: other images, and scratch.
+
+use std::sync::LazyLock;
+
+use futures_lite::AsyncReadExt;
+use futures_lite::future::{block_on, zip};
+use ww_core::cell::{Builder, Limit, Limits, Output, Usage};
+use ww_core::{Error, Runtime};
+use ww_image::Image;
+use ww_loader::Memory;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("the engine starts"));
+
+static IMAGE: LazyLock<Image> = LazyLock::new(|| {
+    files(&[
+        ("bin/main.wasm", &example_images::wasm("wasi-probe")),
+        ("etc/motd", b"hello, cell\n"),
+    ])
+});
+
+fn files(files: &[(&str, &[u8])]) -> Image {
+    let files = files.iter().map(|(path, bytes)| (*path, bytes.to_vec()));
+    Image::from(Memory::files(files).expect("these are paths"))
+}
+
+fn probe(args: &[&str]) -> Builder {
+    Builder::new().runtime(&RUNTIME).image(&*IMAGE).args(args)
+}
+
+/// What a run that succeeds writes, and what it has used.
+fn run(builder: Builder) -> (String, Usage) {
+    block_on(async {
+        let cell = builder.stdout(Output::piped()).spawn().await;
+        let cell = cell.expect("it spawns");
+        let mut stdout = cell.take_stdout().expect("stdout is piped");
+        let mut text = String::new();
+        let (exit, read) = zip(cell.wait(), stdout.read_to_string(&mut text)).await;
+        read.expect("the guest writes text");
+        assert!(exit.expect("the guest runs").success(), "{text}");
+        (text, cell.usage())
+    })
+}
+
+fn told(builder: Builder) -> String {
+    run(builder).0
+}
+
+#[test]
+fn programs_work_in_a_scratch_directory() {
+    assert_eq!(
+        told(probe(&["scratch", "/tmp"]).scratch("/tmp")),
+        "read \"hello, scratch\"\n\
+         rewritten \"hello, SCRATCH\\0\\0\\0\\0\\0\\0\"\n\
+         exclusive Err(AlreadyExists)\n\
+         full Err(Some(55))\n\
+         modified true\n\
+         without a name 20 bytes\n\
+         names [\"link\", \"sub\"]\n\
+         left 0\n"
+    );
+}
+
+#[test]
+fn a_full_scratch_directory_says_so_and_takes_more_when_there_is_room() {
+    let mut limits = Limits::default();
+    limits.scratch = 100_000;
+    let full = probe(&["fill", "/tmp"]).scratch("/tmp").limits(limits);
+    let (text, usage) = run(full);
+    // The standard library makes EIO of whatever a stream fails with.
+    assert_eq!(text, "wrote 90000, then Some(29)\nagain 10000\n");
+    assert_eq!(usage.refused, Some(Limit::Scratch));
+
+    let (text, usage) = run(probe(&["fill", "/tmp"]).scratch("/tmp"));
+    assert_eq!(text, "wrote 67100000, then Some(29)\nagain 10000\n");
+    // The contents are the host's, not the guest's.
+    assert!(usage.peak_memory < 8 << 20);
+}
+
+#[test]
+fn a_scratch_directory_is_private_and_empty_at_first() {
+    let builder = || {
+        probe(&["scratch", "/var/tmp"])
+            .scratch("/var/tmp")
+            .scratch("/tmp")
+    };
+    assert_eq!(told(builder()), told(builder()));
+}
+
+#[test]
+fn what_fails_in_scratch_has_its_code() {
+    assert_eq!(
+        told(
+            probe(&["scratch-raw"])
+                .scratch("/tmp")
+                .mount("/data", &*IMAGE)
+        ),
+        "mounts [\"/\", \"/tmp\", \"/data\"]\n\
+         may write 65536\n\
+         bytes [0, 0, 0, 97, 98, 99, 0, 0, 101, 110, 100]\n\
+         flags Ok(DescriptorFlags(READ | MUTATE_DIRECTORY)) Ok(DescriptorFlags(READ | WRITE))\n\
+         too far Some(\"insufficient-space\"), cannot write the file: insufficient-space\n\
+         then Err(StreamError::Closed)\n\
+         out of scratch: cross-device\n\
+         into scratch: cross-device\n\
+         link: cross-device\n\
+         follow: invalid\n\
+         symlink: done\n\
+         readlink Ok(\"file\")\n\
+         absolute: not-permitted\n\
+         same false true\n"
+    );
+}
+
+#[test]
+fn several_images_are_read_where_they_are_mounted() {
+    let data = files(&[("etc/motd", b"other\n"), ("one/two", b"deep\n")]);
+    let paths = [
+        "/etc/motd",
+        "/data/etc/motd",
+        "/srv/deep/one/two",
+        "data/one/two",
+    ];
+    let builder = probe(&[&["cat"], &paths[..]].concat());
+    let builder = builder.mount("/data", &data).mount("/srv/deep", &data);
+    assert_eq!(told(builder), "hello, cell\nother\ndeep\ndeep\n");
+
+    let bare = files(&[("etc/motd", b"no program here\n")]);
+    let program = block_on(RUNTIME.load(&IMAGE)).expect("it compiles");
+    let builder = Builder::new()
+        .program(program)
+        .mount("/", bare)
+        .args(["cat", "/etc/motd"]);
+    assert_eq!(told(builder), "no program here\n");
+}
+
+#[test]
+fn a_place_that_is_none_is_refused_with_the_reason() {
+    for (path, reason) in [
+        ("tmp", "is not absolute"),
+        ("", "is not absolute"),
+        ("/a/../b", "holds `..`"),
+        ("/..", "holds `..`"),
+        ("/a/", "is not normalised"),
+        ("//a", "is not normalised"),
+        ("/a/./b", "is not normalised"),
+        ("/a\0", "is too long or holds a NUL"),
+        ("/", "is taken"),
+        ("/data", "is taken"),
+    ] {
+        let builders = [
+            probe(&[]).scratch("/data").scratch(path),
+            probe(&[]).mount("/data", &*IMAGE).mount(path, &*IMAGE),
+        ];
+        for builder in builders {
+            match block_on(builder.prepare()) {
+                Err(Error::Mount {
+                    path: told,
+                    reason: why,
+                    ..
+                }) => {
+                    assert_eq!((&*told, why), (path, reason));
+                }
+                other => panic!("{path:?}: {:?}", other.map(|_| ())),
+            }
+        }
+    }
+}
