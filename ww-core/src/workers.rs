@@ -2,6 +2,7 @@
 
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -110,8 +111,11 @@ impl Thread {
 /// Runs jobs until no more can come and all are done. A job that panics ends
 /// alone: its neighbours go on.
 async fn serve(mut queue: mpsc::UnboundedReceiver<Job>, load: Arc<AtomicUsize>) {
-    let executor = LocalExecutor::new();
-    let accept = async {
+    let executor = Rc::new(LocalExecutor::new());
+    let spawner = executor.clone();
+    // A task like the jobs themselves: what `run` is given gets its turn only
+    // when there is nothing else to do, or after hundreds of others.
+    let accept = executor.spawn(async move {
         while let Some(job) = queue.next().await {
             let load = Loaded(load.clone());
             let run = async move {
@@ -119,9 +123,9 @@ async fn serve(mut queue: mpsc::UnboundedReceiver<Job>, load: Arc<AtomicUsize>) 
                 job().await;
             };
             let contained = AssertUnwindSafe(run).catch_unwind();
-            executor.spawn(contained.map(drop)).detach();
+            spawner.spawn(contained.map(drop)).detach();
         }
-    };
+    });
     executor.run(accept).await;
     while !executor.is_empty() {
         executor.tick().await;
@@ -134,5 +138,42 @@ struct Loaded(Arc<AtomicUsize>);
 impl Drop for Loaded {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::mpsc::channel;
+    use std::task::Poll;
+
+    use super::*;
+
+    #[test]
+    fn a_job_begins_however_busy_its_neighbours_are() {
+        let threads = Arc::new(Threads::new(1));
+        let workers = threads.clone();
+        let (sender, turns) = channel();
+        let busy = move || {
+            let begun = Arc::new(AtomicUsize::new(0));
+            let mut turn = 0;
+            // Always ready for another turn, until the other has begun.
+            let busy = poll_fn(move |cx| {
+                if turn == 0 {
+                    let begun = begun.clone();
+                    let other = move || async move { begun.store(1, Ordering::Relaxed) };
+                    let taken = workers.run(Box::new(move || other().boxed_local()));
+                    taken.expect("its thread is this one");
+                } else if begun.load(Ordering::Relaxed) == 1 {
+                    return Poll::Ready(sender.send(turn).expect("the test waits"));
+                }
+                turn += 1;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            });
+            busy.boxed_local()
+        };
+        threads.run(Box::new(busy)).expect("a thread");
+        assert!(turns.recv().expect("it ends") <= 3);
     }
 }
