@@ -21,6 +21,8 @@ pub(crate) struct Case {
     pub(crate) peak: Option<usize>,
     /// The limit that was the last to refuse it something.
     pub(crate) refused: Option<Limit>,
+    /// What its connection ended with, where that was its own fault.
+    pub(crate) rpc_error: Option<&'static str>,
 }
 
 pub(crate) type Host = fn(Rc<Cell>) -> LocalBoxFuture<'static, ()>;
@@ -55,6 +57,7 @@ impl Case {
             fate,
             peak: None,
             refused: None,
+            rpc_error: None,
         }
     }
 
@@ -80,6 +83,11 @@ impl Case {
         Self { refused, ..self }
     }
 
+    pub(crate) fn rpc_error(self, told: &'static str) -> Self {
+        let rpc_error = Some(told);
+        Self { rpc_error, ..self }
+    }
+
     /// Its cell.
     pub(crate) fn builder(&self, program: &Program) -> Builder {
         let mut limits = Limits::default();
@@ -92,7 +100,15 @@ impl Case {
     pub(crate) fn check(&self, ended: &Result<Exit, Error>) {
         let what = self.what;
         match (self.fate, ended) {
-            (Fate::Exits(code), Ok(exit)) => assert_eq!(exit.code(), code, "{what}"),
+            (Fate::Exits(code), Ok(exit)) => {
+                assert_eq!(exit.code(), code, "{what}");
+                let told = exit.rpc_error().map(|error| error.extra.as_str());
+                match (self.rpc_error, told) {
+                    (None, None) => {}
+                    (Some(expected), Some(told)) if told.contains(expected) => {}
+                    (_, told) => panic!("{what}: {told:?}"),
+                }
+            }
             (Fate::Waits | Fate::Spins, Err(Error::Killed)) => {}
             (Fate::Exceeds(expected), Err(Error::Limit { limit, .. })) => {
                 assert_eq!(*limit, expected, "{what}");

@@ -2,6 +2,7 @@
 
 use crate::case::Case;
 
+mod connections;
 mod contracts;
 mod floods;
 mod handles;
@@ -18,6 +19,7 @@ pub(crate) fn guests() -> Vec<Case> {
     all.extend(polls::cases());
     all.extend(floods::cases());
     all.extend(contracts::cases());
+    all.extend(connections::cases());
     all.extend(hosts::cases());
     all.push(memories::large());
     all

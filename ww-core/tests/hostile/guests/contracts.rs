@@ -6,8 +6,10 @@ use ww_core::cell::{Input, Output};
 use crate::case::{Case, Fate, traps};
 
 pub(crate) fn cases() -> Vec<Case> {
-    /// As much as its first three lines say, without having asked.
+    /// A byte more than 64 KiB, without having asked, once there is no more
+    /// input.
     const OVERRUN: &str = r#"(func (export "run") (result i32) (local $out i32)
+        (call $read (call $stdin) (i64.const 1) (i32.const 16))
         (drop (memory.grow (i32.const 3)))
         (local.set $out (call $stdout))
         (call $write (local.get $out) (i32.const 0) (i32.const 0x10001) (i32.const 16))
@@ -56,10 +58,11 @@ pub(crate) fn cases() -> Vec<Case> {
             OVERRUN,
             traps("check-write"),
         )
-        .set(|builder| builder.stdout(Output::piped()))
+        .set(|builder| builder.stdin(Input::piped()).stdout(Output::piped()))
         .host(|cell| {
             Box::pin(async move {
                 let _stdout = cell.take_stdout();
+                drop(cell.take_stdin());
                 let _ = cell.wait().await;
             })
         }),

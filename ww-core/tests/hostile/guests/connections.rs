@@ -1,0 +1,72 @@
+//! With its RPC connection.
+
+use std::future::pending;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ww_core::Runtime;
+use ww_core::cell::{Builder, Limit};
+use ww_core::network::Offline;
+use ww_core::session::Wetware;
+use ww_membrane::{Epoch, Epochs, Policy, membrane};
+use ww_rpc::peer_capnp::executor;
+
+use crate::case::{Case, Fate};
+
+pub(crate) fn cases() -> Vec<Case> {
+    let caller = |what, told, set| {
+        let case = Case::of(what, example_images::wasm("caller"), Fate::Exits(1));
+        case.set(set).rpc_error(told)
+    };
+    vec![
+        caller(
+            "calls without end",
+            "calls in flight, more than",
+            |builder| silent(builder).args(["flight", "5000", "1", "5000"]),
+        )
+        .refused(Limit::Rpc),
+        caller("calls of too many words", "words, more than", |builder| {
+            silent(builder).args(["flight", "16", "100000", "16"])
+        })
+        .limit(|limits| limits.rpc.call_words = 1 << 17)
+        .refused(Limit::Rpc),
+        caller(
+            "more capabilities than it may hold",
+            "capabilities, more",
+            |builder| session(builder).args(["membrane", "seq", "1", "1"]),
+        )
+        .limit(|limits| limits.rpc.exports = 2)
+        .refused(Limit::Rpc),
+        caller(
+            "a message of too many words",
+            "words, more than",
+            |builder| silent(builder).args(["seq", "1", "100000"]),
+        )
+        .limit(|limits| limits.rpc.message_words = 1 << 13),
+    ]
+}
+
+fn session(builder: Builder) -> Builder {
+    builder.bootstrap(|local| {
+        let session = Wetware::new(local, &Runtime::shared()?, Arc::new(Offline::new()));
+        let epochs = Epochs::new(Epoch::default());
+        Ok(membrane(epochs, Policy::open(), session))
+    })
+}
+
+/// Never answers.
+struct Silent;
+
+fn silent(builder: Builder) -> Builder {
+    builder.bootstrap(|_| Ok(capnp_rpc::new_client::<executor::Client, _>(Silent)))
+}
+
+impl executor::Server for Silent {
+    async fn echo(
+        self: Rc<Self>,
+        _: executor::EchoParams,
+        _: executor::EchoResults,
+    ) -> Result<(), capnp::Error> {
+        pending().await
+    }
+}
