@@ -8,6 +8,7 @@ use wasmtime::component::Component;
 use ww_benches::bare::{self, Bare};
 use ww_benches::time::{cpu, wall};
 use ww_benches::{Outcome, Rounds, Table, cells};
+use ww_core::cache::Cache;
 use ww_core::cell::Builder;
 use ww_core::{Program, Runtime};
 
@@ -46,6 +47,7 @@ fn main() -> Outcome<()> {
     let runtime = &Runtime::new()?;
 
     compile(criterion, table)?;
+    cold(criterion, table)?;
     first(criterion, table, runtime)?;
     let noop = wat::parse_str(NOOP)?;
     let program = &block_on(runtime.compile(noop.clone()))?;
@@ -80,13 +82,42 @@ fn compile(criterion: &mut Criterion, table: &mut Table) -> Outcome<()> {
     Ok(())
 }
 
+/// From bytes to a program that an earlier process compiled.
+fn cold(criterion: &mut Criterion, table: &mut Table) -> Outcome<()> {
+    let wasm = &example_images::wasm("caller");
+    let directory = &tempfile::tempdir()?.path().join("programs");
+    let found = || {
+        let cache = Cache::open(directory)?;
+        let runtime = Runtime::builder().cache(cache).build()?;
+        let wasm = wasm.clone();
+        wall(|| Ok(block_on(runtime.compile(wasm))?))
+    };
+    found()?;
+    let engine = bare::engine()?;
+    let rounds = Rounds::new(
+        |times| sum(times, found),
+        |times| {
+            sum(times, || {
+                wall(|| Ok(Component::from_binary(&engine, wasm)?))
+            })
+        },
+    );
+    let goal = Some(1.0 / 200.0);
+    table.row(criterion, "cold/disk cache", "bare compile", goal, rounds);
+    Ok(())
+}
+
 /// From a program to the guest's first instruction.
 fn first(criterion: &mut Criterion, table: &mut Table, runtime: &Runtime) -> Outcome<()> {
     let wasm = wat::parse_str(FIRST)?;
     let peer = &Bare::clocked(&bare::engine()?, &wasm)?;
     let program = &block_on(runtime.compile(wasm))?;
     let rounds = Rounds::new(
-        |times| sum(times, || cells::until_asked(program)),
+        |times| {
+            sum(times, || {
+                cells::until_asked(Builder::new().program(program.clone()))
+            })
+        },
         |times| sum(times, || peer.until_asked()),
     );
     table.row(criterion, "first/driver", "bare start", Some(1.3), rounds);
@@ -109,17 +140,15 @@ fn hello(criterion: &mut Criterion, table: &mut Table, runtime: &Runtime) -> Out
     Ok(())
 }
 
-/// A guest that makes one call to its host.
+/// From a program to the answer of the guest's first call to its host.
 fn caller(criterion: &mut Criterion, table: &mut Table, runtime: &Runtime) -> Outcome<()> {
     let wasm = example_images::wasm("caller");
     let peer = &Bare::dead(&bare::engine()?, &wasm)?;
     let program = &block_on(runtime.compile(wasm))?;
     let rounds = Rounds::new(
         |times| {
-            cpu(|| {
-                repeat(times, || {
-                    cells::driven(cells::calling_once(program, runtime))
-                })
+            sum(times, || {
+                cells::until_asked(cells::calling_once(program, runtime))
             })
         },
         |times| cpu(|| repeat(times, || peer.instantiate())),

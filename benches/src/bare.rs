@@ -1,9 +1,12 @@
 //! Bare wasmtime: the peer of a cell's life.
 
+use std::pin::Pin;
 use std::time::Duration;
 
-use futures_lite::future::block_on;
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, ResourceTable};
+use futures_lite::future::{block_on, poll_once};
+use wasmtime::component::{
+    Component, ComponentExportIndex, InstancePre, Linker, Resource, ResourceTable, ResourceType,
+};
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, Store, StoreContextMut};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -12,7 +15,7 @@ use ww_core::clock::Clock;
 use crate::Outcome;
 use crate::time::Thread;
 
-/// Places in the pool.
+/// Places in a pool, if nobody says otherwise.
 const CELLS: u32 = 1_000;
 
 /// An engine with the settings of `ww-core`'s own.
@@ -21,18 +24,23 @@ const CELLS: u32 = 1_000;
 ///
 /// This machine cannot run WebAssembly.
 pub fn engine() -> Outcome<Engine> {
+    Ok(Engine::new(&config(CELLS))?)
+}
+
+/// These settings, with a pool of `cells` places.
+pub fn config(cells: u32) -> Config {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(CELLS)
-        .total_core_instances(8 * CELLS)
-        .total_memories(CELLS)
-        .total_tables(4 * CELLS)
-        .total_stacks(CELLS)
+    pool.total_component_instances(cells)
+        .total_core_instances(8 * cells)
+        .total_memories(cells)
+        .total_tables(4 * cells)
+        .total_stacks(cells)
         .max_core_instances_per_component(8)
         .max_memories_per_component(1)
         .max_tables_per_component(4)
         .max_memory_size(4 << 30)
         .table_elements(100_000)
-        .linear_memory_keep_resident((64 << 20) / CELLS as usize)
+        .linear_memory_keep_resident((64 << 20) / cells as usize)
         .pagemap_scan(Enabled::Auto);
     let mut config = Config::new();
     config
@@ -43,7 +51,7 @@ pub fn engine() -> Outcome<Engine> {
         .memory_guard_size(32 << 20)
         .epoch_interruption(true)
         .concurrency_support(false);
-    Ok(Engine::new(&config)?)
+    config
 }
 
 /// A component that is ready to be instantiated.
@@ -51,6 +59,12 @@ pub struct Bare<T: 'static> {
     pre: InstancePre<T>,
     run: ComponentExportIndex,
 }
+
+/// A component that waits, for good.
+pub type Parked = Pin<Box<dyn Future<Output = wasmtime::Result<(Result<(), ()>,)>>>>;
+
+/// The resource `connection` of `wetware:turn`.
+struct Turn;
 
 /// What wasmtime's own WASI works on.
 pub struct Wasi {
@@ -92,6 +106,49 @@ impl Bare<Wasi> {
         let mut linker = Linker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         Self::link(&linker, &component)
+    }
+}
+
+impl Bare<Wasi> {
+    /// Links a component with wasmtime's own WASI, and with an RPC connection
+    /// over which nothing ever comes.
+    ///
+    /// # Errors
+    ///
+    /// It is no component, or imports something else.
+    pub fn mute(engine: &Engine, wasm: &[u8]) -> Outcome<Self> {
+        let mut linker = Linker::new(engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        let mut turn = linker.instance("wetware:turn/turn@0.1.0")?;
+        turn.resource("connection", ResourceType::host::<Turn>(), |_, _| Ok(()))?;
+        turn.func_wrap("[constructor]connection", |_, ()| {
+            Ok((Resource::<Turn>::new_own(0),))
+        })?;
+        for method in ["turn", "finish"] {
+            turn.func_new_async(&format!("[method]connection.{method}"), |_, _, _, _| {
+                Box::new(std::future::pending())
+            })?;
+        }
+        Self::link(&linker, &Component::from_binary(engine, wasm)?)
+    }
+
+    /// Runs the component until it waits, and keeps it so.
+    ///
+    /// # Errors
+    ///
+    /// It does not wait.
+    pub fn park(&self) -> Outcome<Parked> {
+        let (pre, run) = (self.pre.clone(), self.run);
+        let mut store = self.store();
+        let mut parked = Box::pin(async move {
+            let instance = pre.instantiate_async(&mut store).await?;
+            let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut store, run)?;
+            run.call_async(&mut store, ()).await
+        });
+        match block_on(poll_once(&mut parked)) {
+            None => Ok(parked),
+            Some(_) => Err("the component does not wait".into()),
+        }
     }
 }
 

@@ -38,16 +38,16 @@ pub fn driven(builder: Builder) -> Outcome<()> {
     })
 }
 
-/// How long a cell's life takes, on this thread, until its guest asks a clock
-/// for its resolution.
+/// How long a cell's life takes, on this thread, until its guest looks at its
+/// clock for the last time.
 ///
 /// # Errors
 ///
 /// It fails.
-pub fn until_asked(program: &Program) -> Outcome<Duration> {
+pub fn until_asked(builder: Builder) -> Outcome<Duration> {
     let asked = Asked::default();
     let start = Thread.now();
-    driven(Builder::new().program(program.clone()).clock(asked.clone()))?;
+    driven(builder.clock(asked.clone()))?;
     Ok(asked.at() - start)
 }
 
@@ -68,7 +68,8 @@ pub fn of_image(runtime: &Runtime, path: &Path) -> Builder {
     Builder::new().runtime(runtime).image(path)
 }
 
-/// A cell that makes one call to its host.
+/// A cell that makes one call to its host, and looks at its clock when it has
+/// the answer.
 pub fn calling_once(program: &Program, runtime: &Runtime) -> Builder {
     caller(program, runtime, Authority::Executor).args(["seq", "1", "64"])
 }

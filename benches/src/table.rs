@@ -74,17 +74,29 @@ impl fmt::Display for Row {
         let [low, ratio, high] = quartiles(self.rounds.iter().map(|(ours, peers)| ours / peers));
         let goal = match self.goal {
             None => String::new(),
-            Some(goal) if ratio <= goal => format!("≤ {goal}"),
-            Some(goal) => format!("≤ {goal}, missed"),
+            Some(goal) if ratio <= goal => format!("≤ {}", share(goal)),
+            Some(goal) => format!("≤ {}, missed", share(goal)),
         };
         write!(
             f,
-            "| {} | {} | {} | {} | {ratio:.2} | {low:.2}–{high:.2} | {goal} |",
+            "| {} | {} | {} | {} | {} | {}–{} | {goal} |",
             self.name,
             time(ours),
             time(peers),
             self.peer,
+            share(ratio),
+            share(low),
+            share(high),
         )
+    }
+}
+
+/// A ratio, with as many digits as say something.
+fn share(ratio: f64) -> String {
+    if ratio < 0.1 {
+        format!("1/{:.0}", 1.0 / ratio)
+    } else {
+        format!("{ratio:.2}")
     }
 }
 

@@ -53,7 +53,7 @@ impl Clock for Thread {
     }
 }
 
-/// [`Thread`], and when it was last asked for its resolution.
+/// [`Thread`], and when it was last asked, for its resolution or the time.
 #[derive(Clone, Debug, Default)]
 pub struct Asked(Arc<AtomicU64>);
 
@@ -64,9 +64,18 @@ impl Asked {
     }
 }
 
+impl Asked {
+    fn note(&self) -> Duration {
+        let now = Thread.now();
+        let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        self.0.store(nanos, Ordering::Relaxed);
+        now
+    }
+}
+
 impl Clock for Asked {
     fn now(&self) -> Duration {
-        Thread.now()
+        self.note()
     }
 
     fn wall(&self) -> SystemTime {
@@ -74,8 +83,7 @@ impl Clock for Asked {
     }
 
     fn resolution(&self) -> Duration {
-        let now = u64::try_from(Thread.now().as_nanos()).unwrap_or(u64::MAX);
-        self.0.store(now, Ordering::Relaxed);
+        self.note();
         Duration::from_nanos(1)
     }
 

@@ -4,6 +4,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -21,9 +22,9 @@ use super::start::Connect;
 use crate::error::Error;
 use crate::ticker::Ticker;
 
-/// How many turns of the executor a guest sits out that has used up its
-/// slice. More than one, because a neighbour's call takes several turns.
-const REST: u8 = 8;
+/// How many turns of the executor a guest sits out for each slice that it used
+/// up. More than one, because a neighbour's call takes several turns.
+const REST: u32 = 8;
 
 /// How often a poll looks at the cell's parts before it lets others run.
 const ROUNDS: usize = 16;
@@ -42,8 +43,11 @@ pub(crate) struct Run {
     wakers: Wakers,
     rpc_error: Option<Arc<capnp::Error>>,
     outcome: Option<oneshot::Sender<Result<Exit, Error>>>,
+    /// Slices that the guest's last turn took. More than one where it was in
+    /// what nothing interrupts: a fill of all its memory, say.
+    slices: u32,
     /// Turns that the guest still sits out.
-    rest: u8,
+    rest: u32,
 }
 
 struct Wakers {
@@ -87,6 +91,7 @@ impl Run {
             wakers,
             rpc_error: None,
             outcome: Some(outcome),
+            slices: 0,
             rest: 0,
         }
     }
@@ -151,6 +156,8 @@ impl Run {
                 .poll(&mut Context::from_waker(&self.wakers.guest))
         };
         self.shared.meter.ran(started.elapsed());
+        let slices = self.ticker.ticks() - self.shared.slice.load(Ordering::Relaxed);
+        self.slices = u32::try_from(slices).unwrap_or(u32::MAX);
         match polled {
             Poll::Pending => None,
             Poll::Ready(result) => {
@@ -258,7 +265,7 @@ impl Future for Run {
         }
         for round in 1.. {
             if ready & part::YIELD != 0 {
-                this.rest = REST;
+                this.rest = REST.saturating_mul(this.slices.max(1));
             }
             if this.rest > 0 {
                 this.rest -= 1;

@@ -1,0 +1,181 @@
+//! What a guest's neighbours cost it, and what it costs to interrupt them.
+
+use std::time::Duration;
+
+use criterion::Criterion;
+use futures_lite::AsyncReadExt;
+use futures_lite::future::block_on;
+use wasmtime::{Config, Engine, Instance, Module, Store};
+use ww_benches::time::cpu;
+use ww_benches::{Outcome, Rounds, Table, bare, calls};
+use ww_core::cell::{Builder, Cell, Output};
+use ww_core::{Program, Runtime};
+
+/// A loop that hashes a page of bytes again and again (FNV-1a).
+const HASH: &str = r#"
+(module
+  (memory 1)
+  (func (export "run") (param $left i32) (local $hash i32)
+    (loop $again
+      (local.set $hash (i32.mul (i32.const 16777619) (i32.xor (local.get $hash)
+        (i32.load8_u (i32.and (local.get $left) (i32.const 65535))))))
+      (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+    (i32.store (i32.const 0) (local.get $hash))))
+"#;
+
+/// The tightest loop that there is: one that counts down.
+const COUNT: &str = r#"
+(module (func (export "run") (param $left i32)
+  (loop $again
+    (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))))
+"#;
+
+/// Iterations of a loop at a time.
+const ITERATIONS: i32 = 1 << 20;
+
+/// Calls that a guest makes beside its neighbours.
+const CALLS: u64 = 200;
+
+/// A command that does `body` for ever.
+fn forever(body: &str) -> Outcome<Vec<u8>> {
+    let text = format!(
+        r#"(component
+             (core module $module
+               (memory 3200)
+               (func (export "run") (result i32) (loop $again {body} (br $again)) i32.const 0))
+             (core instance $instance (instantiate $module))
+             (func $run (result (result)) (canon lift (core func $instance "run")))
+             (instance $interface (export "run" (func $run)))
+             (export "wasi:cli/run@0.2.0" (instance $interface)))"#
+    );
+    Ok(wat::parse_str(text)?)
+}
+
+/// What neighbours do. Filling 200 MiB is one instruction, which nothing
+/// interrupts.
+const FILL: &str = "(memory.fill (i32.const 0) (i32.const 1) (i32.const 209715200))";
+
+fn main() -> Outcome<()> {
+    let criterion = &mut Criterion::default().configure_from_args();
+    let table = &mut Table::new();
+
+    interruption(criterion, table)?;
+
+    let runtime = &Runtime::builder().workers(1).build()?;
+    let compile = |wasm| block_on(runtime.compile(wasm));
+    let caller = &compile(example_images::wasm("caller"))?;
+    let spins = &compile(forever("")?)?;
+    let fills = &compile(forever(FILL)?)?;
+    for (name, neighbour, count) in [
+        ("neighbours/1 spins", spins, 1),
+        ("neighbours/4 spin", spins, 4),
+        ("neighbours/64 spin", spins, 64),
+        ("neighbours/1 fills memory", fills, 1),
+        ("neighbours/4 fill memory", fills, 4),
+    ] {
+        let rounds = Rounds::new(
+            |times| beside(caller, runtime, neighbour, count, times),
+            |times| beside(caller, runtime, neighbour, 0, times),
+        );
+        let goal = (count <= 4).then_some(10.0);
+        table.row(criterion, name, "no neighbour", goal, rounds);
+    }
+
+    criterion.final_summary();
+    table.print();
+    Ok(())
+}
+
+/// Loops that are interrupted by epochs, or by fuel, beside the same ones that
+/// are not.
+fn interruption(criterion: &mut Criterion, table: &mut Table) -> Outcome<()> {
+    let none = || {
+        let mut config = bare::config(1);
+        config.epoch_interruption(false);
+        config
+    };
+    let fuel = || {
+        let mut config = none();
+        config.consume_fuel(true);
+        config
+    };
+    for (name, text, subject, goal) in [
+        ("epochs/hashing", HASH, bare::config(1), Some(1.05)),
+        ("epochs/counting", COUNT, bare::config(1), None),
+        ("fuel/hashing", HASH, fuel(), None),
+        ("fuel/counting", COUNT, fuel(), None),
+    ] {
+        let (subject, peer) = (looping(&subject, text)?, looping(&none(), text)?);
+        let rounds = Rounds::new(subject, peer);
+        table.row(criterion, name, "no interruption", goal, rounds);
+    }
+    Ok(())
+}
+
+fn looping(config: &Config, text: &str) -> Outcome<impl FnMut(u64) -> Outcome<Duration> + use<>> {
+    let engine = Engine::new(config)?;
+    let module = Module::new(&engine, wat::parse_str(text)?)?;
+    let mut store = Store::new(&engine, ());
+    store.set_epoch_deadline(1);
+    // Without fuel there is none to set.
+    let fuelled = store.set_fuel(u64::MAX).is_ok();
+    let instance = block_on(Instance::new_async(&mut store, &module, &[]))?;
+    let run = instance.get_typed_func::<i32, ()>(&mut store, "run")?;
+    Ok(move |times| {
+        cpu(|| {
+            for _ in 0..times {
+                if fuelled {
+                    store.set_fuel(u64::MAX)?;
+                }
+                block_on(run.call_async(&mut store, ITERATIONS))?;
+            }
+            Ok(())
+        })
+    })
+}
+
+/// How long a guest's calls to its host take, by the clock on the wall, beside
+/// `count` neighbours on the same worker.
+fn beside(
+    caller: &Program,
+    runtime: &Runtime,
+    neighbour: &Program,
+    count: usize,
+    times: u64,
+) -> Outcome<Duration> {
+    block_on(async {
+        let mut neighbours: Vec<Cell> = Vec::new();
+        for _ in 0..count {
+            let cell = Builder::new().program(neighbour.clone()).spawn().await?;
+            // It has its first turn.
+            cell.with(async |_| Ok(())).await?;
+            neighbours.push(cell);
+        }
+        let mut took = Duration::ZERO;
+        for _ in 0..times {
+            took += called(caller, runtime).await?;
+        }
+        for neighbour in &neighbours {
+            neighbour.kill();
+            let _ = neighbour.wait().await;
+        }
+        Ok(took / u32::try_from(CALLS)?)
+    })
+}
+
+/// How long all calls took, by the guest's clock.
+async fn called(caller: &Program, runtime: &Runtime) -> Outcome<Duration> {
+    let runtime = runtime.clone();
+    let cell = Builder::new()
+        .program(caller.clone())
+        .args(["seq", &CALLS.to_string(), "64"])
+        .bootstrap(move |_| Ok(calls::server(&runtime)))
+        .stdout(Output::piped())
+        .spawn()
+        .await?;
+    let mut nanos = String::new();
+    let mut stdout = cell.take_stdout().ok_or("stdout is not piped")?;
+    stdout.read_to_string(&mut nanos).await?;
+    cell.wait().await?;
+    Ok(Duration::from_nanos(nanos.trim().parse()?))
+}
