@@ -7,6 +7,7 @@ use std::{env, fs, process};
 
 mod raw;
 mod scratch;
+mod streams;
 
 fn main() {
     let mut args = env::args().skip(1);
