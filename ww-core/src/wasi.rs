@@ -11,7 +11,7 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi_io::IoView;
 
 use self::bindings::wasi as wit;
-use self::filesystem::Mounted;
+use self::filesystem::{Listings, Mounted};
 use crate::clock::Clock;
 use crate::random::Random;
 
@@ -86,6 +86,9 @@ pub(crate) struct Setup {
 pub(crate) struct Wasi {
     setup: Setup,
     mounts: Vec<Mounted>,
+    listings: Listings,
+    /// Held once more by every input stream of a file of an image.
+    streams: Arc<()>,
     /// When the cell began, which is its monotonic clock's zero: a guest does
     /// not learn how long its host has been up.
     zero: Duration,
@@ -97,6 +100,8 @@ impl Wasi {
         let mounts = std::mem::take(&mut setup.mounts);
         Self {
             mounts: Mounted::all(mounts, &setup.scratch, &setup.clock),
+            listings: Listings::default(),
+            streams: Arc::default(),
             zero: setup.clock.now(),
             insecure: random::Insecure::default(),
             setup,

@@ -53,8 +53,8 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The file is shorter than it was when it was opened.
-    #[error("{path} in {loader} was cut short while it was read")]
+    /// The file is shorter than it was when it was opened, or gone, or another.
+    #[error("{path} in {loader} was cut short or replaced while it was open")]
     Changed {
         /// The file.
         path: Path,

@@ -18,9 +18,11 @@ use walk::Tree;
 /// - Every name is opened relative to its directory and without following
 ///   links, so nothing outside is ever reached, whoever changes the tree
 ///   meanwhile. Links are answers: [`Node::Link`].
+/// - A file holds no descriptor of the process's while nobody reads it, so that
+///   thousands may be open.
 /// - A file can be changed in place while it is open: reads see what the host
 ///   file then holds, up to the length it had when it was opened. A file that
-///   became shorter is [`Error::Changed`].
+///   became shorter, or whose place another file took, is [`Error::Changed`].
 /// - A name that is not UTF-8 has no [`Path`]; it is an [`Error::Name`] in the
 ///   listing, and the rest of the listing follows. Devices, pipes and sockets
 ///   are left out of listings, and opening one is [`Error::Special`].

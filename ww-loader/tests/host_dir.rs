@@ -128,6 +128,48 @@ fn a_file_that_is_cut_while_open_is_an_error_and_one_that_grows_is_not() {
 }
 
 #[test]
+fn a_file_whose_place_another_took_is_an_error() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("file"), "0123456789").unwrap();
+    let loader = HostDir::new(dir.path());
+    let Node::File(file) = block_on(loader.open(&path("file"))).unwrap() else {
+        panic!("a file");
+    };
+    let changed = || {
+        let read = block_on(file.read_at(0, 100));
+        assert!(matches!(read, Err(Error::Changed { .. })), "{read:?}");
+    };
+    fs::rename(at("file"), at("other")).unwrap();
+    changed();
+    fs::create_dir(at("file")).unwrap();
+    changed();
+    fs::remove_dir(at("file")).unwrap();
+    symlink(at("other"), at("file")).unwrap();
+    changed();
+    fs::remove_file(at("file")).unwrap();
+    fs::write(at("file"), "0123456789").unwrap();
+    changed();
+    fs::rename(at("other"), at("file")).unwrap();
+    assert_eq!(block_on(file.read_at(0, 100)).unwrap(), "0123456789");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn open_files_hold_no_descriptors() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("file"), "0123456789").unwrap();
+    let loader = HostDir::new(dir.path());
+    let files: Vec<_> = (0..5000)
+        .map(|_| block_on(loader.open(&path("file"))).unwrap())
+        .collect();
+    assert_eq!(files.len(), 5000);
+    // The tests beside this one hold some.
+    let held = fs::read_dir("/proc/self/fd").unwrap().count();
+    assert!(held < 500, "{held} descriptors");
+}
+
+#[test]
 fn a_long_listing_comes_whole_and_may_be_dropped_midway() {
     let dir = TempDir::new().unwrap();
     for number in 0..1000 {
@@ -176,7 +218,9 @@ fn no_race_leads_out_of_the_directory() {
         for answer in answers {
             match answer {
                 Ok(bytes) => assert_eq!(bytes, "public"),
-                Err(Error::NotFound { .. } | Error::NotDirectory { .. }) => {}
+                Err(
+                    Error::NotFound { .. } | Error::NotDirectory { .. } | Error::Changed { .. },
+                ) => {}
                 Err(error) => panic!("{error:?}"),
             }
         }

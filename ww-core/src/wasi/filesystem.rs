@@ -14,6 +14,7 @@ use super::wit::filesystem::types::ErrorCode;
 
 #[allow(unreachable_pub, reason = "the bindings re-export it")]
 pub use self::listing::Listing;
+pub(super) use self::listing::Listings;
 pub(super) use self::mount::Mounted;
 pub(crate) use self::mount::{Mount, Source};
 

@@ -1,52 +1,61 @@
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
+use rustix::fs::Stat;
 use rustix::io::{pread, retry_on_intr};
 
 use super::walk::Tree;
 use crate::{Error, File, Node, Path};
 
-pub(super) fn node(tree: Arc<Tree>, path: Path, fd: OwnedFd, len: u64) -> Node {
-    let open = Arc::new(Open { tree, path, fd });
-    Node::File(Arc::new(HostFile { open, len }))
+pub(super) fn node(tree: Arc<Tree>, path: Path, stat: Stat) -> Node {
+    let file = Arc::new(Found {
+        tree,
+        path,
+        stat,
+        len: u64::try_from(stat.st_size).unwrap_or(0),
+    });
+    Node::File(Arc::new(HostFile(file)))
 }
 
-struct HostFile {
-    open: Arc<Open>,
-    len: u64,
-}
+struct HostFile(Arc<Found>);
 
-struct Open {
+/// Where a file stands and how to know it again. It is opened for each read:
+/// whoever reads may keep thousands, and the process has few descriptors.
+struct Found {
     tree: Arc<Tree>,
     path: Path,
-    fd: OwnedFd,
+    stat: Stat,
+    len: u64,
 }
 
 #[async_trait]
 impl File for HostFile {
     fn len(&self) -> u64 {
-        self.len
+        self.0.len
     }
 
     async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
-        let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let left = usize::try_from(self.len().saturating_sub(offset)).unwrap_or(usize::MAX);
         match len.min(left) {
             0 => Ok(Bytes::new()),
             len => {
-                let open = self.open.clone();
-                blocking::unblock(move || open.read(offset, len)).await
+                let file = self.0.clone();
+                blocking::unblock(move || file.read(offset, len)).await
             }
         }
     }
 }
 
-impl Open {
+impl Found {
     /// Exactly `len` bytes from `offset`.
     fn read(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
+        let (fd, stat) = self.tree.reopen(&self.path)?;
+        if (stat.st_dev, stat.st_ino) != (self.stat.st_dev, self.stat.st_ino) {
+            return Err(self.tree.changed(&self.path));
+        }
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len).map_err(|_| Error::Io {
             path: self.path.clone(),
@@ -55,7 +64,7 @@ impl Open {
         })?;
         while bytes.len() < len {
             let at = offset + bytes.len() as u64;
-            let read = retry_on_intr(|| pread(&self.fd, spare_capacity(&mut bytes), at))
+            let read = retry_on_intr(|| pread(&fd, spare_capacity(&mut bytes), at))
                 .map_err(|errno| self.tree.error(&self.path, errno))?;
             if read == 0 {
                 return Err(self.tree.changed(&self.path));

@@ -2,7 +2,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, Result as Sys, retry_on_intr};
 
 use super::{file, listing};
@@ -35,6 +35,31 @@ impl Tree {
         let Some(name) = path.name() else {
             return self.dir(root, ".", path);
         };
+        let held = self.parent(path)?;
+        self.last(held.as_ref().map_or(root, fd), name, path)
+    }
+
+    /// Opens the file that was found at `path`, if a file stands there still.
+    pub(super) fn reopen(&self, path: &Path) -> Result<(OwnedFd, Stat), Error> {
+        let root = self.root()?;
+        let gone = |error: Error| match error.is_not_found() || error.not_directory().is_some() {
+            true => self.changed(path),
+            false => error,
+        };
+        let name = path.name().unwrap_or_default();
+        let held = self.parent(path).map_err(gone)?;
+        let dir = held.as_ref().map_or(root, fd);
+        match self.regular(dir, name, path) {
+            Ok(Some(opened)) => Ok(opened),
+            Ok(None) => Err(self.changed(path)),
+            Err(error) => Err(gone(error)),
+        }
+    }
+
+    /// The directory that the last component stands in, unless that is the
+    /// root.
+    fn parent(&self, path: &Path) -> Result<Option<OwnedFd>, Error> {
+        let root = self.root()?;
         let mut held = None;
         for (depth, part) in path.components().enumerate() {
             if depth + 1 == path.components().count() {
@@ -48,32 +73,45 @@ impl Tree {
                 opened => opened.map_err(|errno| self.error(path, errno))?,
             });
         }
-        self.last(held.as_ref().map_or(root, fd), name, path)
+        Ok(held)
     }
 
     /// Opens the last component. It is looked at first: opening a device has
     /// effects, and opening a pipe may wait for ever.
     fn last(self: &Arc<Self>, dir: BorrowedFd<'_>, name: &str, path: &Path) -> Result<Node, Error> {
-        let stat = retry_on_intr(|| fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW))
-            .map_err(|errno| self.error(path, errno))?;
+        let stat = self.look(dir, name, path)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => self.dir(dir, name, path),
             FileType::Symlink => self.link(dir, name, path),
-            FileType::RegularFile => {
-                // What was looked at may have been replaced since.
-                let flags = READ | OFlags::NONBLOCK | OFlags::NOCTTY;
-                let opened = open_at(dir, name, flags).map_err(|errno| self.error(path, errno))?;
-                let stat = fs::fstat(&opened).map_err(|errno| self.error(path, errno))?;
-                match FileType::from_raw_mode(stat.st_mode) {
-                    FileType::RegularFile => {
-                        let len = u64::try_from(stat.st_size).unwrap_or(0);
-                        Ok(file::node(self.clone(), path.clone(), opened, len))
-                    }
-                    _ => Err(self.special(path)),
-                }
-            }
+            FileType::RegularFile => match self.regular(dir, name, path)? {
+                Some((_, stat)) => Ok(file::node(self.clone(), path.clone(), stat)),
+                None => Err(self.special(path)),
+            },
             _ => Err(self.special(path)),
         }
+    }
+
+    fn look(&self, dir: BorrowedFd<'_>, name: &str, path: &Path) -> Result<Stat, Error> {
+        retry_on_intr(|| fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW))
+            .map_err(|errno| self.error(path, errno))
+    }
+
+    /// Opens a file, or nothing where something else stands.
+    fn regular(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &str,
+        path: &Path,
+    ) -> Result<Option<(OwnedFd, Stat)>, Error> {
+        let is_file = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if !is_file(&self.look(dir, name, path)?) {
+            return Ok(None);
+        }
+        // What was looked at may have been replaced since.
+        let flags = READ | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = open_at(dir, name, flags).map_err(|errno| self.error(path, errno))?;
+        let stat = fs::fstat(&opened).map_err(|errno| self.error(path, errno))?;
+        Ok(is_file(&stat).then_some((opened, stat)))
     }
 
     fn dir(self: &Arc<Self>, dir: BorrowedFd<'_>, name: &str, path: &Path) -> Result<Node, Error> {

@@ -64,7 +64,10 @@ impl HostDescriptor for Host<'_> {
         offset: u64,
     ) -> Result<Resource<DynInputStream>, Failure> {
         let stream: DynInputStream = match self.table.get(&handle)?.file()? {
-            Content::Image(file) => Box::new(FileStream::new(file.clone(), offset)),
+            Content::Image(file) => {
+                let streams = self.wasi.streams.clone();
+                Box::new(FileStream::new(file.clone(), offset, streams))
+            }
             Content::Scratch(open) => Box::new(Reader::new(open.readable()?.again(), offset)),
         };
         Ok(self.table.push(stream)?)
@@ -172,15 +175,22 @@ impl HostDescriptor for Host<'_> {
         &mut self,
         handle: Resource<Descriptor>,
     ) -> Result<Resource<Listing>, Failure> {
-        let listing = match self.table.get(&handle)?.dir()? {
-            Dir::Scratch(open) => Listing::Scratch(open.again().read_directory()),
-            Dir::Image(mount, path) => {
-                let entries = self.image(mount)?.read_dir(path).await;
-                let entries = entries.map_err(|error| code(&error))?;
-                Listing::Image(entries.into_iter())
+        let (mount, path) = match self.table.get(&handle)?.dir()? {
+            Dir::Image(mount, path) => (mount, path.clone()),
+            Dir::Scratch(open) => {
+                let listing = Listing::Scratch(open.again().read_directory());
+                return Ok(self.table.push(listing)?);
             }
         };
-        Ok(self.table.push(listing)?)
+        let names = match self.wasi.listings.find(mount, &path) {
+            Some(names) => names,
+            None => {
+                let entries = self.image(mount)?.read_dir(&path).await;
+                let entries = entries.map_err(|error| code(&error))?;
+                self.wasi.listings.keep(mount, path, entries)
+            }
+        };
+        Ok(self.table.push(Listing::Image(names, 0))?)
     }
 
     fn create_directory_at(

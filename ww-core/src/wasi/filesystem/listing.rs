@@ -1,7 +1,8 @@
-use std::vec;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 
 use wasmtime::component::Resource;
-use ww_image::{Entry, Kind};
+use ww_image::{Entry, Kind, Path};
 
 use super::Failure;
 use super::scratch::Entries;
@@ -13,9 +14,33 @@ use crate::wasi::wit::filesystem::types::{
 /// The entries of a directory that are still to be read.
 #[allow(unreachable_pub, reason = "the bindings re-export it")]
 pub enum Listing {
-    Image(vec::IntoIter<Entry>),
+    #[allow(private_interfaces, reason = "only the host looks into a listing")]
+    Image(Names, usize),
     #[allow(private_interfaces, reason = "only the host looks into a listing")]
     Scratch(Entries),
+}
+
+/// What is in one directory of an image.
+pub(super) type Names = Arc<[Name]>;
+
+type Name = (String, DescriptorType);
+
+/// What the open listings of images hold, by mount and path: once for each
+/// directory, however often a guest opens it.
+#[derive(Debug, Default)]
+pub(in super::super) struct Listings(HashMap<(usize, Path), Weak<[Name]>>);
+
+impl Listings {
+    pub(super) fn find(&self, mount: usize, path: &Path) -> Option<Names> {
+        self.0.get(&(mount, path.clone()))?.upgrade()
+    }
+
+    pub(super) fn keep(&mut self, mount: usize, path: Path, entries: Vec<Entry>) -> Names {
+        self.0.retain(|_, names| names.strong_count() > 0);
+        let names: Names = entries.into_iter().map(named).collect();
+        self.0.insert((mount, path), Arc::downgrade(&names));
+        names
+    }
 }
 
 impl HostDirectoryEntryStream for Host<'_> {
@@ -24,7 +49,11 @@ impl HostDirectoryEntryStream for Host<'_> {
         listing: Resource<Listing>,
     ) -> Result<Option<DirectoryEntry>, Failure> {
         Ok(match self.table.get_mut(&listing)? {
-            Listing::Image(entries) => entries.next().map(entry),
+            Listing::Image(names, next) => {
+                let entry = names.get(*next).cloned();
+                *next += usize::from(entry.is_some());
+                entry.map(|(name, type_)| DirectoryEntry { type_, name })
+            }
             Listing::Scratch(entries) => entries.next(),
         })
     }
@@ -35,14 +64,37 @@ impl HostDirectoryEntryStream for Host<'_> {
     }
 }
 
-fn entry(entry: Entry) -> DirectoryEntry {
-    DirectoryEntry {
-        type_: match entry.kind {
-            Kind::File => DescriptorType::RegularFile,
-            Kind::Dir => DescriptorType::Directory,
-            Kind::Link => DescriptorType::SymbolicLink,
-            _ => DescriptorType::Unknown,
-        },
-        name: entry.name,
+fn named(entry: Entry) -> Name {
+    let kind = match entry.kind {
+        Kind::File => DescriptorType::RegularFile,
+        Kind::Dir => DescriptorType::Directory,
+        Kind::Link => DescriptorType::SymbolicLink,
+        _ => DescriptorType::Unknown,
+    };
+    (entry.name, kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_lite::future::block_on;
+    use ww_image::Image;
+    use ww_loader::Memory;
+
+    use super::*;
+
+    #[test]
+    fn listings_of_one_directory_are_one_while_any_is_open() {
+        let tree = Memory::files([("a/b", "b"), ("a/c", "c")]).expect("these are paths");
+        let (image, path) = (Image::from(tree), Path::new("a").expect("a path"));
+        let entries = || block_on(image.read_dir(&path)).expect("it is there");
+        let mut listings = Listings::default();
+        let names = listings.keep(0, path.clone(), entries());
+        let found = listings.find(0, &path).expect("it is open");
+        assert!(Arc::ptr_eq(&names, &found) && names.len() == 2);
+        assert!(listings.find(1, &path).is_none());
+        drop((names, found));
+        assert!(listings.find(0, &path).is_none());
+        drop(listings.keep(1, path.clone(), entries()));
+        assert_eq!(listings.0.len(), 1);
     }
 }

@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
@@ -12,9 +13,19 @@ use super::code;
 use crate::wasi::CHUNK;
 use crate::wasi::wit::filesystem::types::ErrorCode;
 
-/// A file as an input stream, read one chunk ahead of the guest.
+/// Bytes that all streams of a cell together are to read ahead.
+const AHEAD: usize = 1 << 20;
+
+/// The least that one of them reads at a time, in bytes.
+const LEAST: usize = 4096;
+
+/// A file as an input stream, read one chunk ahead of the guest: less at a
+/// time the more of them there are, since nothing makes a guest take what it
+/// had read.
 pub(super) struct FileStream {
     file: File,
+    /// All streams of the cell, and one more.
+    streams: Arc<()>,
     /// Of the first byte that is not yet read from the file.
     offset: u64,
     state: State,
@@ -41,9 +52,10 @@ pub(super) struct ReadFailed {
 }
 
 impl FileStream {
-    pub(super) fn new(file: File, offset: u64) -> Self {
+    pub(super) fn new(file: File, offset: u64, streams: Arc<()>) -> Self {
         Self {
             file,
+            streams,
             offset,
             state: State::Idle,
         }
@@ -55,8 +67,8 @@ impl FileStream {
                 State::Idle if self.offset >= self.file.len() => State::Ended,
                 State::Idle => {
                     let file = self.file.clone();
-                    let offset = self.offset;
-                    State::Reading(Box::pin(async move { file.read_at(offset, CHUNK).await }))
+                    let (offset, chunk) = (self.offset, chunk(&self.streams));
+                    State::Reading(Box::pin(async move { file.read_at(offset, chunk).await }))
                 }
                 State::Reading(read) => match ready!(read.as_mut().poll(cx)) {
                     Ok(bytes) if bytes.is_empty() => State::Ended,
@@ -73,6 +85,11 @@ impl FileStream {
             };
         }
     }
+}
+
+fn chunk(streams: &Arc<()>) -> usize {
+    let count = Arc::strong_count(streams).saturating_sub(1).max(1);
+    (AHEAD / count).clamp(LEAST, CHUNK)
 }
 
 #[async_trait]
@@ -103,5 +120,24 @@ impl InputStream for FileStream {
                 Ok(Bytes::new())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_streams_read_less_ahead_than_a_few() {
+        let streams = Arc::new(());
+        let mut held = Vec::new();
+        let mut ahead = 0;
+        for _ in 0..4096 {
+            held.push(streams.clone());
+            ahead += chunk(&streams);
+        }
+        assert!(ahead < 24 << 20, "{ahead} bytes");
+        held.truncate(16);
+        assert_eq!(chunk(&streams), CHUNK);
     }
 }
