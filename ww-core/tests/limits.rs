@@ -2,12 +2,14 @@
 //! time for compiling it.
 
 use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use futures::future::{join_all, poll_immediate};
 use futures_lite::future::block_on;
 use ww_core::cell::{Builder, Limit, Limits, Usage};
-use ww_core::{Error, Runtime};
+use ww_core::{Error, Phase, Runtime};
 
 const PAGE: usize = 64 << 10;
 
@@ -194,6 +196,46 @@ fn a_program_stays_compiled_whatever_others_compile() {
         }
         asked().await.expect("at once").expect("it is compiled");
     });
+}
+
+#[test]
+fn the_program_used_longest_ago_is_forgotten_when_there_are_too_many() {
+    // 256 programs are kept.
+    forgets(256, |number| distinct(number));
+}
+
+#[test]
+fn the_program_used_longest_ago_is_forgotten_when_there_is_too_much_code() {
+    // 256 MiB are kept, data included, and the code around it takes some.
+    const BYTES: usize = 32 << 20;
+    let pages = BYTES / 65_536;
+    let data = "x".repeat(BYTES);
+    forgets(7, |number| {
+        let memory = format!("(memory {pages}) (data (i32.const 0) \"{number}\")");
+        let filled = format!("{memory} (data (i32.const 16) \"{}\")", &data[16..]);
+        wasm(&filled, 1, IDLE)
+    });
+}
+
+/// A runtime keeps `kept` programs and not one more.
+fn forgets(kept: usize, program: impl Fn(usize) -> Vec<u8>) {
+    let runtime = Runtime::new().expect("a runtime");
+    let compiles = |number| {
+        let compiled = Arc::new(AtomicBool::new(false));
+        let seen = compiled.clone();
+        let compilation = runtime.compile(program(number)).observe(move |phase| {
+            seen.fetch_or(phase == Phase::Compiling, Ordering::Relaxed);
+        });
+        block_on(compilation).expect("it compiles");
+        compiled.load(Ordering::Relaxed)
+    };
+    assert!((0..kept).all(compiles));
+    // Used last from now on.
+    assert!(!compiles(0));
+    assert!(compiles(kept));
+    assert!(!compiles(kept));
+    assert!(!compiles(0));
+    assert!(compiles(1));
 }
 
 #[cfg(target_os = "linux")]
