@@ -34,6 +34,31 @@ struct Usage {
 
   peakMemoryBytes @2 :UInt64;
   # The most linear memory held at any time.
+
+  stdioBytesIn @3 :UInt64;
+  # Bytes that the cell has read from its standard input.
+
+  stdioBytesOut @4 :UInt64;
+  # Bytes that the cell has written to its standard output and error.
+
+  rpcBytesIn @5 :UInt64;
+  # Bytes of the cell's RPC connection, to the cell.
+
+  rpcBytesOut @6 :UInt64;
+  # The same, from the cell.
+
+  callsIn @7 :UInt64;
+  # RPC calls to the cell.
+
+  callsOut @8 :UInt64;
+  # RPC calls from the cell.
+
+  interruptions @9 :UInt64;
+  # How often the cell's code was interrupted because it did not yield by itself.
+
+  refused @10 :Text;
+  # What the cell was refused last, because a limit of its own was reached.
+  # Empty when nothing was.
 }
 
 interface Program {

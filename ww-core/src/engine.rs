@@ -37,13 +37,13 @@ const KEPT: usize = 64 << 20;
 
 /// The engine of cells that are allocated when they start, as many as there
 /// is room for.
-pub(crate) fn on_demand() -> Result<Engine, Error> {
-    engine(&config())
+pub(crate) fn on_demand(source_lines: bool) -> Result<Engine, Error> {
+    engine(&config(source_lines))
 }
 
 /// The engine of the cells in a pool of `cells` places, with the same compile
 /// settings.
-pub(crate) fn pooled(cells: u32) -> Result<Engine, Error> {
+pub(crate) fn pooled(cells: u32, source_lines: bool) -> Result<Engine, Error> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(cells)
         .total_core_instances(cells.saturating_mul(INSTANCES))
@@ -59,7 +59,7 @@ pub(crate) fn pooled(cells: u32) -> Result<Engine, Error> {
         // the kept ones costs more than it saves.
         .linear_memory_keep_resident(KEPT / cells.max(1) as usize)
         .pagemap_scan(Enabled::Auto);
-    engine(config().allocation_strategy(pool))
+    engine(config(source_lines).allocation_strategy(pool))
 }
 
 /// Whether a cell with these limits can have in the pool all that they allow.
@@ -71,7 +71,11 @@ fn engine(config: &Config) -> Result<Engine, Error> {
     Engine::new(config).map_err(|error| Error::Engine(cause(error)))
 }
 
-fn config() -> Config {
+fn config(source_lines: bool) -> Config {
+    let details = match source_lines {
+        true => WasmBacktraceDetails::Enable,
+        false => WasmBacktraceDetails::Disable,
+    };
     let mut config = Config::new();
     config
         .async_stack_size(ASYNC_STACK)
@@ -80,7 +84,7 @@ fn config() -> Config {
         .memory_guard_size(MEMORY_GUARD)
         .epoch_interruption(true)
         // Its default would be to ask the environment.
-        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_details(details)
         // Component-model async is not offered; with its bookkeeping on, every
         // host call costs more than twice as much.
         .concurrency_support(false);

@@ -47,6 +47,7 @@ pub struct RuntimeBuilder {
     cache: Option<Cache>,
     workers: Option<Arc<dyn Workers>>,
     clock: Option<Arc<dyn Clock>>,
+    source_lines: bool,
 }
 
 impl Runtime {
@@ -177,6 +178,15 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Whether backtraces of guests that trap name the lines of their source,
+    /// where a component carries DWARF. Off if not set, because the host then
+    /// reads a format of some complexity that a stranger may have written.
+    /// Names of functions are there in either case.
+    pub fn source_lines(mut self, source_lines: bool) -> Self {
+        self.source_lines = source_lines;
+        self
+    }
+
     /// The time that cells see and sleep by. The machine's own, if not set.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Some(Arc::new(clock));
@@ -191,7 +201,8 @@ impl RuntimeBuilder {
     /// give the address space for the pool, 4 GiB a place. [`Error::Full`] when the process may not have as many memory mappings as
     /// the pool needs.
     pub fn build(self) -> Result<Runtime, Error> {
-        let with = |cells| Ok((Room::new(cells)?, Tiers::new(cells)?));
+        let lines = self.source_lines;
+        let with = |cells| Ok((Room::new(cells)?, Tiers::new(cells, lines)?));
         let (room, tiers) = match self.cells {
             Some(cells) => with(cells)?,
             // Nobody insists on a pool.

@@ -27,16 +27,17 @@ pub(crate) struct Linked {
 }
 
 impl Tiers {
-    /// Tiers with a pool of `cells` places.
+    /// Tiers with a pool of `cells` places. Whether backtraces name lines of the
+    /// source is `source_lines`.
     ///
     /// # Errors
     ///
     /// [`Error::Engine`], also where the system does not give the address space.
-    pub(crate) fn new(cells: u32) -> Result<Self, Error> {
-        let pooled = (cells > 0).then(|| engine::pooled(cells).and_then(Tier::new));
+    pub(crate) fn new(cells: u32, source_lines: bool) -> Result<Self, Error> {
+        let pooled = || engine::pooled(cells, source_lines).and_then(Tier::new);
         Ok(Self {
-            pooled: pooled.transpose()?,
-            on_demand: Tier::new(engine::on_demand()?)?,
+            pooled: (cells > 0).then(pooled).transpose()?,
+            on_demand: Tier::new(engine::on_demand(source_lines)?)?,
         })
     }
 

@@ -12,6 +12,7 @@ use wasmtime_wasi_io::IoView;
 
 use self::bindings::wasi as wit;
 use self::filesystem::{Listings, Mounted};
+use crate::cell::Shared;
 use crate::clock::Clock;
 use crate::random::Random;
 
@@ -22,6 +23,7 @@ pub(crate) use self::output::{Stdout, ToPipe};
 
 mod bindings;
 mod clocks;
+mod counted;
 mod environment;
 mod exit;
 mod filesystem;
@@ -80,6 +82,8 @@ pub(crate) struct Setup {
     pub(crate) scratch: ScratchSpace,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Box<dyn Random>,
+    /// Counts the bytes of the standard streams.
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// A cell's side of WASI: what it was given, and what that has become.

@@ -1,17 +1,19 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use capnp::{Error, struct_list};
 use capnp_rpc::rpc_capnp::{
     call, cap_descriptor, message, message_target, promised_answer, resolve, return_,
 };
 
-use crate::Limits;
+use crate::{Limits, Traffic};
 
 /// The calls that the peer has in flight, and what they take up.
 pub(crate) struct Calls {
     limits: Limits,
+    traffic: Arc<Traffic>,
     state: RefCell<State>,
 }
 
@@ -50,9 +52,10 @@ pub(crate) struct Held {
 }
 
 impl Calls {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, traffic: Arc<Traffic>) -> Self {
         Self {
             limits,
+            traffic,
             state: RefCell::default(),
         }
     }
@@ -77,6 +80,7 @@ impl Calls {
                 Ok(None)
             }
             Ok(message::Call(call)) => {
+                self.traffic.was_called();
                 let call = call?;
                 let depth = state.depth(call)?;
                 state.hold(call.get_question_id(), depth, words, &self.limits)
@@ -110,7 +114,10 @@ impl Calls {
                     _ => Ok(()),
                 }
             }
-            Ok(message::Call(call)) => self.export(call?.get_params()?.get_cap_table()?),
+            Ok(message::Call(call)) => {
+                self.traffic.called();
+                self.export(call?.get_params()?.get_cap_table()?)
+            }
             Ok(message::Resolve(resolve)) => match resolve?.which() {
                 Ok(resolve::Cap(descriptor)) => self.export_one(descriptor?),
                 _ => Ok(()),

@@ -1,11 +1,14 @@
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use capnp::Word;
 use capnp::message::ReaderSegments;
 use futures::AsyncRead;
+
+use crate::Traffic;
 
 /// Segments of one message. More end the connection, as with any other
 /// implementation of the framing.
@@ -22,6 +25,7 @@ const ZERO: Word = capnp::word(0, 0, 0, 0, 0, 0, 0, 0);
 /// (<https://capnproto.org/encoding.html#serialization-over-a-stream>).
 pub(crate) struct Frames<R> {
     reader: R,
+    traffic: Arc<Traffic>,
     message_words: usize,
     /// The frame that is being read, its segment table included.
     words: Vec<Word>,
@@ -48,9 +52,10 @@ pub(crate) struct Frame {
 }
 
 impl<R: AsyncRead + Unpin> Frames<R> {
-    pub(crate) fn new(reader: R, message_words: usize) -> Self {
+    pub(crate) fn new(reader: R, message_words: usize, traffic: Arc<Traffic>) -> Self {
         Self {
             reader,
+            traffic,
             message_words,
             words: Vec::new(),
             filled: 0,
@@ -126,6 +131,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
                 return Poll::Ready(Ok(false));
             }
             self.filled += read;
+            self.traffic.read(read);
         }
         Poll::Ready(Ok(true))
     }

@@ -58,11 +58,13 @@ mod limits;
 mod link;
 mod network;
 mod outbox;
+mod traffic;
 mod vat;
 mod watch;
 
 pub use capnp_rpc::rpc_twoparty_capnp::Side;
 pub use limits::Limits;
+pub use traffic::Traffic;
 pub use vat::Vat;
 
 macro_rules! generated {

@@ -1,21 +1,23 @@
 use std::cell::RefCell;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use capnp::{Error, ErrorKind};
 use futures::{AsyncRead, AsyncWrite};
 
-use crate::Limits;
 use crate::calls::Calls;
 use crate::frame::{Break, Frame, Frames};
 use crate::outbox::{Message, Outbox, Queue};
 use crate::watch::poll_watched;
+use crate::{Limits, Traffic};
 
 /// Where a connection is in its life. Shared by the vat, the half that reads,
 /// and the half that writes.
 pub(crate) struct Link {
     /// The calls of the peer's that are in flight.
     pub(crate) calls: Calls,
+    pub(crate) traffic: Arc<Traffic>,
     queue_words: usize,
     state: RefCell<State>,
 }
@@ -43,8 +45,10 @@ struct State {
 
 impl Link {
     pub(crate) fn new(limits: Limits) -> Self {
+        let traffic = Arc::new(Traffic::default());
         Self {
-            calls: Calls::new(limits),
+            calls: Calls::new(limits, traffic.clone()),
+            traffic,
             queue_words: limits.queue_words,
             state: RefCell::default(),
         }

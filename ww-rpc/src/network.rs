@@ -54,8 +54,11 @@ where
         options
             .traversal_limit_in_words(Some(limits.traversal_words()))
             .nesting_limit(limits.nesting);
+        let traffic = &link.traffic;
+        let frames = Frames::new(reader, limits.message_words, traffic.clone());
+        let outbox = Outbox::new(writer, traffic.clone());
         let connection = Connection {
-            frames: Rc::new(RefCell::new(Frames::new(reader, limits.message_words))),
+            frames: Rc::new(RefCell::new(frames)),
             link,
             side,
             options,
@@ -63,7 +66,7 @@ where
         Self {
             spare: connection.clone(),
             connection: Some(connection),
-            outbox: Some(Outbox::new(writer)),
+            outbox: Some(outbox),
             side,
         }
     }

@@ -2,11 +2,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use capnp::message::{Builder, HeapAllocator};
 use capnp::serialize;
 use futures::AsyncWrite;
+
+use crate::Traffic;
 
 /// Bytes that are gathered before they are handed to the writer together, and
 /// the most memory that an idle outbox keeps.
@@ -28,6 +31,7 @@ pub(crate) struct Queue {
 /// flushes only when none is left.
 pub(crate) struct Outbox<W> {
     writer: W,
+    traffic: Arc<Traffic>,
     bytes: Vec<u8>,
     /// How much of `bytes` the writer has taken.
     written: usize,
@@ -61,9 +65,10 @@ impl Queue {
 }
 
 impl<W: AsyncWrite + Unpin> Outbox<W> {
-    pub(crate) fn new(writer: W) -> Self {
+    pub(crate) fn new(writer: W, traffic: Arc<Traffic>) -> Self {
         Self {
             writer,
+            traffic,
             bytes: Vec::new(),
             written: 0,
             flushed: true,
@@ -84,6 +89,7 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
                     return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
                 }
                 self.written += written;
+                self.traffic.wrote(written);
                 self.flushed = false;
             }
             self.written = 0;

@@ -2,6 +2,7 @@ use std::fmt;
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use capnp::Error;
@@ -10,10 +11,10 @@ use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{Disconnector, RpcSystem};
 use futures::{AsyncRead, AsyncWrite};
 
-use crate::Limits;
 use crate::link::Link;
 use crate::network::Network;
 use crate::watch::poll_watched;
+use crate::{Limits, Traffic};
 
 /// Turns of the executor that calls may take by themselves after the peer has
 /// ended. Calls that wait for something else take one; the bound is there for
@@ -121,6 +122,11 @@ impl Vat {
                 C::new(broken.hook)
             }
         }
+    }
+
+    /// What has crossed the connection, to be read from any thread.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        self.link.traffic.clone()
     }
 
     /// Ends the connection gracefully: what the peer has written until now is

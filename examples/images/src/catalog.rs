@@ -10,6 +10,7 @@ pub(crate) struct Entry {
 pub(crate) const CATALOG: &[Entry] = &[
     image("caller", &[]),
     image("closer", &[]),
+    image("dice", &[]),
     image("echo-child", &[]),
     image("exits", &[]),
     image("exporter", &[]),
@@ -24,6 +25,7 @@ pub(crate) const CATALOG: &[Entry] = &[
     image("queued", &[]),
     image("shell", &["echo-child", "hello"]),
     image("spins", &[]),
+    image("stuck", &[]),
     image("traps", &[]),
     image("twice", &[]),
     image("wasi-probe", &[]),

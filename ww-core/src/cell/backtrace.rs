@@ -64,7 +64,10 @@ fn readable(into: &mut Plain<'_>, name: &str) -> fmt::Result {
         if let Ok(name) = rustc_demangle::try_demangle(name) {
             return write!(into, "{name:#}");
         }
-        if let Ok(name) = cpp_demangle::Symbol::new(name) {
+        // What is no such name may look like the short form of a type.
+        if name.starts_with("_Z")
+            && let Ok(name) = cpp_demangle::Symbol::new(name)
+        {
             return name.structured_demangle(into, &Default::default());
         }
     }

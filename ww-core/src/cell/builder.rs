@@ -10,6 +10,7 @@ use ww_image::Image;
 use super::budget::Budget;
 use super::handle::{Cell, Streams};
 use super::limits::{Limit, Limits};
+use super::lines::Stream;
 use super::local::Local;
 use super::shared::Shared;
 use super::start::{Bootstrap, Start, Unstarted};
@@ -44,6 +45,7 @@ pub enum Transport {
 /// standard input, output that is discarded, and no capability at all.
 #[must_use = "a builder does nothing until it spawns"]
 pub struct Builder {
+    name: Option<String>,
     image: Option<Image>,
     mounts: Vec<Mount>,
     program: Option<Program>,
@@ -65,6 +67,7 @@ impl Builder {
     /// A builder for a cell that is given nothing.
     pub fn new() -> Self {
         Self {
+            name: None,
             image: None,
             mounts: Vec::new(),
             program: None,
@@ -81,6 +84,13 @@ impl Builder {
             random: None,
             neighbour: None,
         }
+    }
+
+    /// What the cell is called in the spans of the `tracing` crate, beside its
+    /// [`id`](Cell::id). The guest does not learn it.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
     }
 
     /// Runs `bin/main.wasm` of `image`, and mounts the image read only at `/`.
@@ -262,6 +272,8 @@ impl Builder {
         let limits = self.limits;
         let place = program.place(&limits).await?;
         let shared = Arc::new(Shared::new());
+        let name = self.name.as_deref();
+        let span = tracing::info_span!("cell", id = shared.id, name);
         let mut connection = Connection::default();
         let mut rpc = None;
         let mut streams = Streams::default();
@@ -283,7 +295,7 @@ impl Builder {
         } else {
             (stdin, streams.stdin) = self.stdin.unwrap_or_default().open(limits.stdio);
             let output = self.stdout.unwrap_or_default();
-            (stdout, streams.stdout) = output.open(limits.stdio, Stdout::inherit_stdout);
+            (stdout, streams.stdout) = output.open(limits.stdio, Stream::Out, &span);
             if program.imports_rpc() {
                 let (to_guest, incoming) = pipe::pipe(limits.rpc_buffer);
                 let (outgoing, from_guest) = pipe::pipe(limits.rpc_buffer);
@@ -292,7 +304,7 @@ impl Builder {
             }
         }
         let stderr;
-        (stderr, streams.stderr) = self.stderr.open(limits.stdio, Stdout::inherit_stderr);
+        (stderr, streams.stderr) = self.stderr.open(limits.stdio, Stream::Err, &span);
 
         let meter = shared.clone();
         let refused = move || meter.meter.refuse(Limit::Scratch);
@@ -306,6 +318,7 @@ impl Builder {
             scratch: ScratchSpace::new(limits.scratch, refused),
             clock: self.clock.unwrap_or_else(|| runtime.clock()),
             random: self.random.unwrap_or_else(|| Box::new(random::System)),
+            shared: shared.clone(),
         });
         let (sender, receiver) = oneshot::channel();
         let start = Start {
@@ -314,6 +327,7 @@ impl Builder {
             shared: Unstarted::new(shared.clone()),
             budget: Budget::new(&limits, &runtime),
             ticker: runtime.ticker(),
+            span,
             rpc,
             bootstrap: self.bootstrap,
             outcome: sender,

@@ -33,6 +33,7 @@ pub(crate) async fn run(
     store.set_epoch_deadline(1);
     let sliced = shared.clone();
     store.epoch_deadline_callback(move |_| {
+        sliced.meter.interrupted();
         if sliced.is_killed() {
             return Err(wasmtime::Error::new(Error::Killed));
         }

@@ -61,6 +61,11 @@ impl Cell {
         self.detached = true;
     }
 
+    /// What tells the cell from every other one of this process.
+    pub fn id(&self) -> u64 {
+        self.shared.id
+    }
+
     /// What the cell has used until now, or until its end.
     pub fn usage(&self) -> Usage {
         self.shared.usage()

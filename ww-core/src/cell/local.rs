@@ -102,6 +102,10 @@ impl Local {
         self.inner.shared.signal.raise(part::TASKS);
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
     pub(crate) fn nest(&self) -> &Nest {
         &self.inner.nest
     }

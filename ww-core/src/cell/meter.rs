@@ -1,5 +1,8 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use ww_rpc::Traffic;
 
 use super::limits::Limit;
 
@@ -10,10 +13,25 @@ pub struct Usage {
     /// Time in which the guest's code, and host calls that it did not wait in,
     /// ran.
     pub busy: Duration,
+    /// How often an interruption tick found the guest running: it had gone on
+    /// for a while without waiting for anything.
+    pub interruptions: u64,
     /// Linear memories and tables held now, in bytes.
     pub memory: usize,
     /// The most of them held at any time, in bytes.
     pub peak_memory: usize,
+    /// Bytes that the guest has read from its standard input.
+    pub stdio_in: u64,
+    /// Bytes that the guest has written to its standard output and error.
+    pub stdio_out: u64,
+    /// Bytes of the RPC connection that the guest was sent.
+    pub rpc_in: u64,
+    /// Bytes of the RPC connection that the host has read from the guest.
+    pub rpc_out: u64,
+    /// RPC calls that the guest was sent.
+    pub calls_in: u64,
+    /// RPC calls that the host has read from the guest.
+    pub calls_out: u64,
     /// The limit that was the last to refuse something: growth, scratch space,
     /// or the RPC connection. The guest was told and went on.
     pub refused: Option<Limit>,
@@ -23,8 +41,13 @@ pub struct Usage {
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     busy_nanos: AtomicU64,
+    interruptions: AtomicU64,
     memory: AtomicUsize,
     peak_memory: AtomicUsize,
+    stdio_in: AtomicU64,
+    stdio_out: AtomicU64,
+    /// From the side of the host. There once the connection is.
+    rpc: OnceLock<Arc<Traffic>>,
     /// The code of the limit that refused last, or 0.
     refused: AtomicU8,
 }
@@ -37,6 +60,10 @@ impl Meter {
 
     pub(crate) fn busy(&self) -> Duration {
         Duration::from_nanos(self.busy_nanos.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn interrupted(&self) {
+        self.interruptions.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that memories and tables grew by `bytes`, and says what the most
@@ -57,8 +84,27 @@ impl Meter {
         self.memory.store(0, Ordering::Relaxed);
     }
 
+    /// Notes that the guest has read from its standard input.
+    pub(crate) fn was_told(&self, bytes: usize) {
+        self.stdio_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Notes that the guest has written to its standard output or error.
+    pub(crate) fn told(&self, bytes: usize) {
+        self.stdio_out.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts what crosses the RPC connection. A cell has one.
+    pub(crate) fn connected(&self, traffic: Arc<Traffic>) {
+        let _ = self.rpc.set(traffic);
+    }
+
     pub(crate) fn refuse(&self, limit: Limit) {
-        self.refused.store(limit.code(), Ordering::Relaxed);
+        let before = self.refused.swap(limit.code(), Ordering::Relaxed);
+        // A guest that asks again and again does not fill the log.
+        if before != limit.code() {
+            tracing::debug!(%limit, "refused");
+        }
     }
 
     pub(crate) fn refused(&self) -> Option<Limit> {
@@ -66,10 +112,18 @@ impl Meter {
     }
 
     pub(crate) fn usage(&self) -> Usage {
+        let rpc = |count: fn(&Traffic) -> u64| self.rpc.get().map_or(0, |rpc| count(rpc));
         Usage {
             busy: self.busy(),
+            interruptions: self.interruptions.load(Ordering::Relaxed),
             memory: self.memory.load(Ordering::Relaxed),
             peak_memory: self.peak_memory.load(Ordering::Relaxed),
+            stdio_in: self.stdio_in.load(Ordering::Relaxed),
+            stdio_out: self.stdio_out.load(Ordering::Relaxed),
+            rpc_in: rpc(Traffic::bytes_out),
+            rpc_out: rpc(Traffic::bytes_in),
+            calls_in: rpc(Traffic::calls_out),
+            calls_out: rpc(Traffic::calls_in),
             refused: self.refused(),
         }
     }

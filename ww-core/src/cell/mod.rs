@@ -7,6 +7,7 @@ mod exit;
 mod guest;
 mod handle;
 mod limits;
+mod lines;
 mod local;
 mod meter;
 mod nest;
@@ -29,4 +30,5 @@ pub use nest::Driver;
 pub use start::Start;
 pub use stdio::{Input, Output};
 
+pub(crate) use shared::Shared;
 pub(crate) use state::State;

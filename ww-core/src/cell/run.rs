@@ -12,6 +12,7 @@ use futures::StreamExt;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, LocalBoxFuture};
 use futures::stream::FuturesUnordered;
+use tracing::Span;
 
 use super::budget::Budget;
 use super::exit::Exit;
@@ -35,6 +36,8 @@ pub(crate) struct Run {
     shared: Arc<Shared>,
     ticker: Arc<Ticker>,
     budget: Budget,
+    /// Entered while the cell is polled.
+    span: Span,
     stage: Stage,
     /// Makes the RPC connection, at the first poll.
     connect: Option<Connect>,
@@ -67,13 +70,14 @@ enum Stage {
 impl Run {
     pub(crate) fn new(
         local: Local,
-        shared: Arc<Shared>,
         ticker: Arc<Ticker>,
         budget: Budget,
+        span: Span,
         connect: Connect,
         guest: BoxFuture<'static, Result<Exit, Error>>,
         outcome: oneshot::Sender<Result<Exit, Error>>,
     ) -> Self {
+        let shared = local.shared().clone();
         let wakers = Wakers {
             guest: shared.signal.waker(part::GUEST),
             vat: shared.signal.waker(part::VAT),
@@ -84,6 +88,7 @@ impl Run {
             shared,
             ticker,
             budget,
+            span,
             stage: Stage::New,
             connect: Some(connect),
             guest: Some(guest),
@@ -198,14 +203,19 @@ impl Run {
     /// Polls, and turns a panic, which is the host's own fault, into the end of
     /// this cell alone.
     pub(crate) fn poll_contained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let span = mem::replace(&mut self.span, Span::none());
+        let entered = span.enter();
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *self).poll(cx)));
-        polled.unwrap_or_else(|panic| {
+        let polled = polled.unwrap_or_else(|panic| {
             let message = panic_message(&*panic);
             let end = || self.finish(Err(Error::Panicked { message }));
             // What is dropped may panic again: then the cell was dropped.
             let _ = catch_unwind(AssertUnwindSafe(end));
             Poll::Ready(())
-        })
+        });
+        drop(entered);
+        self.span = span;
+        polled
     }
 
     /// Ends the cell: frees all that it holds, then says how it ended.
@@ -219,6 +229,10 @@ impl Run {
         // to say so.
         self.poll_tasks();
         self.release();
+        match &result {
+            Ok(exit) => tracing::debug!(code = exit.code, "exited"),
+            Err(error) => tracing::debug!(%error, "ended"),
+        }
         if let Some(outcome) = self.outcome.take() {
             let rpc_error = self.rpc_error.take();
             // Nobody waits any more: the handle was dropped.
@@ -250,6 +264,7 @@ impl Future for Run {
         let mut ready = shared.signal.take();
         if let Stage::New = this.stage {
             this.stage = Stage::Running;
+            tracing::debug!("started");
             ready = part::ALL;
             this.budget.start(|| shared.signal.waker(part::WALL));
             if shared.is_killed() {
@@ -292,7 +307,13 @@ impl Future for Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        self.release();
+        let span = mem::replace(&mut self.span, Span::none());
+        span.in_scope(|| {
+            self.release();
+            if !matches!(self.stage, Stage::Done) {
+                tracing::debug!("dropped");
+            }
+        });
     }
 }
 

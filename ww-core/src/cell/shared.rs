@@ -12,6 +12,7 @@ pub(crate) type Errand = Box<dyn FnOnce(Local) -> LocalBoxFuture<'static, ()> + 
 
 /// What a cell's thread and those who hold the cell from elsewhere share.
 pub(crate) struct Shared {
+    pub(crate) id: u64,
     pub(crate) signal: Arc<Signal>,
     killed: AtomicBool,
     /// Errands that the thread has not picked up; `None` once the cell ended.
@@ -41,7 +42,9 @@ pub(crate) mod part {
 
 impl Shared {
     pub(crate) fn new() -> Self {
+        static IDS: AtomicU64 = AtomicU64::new(1);
         Self {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
             signal: Arc::default(),
             killed: AtomicBool::new(false),
             errands: Mutex::new(Some(Vec::new())),

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use capnp::capability::Client;
 use futures::channel::oneshot;
+use tracing::Span;
 use ww_rpc::{Side, Vat};
 
 use super::budget::Budget;
@@ -33,6 +34,7 @@ pub struct Start {
     pub(crate) shared: Unstarted,
     pub(crate) budget: Budget,
     pub(crate) ticker: Arc<Ticker>,
+    pub(crate) span: Span,
     /// The host's end of the RPC connection, where the cell has one.
     pub(crate) rpc: Option<(pipe::Reader, pipe::Writer)>,
     pub(crate) bootstrap: Option<Bootstrap>,
@@ -113,15 +115,17 @@ impl Start {
                 return Ok(());
             };
             let bootstrap = bootstrap(local)?;
-            local.connect(Vat::new(reader, writer, Side::Server, bootstrap, limits));
+            let vat = Vat::new(reader, writer, Side::Server, bootstrap, limits);
+            local.shared().meter.connected(vat.traffic());
+            local.connect(vat);
             Ok(())
         });
-        let guest = guest::run(self.place, self.state, shared.clone(), self.ticker.clone());
+        let guest = guest::run(self.place, self.state, shared, self.ticker.clone());
         let run = Run::new(
             local.clone(),
-            shared,
             self.ticker,
             self.budget,
+            self.span,
             connect,
             Box::pin(guest),
             self.outcome,

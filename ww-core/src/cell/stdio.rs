@@ -1,7 +1,9 @@
 use std::fmt;
 
 use futures::{AsyncRead, AsyncWrite};
+use tracing::Span;
 
+use super::lines::{Lines, Stream};
 use crate::pipe;
 use crate::wasi::{Stdin, Stdout};
 
@@ -23,6 +25,7 @@ pub(crate) enum OutputKind {
     Piped,
     Inherit,
     Writer(Box<dyn AsyncWrite + Send + Unpin>),
+    Tracing,
 }
 
 impl Input {
@@ -81,20 +84,32 @@ impl Output {
         Self(OutputKind::Inherit)
     }
 
+    /// Each line as an event of the `tracing` crate, of level INFO and target
+    /// `ww_core::stdout` or `ww_core::stderr`, in the cell's span.
+    ///
+    /// A line has at most 8 KiB; what is longer is told in parts. What is not
+    /// UTF-8 is replaced, and control characters are escaped, so that no guest
+    /// writes a line of the log that is not its own.
+    pub fn tracing() -> Self {
+        Self(OutputKind::Tracing)
+    }
+
     /// To `writer`, which is flushed when the guest asks and when it ends.
     pub fn writer(writer: impl AsyncWrite + Send + Unpin + 'static) -> Self {
         Self(OutputKind::Writer(Box::new(writer)))
     }
 
-    /// As [`Input::open`]; `inherit` gives the process's own stream.
+    /// As [`Input::open`], for one of the outputs of the cell whose span it is.
     pub(crate) fn open(
         self,
         bound: usize,
-        inherit: impl FnOnce() -> Stdout,
+        stream: Stream,
+        span: &Span,
     ) -> (Stdout, Option<pipe::Reader>) {
         match self.0 {
             OutputKind::Discard => (Stdout::discard(), None),
-            OutputKind::Inherit => (inherit(), None),
+            OutputKind::Inherit => (stream.inherit(), None),
+            OutputKind::Tracing => (Stdout::writer(Lines::new(stream, span)), None),
             OutputKind::Writer(writer) => (Stdout::writer(writer), None),
             OutputKind::Piped => {
                 let (writer, reader) = pipe::pipe(bound);
@@ -135,6 +150,7 @@ impl fmt::Debug for Output {
             OutputKind::Piped => "Output::piped",
             OutputKind::Inherit => "Output::inherit",
             OutputKind::Writer(_) => "Output::writer",
+            OutputKind::Tracing => "Output::tracing",
         })
     }
 }

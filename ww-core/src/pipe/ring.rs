@@ -15,6 +15,9 @@ pub(super) struct Ring {
     len: usize,
     bound: usize,
     lossy: bool,
+    /// The writer was told of room that only a lossy ring has, and has not
+    /// written since.
+    promised: bool,
     discarded: u64,
     writer_open: bool,
     reader_open: bool,
@@ -28,6 +31,7 @@ impl Ring {
             len: 0,
             bound: bound.max(1),
             lossy: false,
+            promised: false,
             discarded: 0,
             writer_open: true,
             reader_open: true,
@@ -43,7 +47,7 @@ impl Ring {
         let kept = bytes.len().min(self.bound - self.len);
         self.reserve(kept);
         self.copy_in(&bytes[..kept]);
-        if self.lossy {
+        if std::mem::take(&mut self.promised) || self.lossy {
             self.discarded += (bytes.len() - kept) as u64;
             return Some(bytes.len());
         }
@@ -78,10 +82,11 @@ impl Ring {
 
     /// How many bytes [`Ring::push`] would take now, loss included; `None`
     /// when an end is closed.
-    pub(super) fn room(&self) -> Option<usize> {
+    pub(super) fn room(&mut self) -> Option<usize> {
         if !self.writer_open || !self.reader_open {
             return None;
         }
+        self.promised = self.lossy;
         Some(if self.lossy {
             self.bound
         } else {
@@ -311,6 +316,18 @@ mod tests {
             assert!(ring.len <= ring.buffer.len() && ring.buffer.len() <= ring.bound);
             assert!(ring.head < ring.buffer.len() || ring.buffer.is_empty());
         }
+    }
+
+    #[test]
+    fn what_a_lossy_ring_has_promised_it_keeps_when_it_is_lossy_no_more() {
+        let mut ring = Ring::new(4);
+        ring.set_lossy(true);
+        assert_eq!(ring.push(b"abcd"), Some(4));
+        assert_eq!(ring.room(), Some(4));
+        ring.set_lossy(false);
+        assert_eq!(ring.push(b"efg"), Some(3));
+        assert_eq!(ring.discarded(), 3);
+        assert_eq!(ring.push(b"h"), Some(0), "it was promised nothing more");
     }
 
     #[test]

@@ -6,7 +6,10 @@ use futures_lite::future::block_on;
 use super::*;
 
 fn programs() -> Programs {
-    Programs::new(Arc::new(Tiers::new(0).expect("the engine starts")), None)
+    Programs::new(
+        Arc::new(Tiers::new(0, false).expect("the engine starts")),
+        None,
+    )
 }
 
 fn pending(programs: &Programs) -> usize {

@@ -14,7 +14,6 @@ use ww_rpc::peer_capnp::process::{
     WaitResults,
 };
 
-use super::fault::fault;
 use super::sink::Sink;
 use super::source::Source;
 use crate::cell::{Cell, Local};
@@ -190,12 +189,16 @@ impl process::Server for Process {
     }
 
     async fn wait(self: Rc<Self>, _: WaitParams, mut results: WaitResults) -> Result<(), Error> {
-        let exit = self
-            .child
-            .cell
-            .wait()
-            .await
-            .map_err(|error| fault(&error))?;
+        let exit = self.child.cell.wait().await?;
+        if let Some(error) = exit.rpc_error()
+            && error.kind == capnp::ErrorKind::Overloaded
+        {
+            return Err(Error::overloaded(format!(
+                "the cell exited with {} after its RPC connection was ended: {}",
+                exit.code(),
+                error.extra
+            )));
+        }
         results.get().set_exit_code(exit.code());
         Ok(())
     }
@@ -223,6 +226,16 @@ impl process::Server for Process {
         usage.set_busy_nanos(used.busy.as_nanos().try_into().unwrap_or(u64::MAX));
         usage.set_memory_bytes(used.memory as u64);
         usage.set_peak_memory_bytes(used.peak_memory as u64);
+        usage.set_stdio_bytes_in(used.stdio_in);
+        usage.set_stdio_bytes_out(used.stdio_out);
+        usage.set_rpc_bytes_in(used.rpc_in);
+        usage.set_rpc_bytes_out(used.rpc_out);
+        usage.set_calls_in(used.calls_in);
+        usage.set_calls_out(used.calls_out);
+        usage.set_interruptions(used.interruptions);
+        if let Some(limit) = used.refused {
+            usage.set_refused(limit.to_string());
+        }
         Ok(())
     }
 }

@@ -13,7 +13,6 @@ use ww_rpc::peer_capnp::executor::{
 use ww_rpc::peer_capnp::process;
 
 use super::Host;
-use super::fault::fault;
 use super::options::Options;
 use super::process::Process;
 use super::program::Compiled;
@@ -112,7 +111,7 @@ impl Spawner {
         for (key, value) in options.env {
             builder = builder.env(key, value);
         }
-        let (cell, start) = builder.prepare().await.map_err(|error| fault(&error))?;
+        let (cell, start) = builder.prepare().await?;
         let bootstrap = bootstrap.map(|inside| self.hand_down(inside));
         let local = self.place.start(start, bootstrap)?;
         Ok(capnp_rpc::new_client(Process::new(cell, local)))
@@ -132,8 +131,7 @@ impl Spawner {
 
     /// Compiles what came over the wire.
     async fn compiled(&self, wasm: Bytes) -> Result<Program, Error> {
-        let program = self.runtime.compile(wasm).await;
-        program.map_err(|error| fault(&error))
+        Ok(self.runtime.compile(wasm).await?)
     }
 
     fn hand_down<C: FromClientHook>(&self, inside: C) -> C {

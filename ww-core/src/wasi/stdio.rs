@@ -2,22 +2,29 @@ use wasmtime::component::Resource;
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
 use super::Host;
+use super::counted::Counted;
 use super::wit::cli::{stderr, stdin, stdout};
 
 impl stdin::Host for Host<'_> {
     fn get_stdin(&mut self) -> wasmtime::Result<Resource<DynInputStream>> {
-        Ok(self.table.push(self.wasi.setup.stdin.open())?)
+        let setup = &self.wasi.setup;
+        let stream = Counted::new(setup.stdin.open(), &setup.shared);
+        Ok(self.table.push(Box::new(stream) as DynInputStream)?)
     }
 }
 
 impl stdout::Host for Host<'_> {
     fn get_stdout(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
-        Ok(self.table.push(self.wasi.setup.stdout.open())?)
+        let setup = &self.wasi.setup;
+        let stream = Counted::new(setup.stdout.open(), &setup.shared);
+        Ok(self.table.push(Box::new(stream) as DynOutputStream)?)
     }
 }
 
 impl stderr::Host for Host<'_> {
     fn get_stderr(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
-        Ok(self.table.push(self.wasi.setup.stderr.open())?)
+        let setup = &self.wasi.setup;
+        let stream = Counted::new(setup.stderr.open(), &setup.shared);
+        Ok(self.table.push(Box::new(stream) as DynOutputStream)?)
     }
 }

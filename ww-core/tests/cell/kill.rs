@@ -1,11 +1,14 @@
+use std::pin::Pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use futures::AsyncReadExt;
+use futures::{AsyncReadExt, FutureExt};
 use ww_core::cell::{Builder, Cell, Input, Local, Output};
 use ww_core::{Error, Runtime};
 
 use crate::patience::patiently;
 use crate::stage::{Echo, Token, guest};
+use crate::wat;
 
 /// Until the guest has run for a while, as its cell's meter sees it.
 async fn has_run(cell: &Cell) {
@@ -30,6 +33,52 @@ fn a_kill_ends_guests_that_wait_and_guests_that_spin() {
             assert_eq!(cell.usage().memory, 0);
         }
     });
+}
+
+#[test]
+fn dropping_a_driver_ends_a_guest_wherever_it_is() {
+    let stuck = |verb: &str, token: &Token| {
+        let token = token.clone();
+        let image = guest("stuck").args([verb]);
+        image.bootstrap(move |_| Ok(Echo::client(token)))
+    };
+    let starting = |function: &str| {
+        wat::component(&format!(
+            r#"(func $start {function}) (start $start)
+            (func (export "run") (result i32) (i32.const 0))"#
+        ))
+    };
+    let token = Token::default();
+    let cases = [
+        ("computes", stuck("spin", &token)),
+        ("waits for a timer", stuck("sleep", &token)),
+        ("reads", stuck("read", &token)),
+        ("writes", stuck("write", &token)),
+        ("starts, computing", starting("(loop (br 0))")),
+        (
+            "starts, reading",
+            starting("(call $read (call $stdin) (i64.const 1) (i32.const 64))"),
+        ),
+    ];
+    for (what, builder) in cases {
+        let builder = builder.stdin(Input::piped()).stdout(Output::piped());
+        let (cell, start) = patiently(builder.prepare()).unwrap();
+        let _stdout = cell.take_stdout().unwrap();
+        let mut driver = start.drive();
+        // As many turns as take it there; one that computes is never done.
+        for _ in 0..100 {
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut driver).poll(&mut cx).is_pending(), "{what}");
+        }
+        assert!(cell.usage().memory > 0, "{what}");
+        let before = cell.usage().interruptions;
+        drop(driver);
+        let end = cell.wait().now_or_never().expect("there is an answer");
+        assert!(matches!(end, Err(Error::Dropped)), "{what}: {end:?}");
+        let usage = cell.usage();
+        assert_eq!((usage.memory, usage.interruptions), (0, before), "{what}");
+    }
+    assert!(!token.is_held_elsewhere());
 }
 
 #[test]

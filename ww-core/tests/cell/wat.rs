@@ -4,8 +4,6 @@ use ww_core::cell::Builder;
 use ww_image::Image;
 use ww_loader::Memory;
 
-use crate::stage::RUNTIME;
-
 /// Types and functions of WASI, lowered for a core module that imports them
 /// from `wasi`, and its memory from `libc`. Results of more than one word go to
 /// an address that comes last.
@@ -107,8 +105,50 @@ pub(crate) fn resources(body: &str) -> Builder {
     ))
 }
 
+/// One that traps in the third line of its source, a core module in a file of
+/// this name, and carries DWARF that says so.
+pub(crate) fn with_source(file: &str) -> Builder {
+    const MODULE: &str = r#"(module
+        (func $trapping
+            unreachable)
+        (func (export "run") (result i32) (call $trapping) (i32.const 0)))"#;
+    let mut parser = wat::Parser::new();
+    parser.generate_dwarf(wat::GenerateDwarf::Full);
+    let path = std::path::Path::new(file);
+    let module = parser.parse_str(Some(path), MODULE).expect("a module");
+    let around = wat::parse_str(
+        r#"(component
+            (core module $m (func (export "run") (result i32) unreachable))
+            (core instance $i (instantiate $m))
+            (func $run (result (result)) (canon lift (core func $i "run")))
+            (instance (export "wasi:cli/run@0.2.0") (export "run" (func $run))))"#,
+    );
+    built(replace_first(&around.expect("a component"), &module))
+}
+
+/// Puts `module` into the first section of a component, which is a module that
+/// is shorter than 128 bytes.
+fn replace_first(component: &[u8], module: &[u8]) -> Vec<u8> {
+    let (head, rest) = component.split_at(8);
+    let [1, length @ 0..128, rest @ ..] = rest else {
+        panic!("a module comes first, and it is short");
+    };
+    let mut bytes = [head, &[1]].concat();
+    // LEB128, seven bits at a time.
+    let mut left = module.len();
+    while left >= 128 {
+        bytes.push(left as u8 | 128);
+        left >>= 7;
+    }
+    bytes.push(left as u8);
+    [&bytes, module, &rest[usize::from(*length)..]].concat()
+}
+
 fn bytes(text: &str) -> Builder {
-    let bytes = wat::parse_str(text).expect("this is a component");
+    built(wat::parse_str(text).expect("this is a component"))
+}
+
+fn built(bytes: Vec<u8>) -> Builder {
     let tree = Memory::files([("bin/main.wasm", bytes)]).expect("this is a path");
-    Builder::new().runtime(&RUNTIME).image(Image::from(tree))
+    Builder::new().image(Image::from(tree))
 }

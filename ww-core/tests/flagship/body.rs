@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::channel::mpsc::UnboundedSender;
 use futures::{AsyncReadExt, future};
 use ww_core::cell::{Builder, Cell, Input, Local, Output, Start};
+use ww_core::clock::Virtual;
 use ww_core::network::{Memory, Network, Switch};
 use ww_core::session::Wetware;
 use ww_core::{Error, Runtime};
@@ -12,15 +13,19 @@ use ww_membrane::{Epoch, Epochs, Policy, membrane};
 use ww_rpc::membrane_capnp::wetware_session;
 use ww_rpc::peer_capnp::executor;
 
+use crate::ends::ends;
+
 /// Where the body's cells run.
 pub(crate) struct Ground {
     pub(crate) runtime: Runtime,
+    /// The time of that runtime.
+    pub(crate) clock: Virtual,
     /// Who drives them; the runtime's workers, if nobody is named.
     pub(crate) drivers: Option<UnboundedSender<Start>>,
 }
 
 impl Ground {
-    async fn start(&self, builder: Builder) -> Result<Cell, Error> {
+    pub(crate) async fn start(&self, builder: Builder) -> Result<Cell, Error> {
         let builder = builder.runtime(&self.runtime);
         let Some(drivers) = &self.drivers else {
             return builder.spawn().await;
@@ -33,7 +38,8 @@ impl Ground {
 
 pub(crate) async fn body(ground: Ground) -> Result<(), Error> {
     pid0(&ground).await?;
-    exporter(&ground).await
+    exporter(&ground).await?;
+    ends(&ground).await
 }
 
 /// The guest calls, the host answers, and a child runs beside the guest.

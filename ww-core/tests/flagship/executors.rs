@@ -1,4 +1,3 @@
-use std::sync::LazyLock;
 use std::{io, thread};
 
 use async_executor::LocalExecutor;
@@ -10,24 +9,22 @@ use futures::task::LocalSpawnExt;
 use futures::{StreamExt, pin_mut};
 use futures_lite::future::block_on;
 use ww_core::cell::Start;
+use ww_core::clock::Virtual;
 use ww_core::workers::{Job, Workers};
-use ww_core::{Error, Runtime};
+use ww_core::{Error, Runtime, RuntimeBuilder};
 
 use crate::body::{Ground, body};
 
-/// The body on `runtime`'s own workers.
-fn embedded(runtime: Runtime) -> impl Future<Output = Result<(), Error>> + Send {
+/// The body on the runtime's own workers.
+fn embedded(runtime: RuntimeBuilder) -> impl Future<Output = Result<(), Error>> + Send {
+    let clock = Virtual::new();
+    let runtime = runtime.clock(clock.clone()).build();
     body(Ground {
-        runtime,
+        runtime: runtime.expect("the engine starts"),
+        clock,
         drivers: None,
     })
 }
-
-/// For cells that are driven: its workers refuse, so whatever is not fails.
-static UNMANNED: LazyLock<Runtime> = LazyLock::new(|| {
-    let runtime = Runtime::builder().workers_on(Nobody).build();
-    runtime.expect("the engine starts")
-});
 
 /// The body, and the cells that its executor is to drive.
 fn driven() -> (
@@ -35,8 +32,12 @@ fn driven() -> (
     UnboundedReceiver<Start>,
 ) {
     let (drivers, starts) = unbounded();
+    let clock = Virtual::new();
+    // Its workers refuse, so whatever is not driven fails.
+    let runtime = Runtime::builder().workers_on(Nobody).clock(clock.clone());
     let ground = Ground {
-        runtime: UNMANNED.clone(),
+        runtime: runtime.build().expect("the engine starts"),
+        clock,
         drivers: Some(drivers),
     };
     (body(ground), starts)
@@ -52,8 +53,7 @@ impl Workers for Nobody {
 
 #[test]
 fn the_runtimes_own_workers() {
-    let runtime = Runtime::builder().workers(2).build();
-    block_on(embedded(runtime.expect("the engine starts"))).unwrap();
+    block_on(embedded(Runtime::builder().workers(2))).unwrap();
 }
 
 #[test]
@@ -76,8 +76,7 @@ fn threads_of_the_application() {
             }
         }));
     });
-    let runtime = Runtime::builder().workers_on(One(sender)).build();
-    block_on(embedded(runtime.expect("the engine starts"))).unwrap();
+    block_on(embedded(Runtime::builder().workers_on(One(sender)))).unwrap();
     // The last cell's job may hold the runtime for a moment longer, but not
     // for ever.
     worker.join().expect("the thread ends with its runtime");

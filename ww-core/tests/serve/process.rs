@@ -1,6 +1,10 @@
 //! A child through its `Process`: exit codes, ends, standard streams.
 
+use std::future::pending;
+use std::rc::Rc;
+
 use futures::future::{join, poll_immediate};
+use ww_rpc::peer_capnp::executor;
 
 use crate::stage::{
     Spawn, Stage, close, compile, finish, kill, push, read, stderr, stdin, stdout, text, wait,
@@ -189,5 +193,55 @@ fn usage_says_what_a_cell_holds() {
         assert!(usage.get_busy_nanos() > 0);
         assert!(usage.get_memory_bytes() > 0);
         assert!(usage.get_peak_memory_bytes() >= usage.get_memory_bytes());
+        assert_eq!(usage.get_stdio_bytes_in(), "started\n".len() as u64);
+        assert_eq!(usage.get_stdio_bytes_out(), "started\n".len() as u64);
+        assert_eq!(usage.get_refused().unwrap(), "");
+    });
+}
+
+#[test]
+fn usage_says_what_a_cell_has_called() {
+    Stage::run(async |stage| {
+        let program = compile(&stage.executor(), "caller").await.unwrap();
+        let spawn = Spawn::args(&["caller", "seq", "7", "1000"]).bootstrap(stage.executor());
+        let process = spawn.spawn(&program).await.unwrap();
+        assert_eq!(wait(&process).await.unwrap(), 0);
+        let response = process.usage_request().send().promise.await.unwrap();
+        let usage = response.get().unwrap().get_usage().unwrap();
+        assert_eq!((usage.get_calls_out(), usage.get_calls_in()), (7, 0));
+        assert!(usage.get_rpc_bytes_out() > 7000 && usage.get_rpc_bytes_in() > 7000);
+    });
+}
+
+/// Never answers.
+struct Silent;
+
+impl executor::Server for Silent {
+    async fn echo(
+        self: Rc<Self>,
+        _: executor::EchoParams,
+        _: executor::EchoResults,
+    ) -> Result<(), capnp::Error> {
+        pending().await
+    }
+}
+
+#[test]
+fn a_parent_learns_that_its_child_went_beyond_a_limit_of_its_connection() {
+    Stage::run(async |stage| {
+        let silent: executor::Client = capnp_rpc::new_client(Silent);
+        let program = compile(&stage.executor(), "caller").await.unwrap();
+        let spawn = Spawn::args(&["caller", "flight", "5000", "8", "5000"]).bootstrap(silent);
+        let process = spawn.spawn(&program).await.unwrap();
+        let error = wait(&process).await.unwrap_err();
+        assert_eq!(error.kind, capnp::ErrorKind::Overloaded);
+        assert!(error.extra.contains("exited with 1"), "{error}");
+        assert!(
+            error.extra.contains("more than the limit of 4096"),
+            "{error}"
+        );
+        let response = process.usage_request().send().promise.await.unwrap();
+        let usage = response.get().unwrap().get_usage().unwrap();
+        assert_eq!(usage.get_refused().unwrap(), "RPC");
     });
 }

@@ -1,0 +1,80 @@
+//! Guests that spin share a worker with those that do not.
+
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use ww_core::Runtime;
+use ww_core::cell::{Builder, Cell};
+use ww_rpc::peer_capnp::executor;
+
+use crate::patience::patiently;
+
+const SPINNERS: usize = 4;
+const CALLS: u64 = 200;
+
+/// Answers, and notes how often each spinner has been interrupted by then.
+struct Watch {
+    spinners: Arc<Vec<Cell>>,
+    seen: Arc<Mutex<Vec<Vec<u64>>>>,
+}
+
+impl executor::Server for Watch {
+    async fn echo(
+        self: Rc<Self>,
+        params: executor::EchoParams,
+        mut results: executor::EchoResults,
+    ) -> Result<(), capnp::Error> {
+        let message = params.get()?.get_message()?.to_str()?;
+        results.get().set_response(format!("Echo: {message}"));
+        let interruptions = |cell: &Cell| cell.usage().interruptions;
+        let seen = self.spinners.iter().map(interruptions).collect();
+        self.seen.lock().expect("nobody panics").push(seen);
+        Ok(())
+    }
+}
+
+#[test]
+fn calls_go_on_beside_guests_that_spin_and_those_go_on_too() {
+    patiently(async {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        let on = |name: &str| {
+            let image = example_images::path(name);
+            Builder::new().runtime(&runtime).image(image)
+        };
+        let mut spinners = Vec::new();
+        for _ in 0..SPINNERS {
+            spinners.push(on("spins").spawn().await.unwrap());
+        }
+        // Each has had its turn, so all of them are in the way.
+        for spinner in &spinners {
+            while spinner.usage().interruptions == 0 {
+                spinner.with(async |_| Ok(())).await.unwrap();
+            }
+        }
+        let (spinners, seen) = (Arc::new(spinners), Arc::new(Mutex::new(Vec::new())));
+        let watch = Watch {
+            spinners: spinners.clone(),
+            seen: seen.clone(),
+        };
+        let caller = on("caller")
+            .args(["seq", &CALLS.to_string(), "64"])
+            .bootstrap(|_| Ok(capnp_rpc::new_client::<executor::Client, _>(watch)));
+        let caller = caller.spawn().await.unwrap();
+        assert!(caller.wait().await.unwrap().success());
+
+        let seen = seen.lock().expect("nobody panics").clone();
+        assert_eq!(seen.len(), CALLS as usize);
+        let (first, last) = (&seen[0], &seen[seen.len() - 1]);
+        for (first, last) in first.iter().zip(last) {
+            // Less than one slice of each for two calls: a call takes several
+            // turns of the executor, and a spinner sits out more than that.
+            let interruptions = last - first;
+            assert!(interruptions < CALLS / 2, "{interruptions}");
+        }
+        let busy: u64 = last.iter().sum();
+        assert!(busy > 0);
+        for spinner in &*spinners {
+            assert!(spinner.with(async |_| Ok(true)).await.unwrap(), "it lives");
+        }
+    });
+}

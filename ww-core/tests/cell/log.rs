@@ -1,0 +1,272 @@
+//! What a cell's life looks like to a subscriber of `tracing`.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt::{Debug, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber, subscriber};
+use ww_core::cell::{Builder, Limits, Output};
+
+use crate::patience::patiently;
+use crate::stage::{Wakes, guest};
+use crate::wat;
+
+thread_local! {
+    /// What is told on this thread, while somebody wants to know. The
+    /// subscriber itself is everyone's: what a callsite thinks of its
+    /// subscribers is remembered for the whole process.
+    static LOG: RefCell<Option<Log>> = const { RefCell::new(None) };
+}
+
+/// Each event as one line: the spans it happened in, its target, and what it
+/// says.
+#[derive(Default)]
+struct Log {
+    spans: HashMap<u64, String>,
+    entered: Vec<u64>,
+    events: Vec<String>,
+}
+
+struct Everyones(AtomicU64);
+
+struct Fields<'a>(&'a mut String);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        match field.name() {
+            "message" => write!(self.0, " {value:?}"),
+            // Different in each run.
+            "id" => Ok(()),
+            name => write!(self.0, " {name}={value:?}"),
+        }
+        .expect("a string takes everything");
+    }
+}
+
+impl Subscriber for Everyones {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("ww_core")
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let id = self.0.fetch_add(1, Ordering::Relaxed);
+        log(|log| {
+            let mut text = span.metadata().name().to_owned();
+            span.record(&mut Fields(&mut text));
+            log.spans.insert(id, text);
+        });
+        Id::from_u64(id)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        log(|log| {
+            let parent = event.parent().map(|id| vec![id.into_u64()]);
+            let mut text = String::new();
+            for id in parent.as_ref().unwrap_or(&log.entered) {
+                write!(text, "[{}] ", log.spans[id]).expect("a string takes everything");
+            }
+            text.push_str(event.metadata().target());
+            event.record(&mut Fields(&mut text));
+            log.events.push(text);
+        });
+    }
+
+    fn enter(&self, span: &Id) {
+        log(|log| log.entered.push(span.into_u64()));
+    }
+
+    fn exit(&self, span: &Id) {
+        log(|log| {
+            let left = log.entered.pop();
+            assert_eq!(left, Some(span.into_u64()), "spans are left as entered");
+        });
+    }
+}
+
+fn log(note: impl FnOnce(&mut Log)) {
+    LOG.with_borrow_mut(|log| {
+        if let Some(log) = log {
+            note(log);
+        }
+    });
+}
+
+/// What is told of a cell's life on this thread, where it is driven for as
+/// long as it goes on by itself, and is dropped then.
+fn told(builder: Builder) -> Vec<String> {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let everyones = Everyones(AtomicU64::new(1));
+        subscriber::set_global_default(everyones).expect("there is no other");
+    });
+    LOG.set(Some(Log::default()));
+    let (cell, start) = patiently(builder.prepare()).expect("it is ready");
+    let _ = Arc::new(Wakes::default()).settle(&mut start.drive());
+    drop(cell);
+    let log = LOG.take().expect("it was set above");
+    assert!(log.entered.is_empty());
+    log.events
+}
+
+#[test]
+fn a_life_is_told_in_the_span_of_its_cell() {
+    let mut tight = Limits::default();
+    tight.memory = 10 << 16;
+    let grow = "(loop (drop (memory.grow (i32.const 1)))
+        (br_if 0 (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
+        (drop (memory.grow (i32.const 1)))";
+    let cases = [
+        (
+            guest("exits").args(["7"]).name("seven"),
+            vec![
+                "[cell name=\"seven\"] # started",
+                "[cell name=\"seven\"] # exited code=7",
+            ],
+        ),
+        (
+            wat::run(grow).limits(tight).name("eager"),
+            vec![
+                "[cell name=\"eager\"] # started",
+                // Once, however often.
+                "[cell name=\"eager\"] # refused limit=memory",
+                "[cell name=\"eager\"] # exited code=0",
+            ],
+        ),
+        (
+            wat::run("unreachable"),
+            vec![
+                "[cell] # started",
+                "[cell] # ended error=the cell trapped: wasm trap: wasm `unreachable` instruction executed",
+            ],
+        ),
+        (
+            wat::run("(call $block (call $subscribe (i64.const 1_000_000_000_000)))").name("idle"),
+            vec![
+                "[cell name=\"idle\"] # started",
+                "[cell name=\"idle\"] # dropped",
+            ],
+        ),
+    ];
+    for (builder, expected) in cases {
+        let told: Vec<_> = told(builder)
+            .iter()
+            .map(|event| module_aside(event))
+            .collect();
+        assert_eq!(told, expected);
+    }
+}
+
+/// Which of our modules it was is nobody's business.
+fn module_aside(event: &str) -> String {
+    let words = event.split(' ');
+    let words = words.map(|word| match word.starts_with("ww_core::cell") {
+        true => "#",
+        false => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A component that writes `bytes`, and waits for ever where it is to.
+fn writes(bytes: &[u8], waits: bool) -> Builder {
+    let escaped = bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "\\{byte:02x}").expect("a string takes everything");
+        text
+    });
+    let length = bytes.len();
+    let wait = "(call $block (call $subscribe (i64.const 1_000_000_000_000)))";
+    let wait = if waits { wait } else { "" };
+    // In parts, as a guest would: blocking writes take 4,096 bytes at most.
+    wat::component(&format!(
+        r#"(data (i32.const 8192) "{escaped}")
+        (func (export "run") (result i32) (local $stdout i32) (local $at i32) (local $part i32)
+            (local.set $stdout (call $stdout))
+            (loop
+                (local.set $part (i32.sub (i32.const {length}) (local.get $at)))
+                (if (i32.gt_u (local.get $part) (i32.const 1000))
+                    (then (local.set $part (i32.const 1000))))
+                (call $write (local.get $stdout)
+                    (i32.add (i32.const 8192) (local.get $at)) (local.get $part) (i32.const 64))
+                (local.set $at (i32.add (local.get $at) (local.get $part)))
+                (br_if 0 (i32.lt_u (local.get $at) (i32.const {length}))))
+            {wait} (i32.const 0))"#
+    ))
+}
+
+#[test]
+fn output_is_told_line_by_line_and_no_line_is_forged() {
+    const LINE: usize = 8 << 10;
+    let long = "ä".repeat(LINE);
+    // The limit tears a character that begins at an odd place.
+    let torn = format!("x{long}");
+    let cases: [(&[u8], Vec<String>); 8] = [
+        (
+            b"one\ntwo\r\n\nfour\n",
+            ["one", "two", "", "four"].map(String::from).into(),
+        ),
+        (b"no end", vec!["no end".into()]),
+        (
+            b"\x1b[2J\x07 a\rb\0\n",
+            vec!["\\u{1b}[2J\\u{7} a\\rb\\u{0}".into()],
+        ),
+        (
+            "\u{202e}drow\u{2028}line\n".as_bytes(),
+            vec!["\\u{202e}drow\\u{2028}line".into()],
+        ),
+        (b"\xff\xfe ok\n", vec!["\u{fffd}\u{fffd} ok".into()]),
+        (long.as_bytes(), vec!["ä".repeat(LINE / 2); 2]),
+        (
+            torn.as_bytes(),
+            vec![
+                format!("x{}", "ä".repeat(LINE / 2 - 1)),
+                "ä".repeat(LINE / 2),
+                "ä".into(),
+            ],
+        ),
+        (b"", vec![]),
+    ];
+    for (bytes, expected) in cases {
+        for waits in [false, true] {
+            let builder = writes(bytes, waits)
+                .name("writer")
+                .stdout(Output::tracing());
+            let told = told(builder);
+            let lines: Vec<_> = told
+                .iter()
+                .filter_map(|event| event.split_once("ww_core::stdout "))
+                .map(|(span, line)| {
+                    assert!(span.starts_with("[cell name=\"writer\"]"), "{span}");
+                    line.to_owned()
+                })
+                .collect();
+            assert_eq!(lines, expected);
+        }
+    }
+}
+
+#[test]
+fn standard_error_is_told_as_such() {
+    let told = told(guest("fails").stderr(Output::tracing()));
+    let failure = told
+        .iter()
+        .find(|event| event.contains("the guest has failed"));
+    let failure = failure.expect("it says so");
+    assert!(failure.starts_with("[cell] ww_core::stderr "), "{failure}");
+}
+
+#[test]
+fn output_that_nobody_hears_holds_up_nobody() {
+    patiently(async {
+        let builder = guest("wasi-probe").args(["pour", "100000"]);
+        let cell = builder.stdout(Output::tracing()).spawn().await.unwrap();
+        assert_eq!(cell.wait().await.unwrap().code(), 0);
+        assert_eq!(cell.usage().stdio_out, 100_000);
+    });
+}

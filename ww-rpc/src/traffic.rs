@@ -1,0 +1,49 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What has crossed a connection until now. Read from any thread, while the
+/// connection lives and after.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    calls_in: AtomicU64,
+    calls_out: AtomicU64,
+}
+
+impl Traffic {
+    /// Bytes read from the peer.
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written to the peer.
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out.load(Ordering::Relaxed)
+    }
+
+    /// Calls of the peer's, those included that a limit has refused.
+    pub fn calls_in(&self) -> u64 {
+        self.calls_in.load(Ordering::Relaxed)
+    }
+
+    /// Calls made to the peer.
+    pub fn calls_out(&self) -> u64 {
+        self.calls_out.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn read(&self, bytes: usize) {
+        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn wrote(&self, bytes: usize) {
+        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_called(&self) {
+        self.calls_in.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn called(&self) {
+        self.calls_out.fetch_add(1, Ordering::Relaxed);
+    }
+}
