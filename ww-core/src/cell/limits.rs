@@ -54,6 +54,9 @@ pub struct Limits {
     /// Bytes of the cell's scratch directories together, what files, directories
     /// and names take in the host included. What needs more is refused.
     pub scratch: u64,
+    /// Cells that run below this one at a time, spawned through what it
+    /// bootstrapped, by itself or by those below it. One more is not spawned.
+    pub children: usize,
 }
 
 /// One of the [`Limits`].
@@ -80,13 +83,16 @@ pub enum Limit {
     Rpc,
     /// [`Limits::scratch`].
     Scratch,
+    /// [`Limits::children`].
+    Children,
 }
 
 impl Default for Limits {
     /// 256 MiB of memory, 100,000 entries a table, 4,096 handles, 256
     /// instances, 64 tables, 16 linear memories; no end of processor time and
     /// of time; 64 KiB a piped standard stream, 256 KiB a direction of the RPC
-    /// connection, and the defaults of [`ww_rpc::Limits`]; 64 MiB of scratch.
+    /// connection, and the defaults of [`ww_rpc::Limits`]; 64 MiB of scratch;
+    /// 256 children.
     fn default() -> Self {
         Self {
             memory: 256 << 20,
@@ -101,6 +107,7 @@ impl Default for Limits {
             rpc_buffer: 256 << 10,
             rpc: ww_rpc::Limits::default(),
             scratch: 64 << 20,
+            children: 256,
         }
     }
 }
@@ -123,6 +130,7 @@ impl Limits {
             Limit::Wall => nanos(self.wall),
             Limit::Rpc => self.rpc.calls as u64,
             Limit::Scratch => self.scratch,
+            Limit::Children => self.children as u64,
         };
         Error::Limit { limit, bound }
     }
@@ -130,7 +138,7 @@ impl Limits {
 
 impl Limit {
     /// Every limit, at the place that [`code`](Self::code) gives.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Memory,
         Self::TableElements,
         Self::Handles,
@@ -141,6 +149,7 @@ impl Limit {
         Self::Wall,
         Self::Rpc,
         Self::Scratch,
+        Self::Children,
     ];
 
     /// A number for it, never 0.
@@ -167,7 +176,7 @@ impl Limit {
                 let time = Duration::from_nanos(bound);
                 format!("the cell used up its {time:?} of {self}")
             }
-            Self::Instances | Self::Tables | Self::Memories | Self::Rpc => {
+            Self::Instances | Self::Tables | Self::Memories | Self::Rpc | Self::Children => {
                 format!("the cell needs more than its {bound} {self}")
             }
         }
@@ -188,6 +197,7 @@ impl fmt::Display for Limit {
             Self::Wall => "time",
             Self::Rpc => "RPC",
             Self::Scratch => "scratch space",
+            Self::Children => "children",
         })
     }
 }

@@ -10,6 +10,7 @@ use futures::channel::oneshot;
 use futures::future::LocalBoxFuture;
 use ww_rpc::Vat;
 
+use super::limits::Limit;
 use super::nest::Nest;
 use super::shared::{Shared, part};
 use crate::error::Error;
@@ -27,6 +28,8 @@ struct Inner {
     /// `None` when the cell ended.
     newcomers: RefCell<Option<Vec<LocalBoxFuture<'static, ()>>>>,
     connection: RefCell<Connection>,
+    /// How many children it may have at a time.
+    most_children: usize,
     /// Cells that end with this one; `None` when it ended.
     children: RefCell<Option<Vec<Weak<Shared>>>>,
 }
@@ -50,11 +53,12 @@ enum Connection {
 struct Wanted(Option<(Client, oneshot::Sender<Client>)>);
 
 impl Local {
-    pub(crate) fn new(shared: Arc<Shared>, nest: Nest) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, nest: Nest, most_children: usize) -> Self {
         Self {
             inner: Rc::new(Inner {
                 shared,
                 nest,
+                most_children,
                 newcomers: RefCell::new(Some(Vec::new())),
                 connection: RefCell::new(Connection::Expected(Wanted::default())),
                 children: RefCell::new(Some(Vec::new())),
@@ -135,12 +139,22 @@ impl Local {
     ///
     /// # Errors
     ///
-    /// [`Error::Ended`] when this one has ended.
+    /// [`Error::Ended`] when this one has ended, [`Error::Limit`] when it has as
+    /// many as it may have.
     pub(crate) fn adopt(&self, child: Weak<Shared>) -> Result<(), Error> {
+        let most = self.inner.most_children;
         let mut children = self.inner.children.borrow_mut();
         let children = children.as_mut().ok_or(Error::Ended)?;
-        if children.len() == children.capacity() {
-            children.retain(|child| child.strong_count() > 0);
+        if children.len() >= most.min(children.capacity()) {
+            let lives = |child: Arc<Shared>| !child.has_ended();
+            children.retain(|child| child.upgrade().is_some_and(lives));
+        }
+        if children.len() >= most {
+            self.inner.shared.meter.refuse(Limit::Children);
+            return Err(Error::Limit {
+                limit: Limit::Children,
+                bound: most as u64,
+            });
         }
         children.push(child);
         Ok(())

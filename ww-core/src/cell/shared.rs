@@ -78,6 +78,12 @@ impl Shared {
         errands.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Whether the cell takes no more errands.
+    pub(crate) fn has_ended(&self) -> bool {
+        let errands = self.errands.lock();
+        errands.unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     /// Takes no more errands, and drops those not picked up.
     pub(crate) fn close(&self) {
         let left = self

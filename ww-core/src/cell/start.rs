@@ -105,9 +105,9 @@ impl Start {
         bootstrap: impl FnOnce(&Local) -> Result<Option<Client>, Error> + 'static,
     ) -> (Local, Run) {
         let shared = self.shared.start();
-        let local = Local::new(shared.clone(), nest);
+        let (limits, children) = (self.state.limits().rpc, self.state.limits().children);
+        let local = Local::new(shared.clone(), nest, children);
         let rpc = self.rpc;
-        let limits = self.state.limits().rpc;
         let connect: Connect = Box::new(move |local| {
             let Some((reader, writer)) = rpc else {
                 let silent = "the cell speaks no RPC, so it exports nothing";

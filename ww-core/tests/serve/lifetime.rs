@@ -3,10 +3,15 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::channel::oneshot;
 use futures::future::{join, poll_immediate};
 use futures_lite::future::yield_now;
+use ww_core::Runtime;
+use ww_core::cell::{Builder, Input, Limit, Limits};
+use ww_core::network::Offline;
+use ww_core::serve::Spawner;
 use ww_rpc::peer_capnp::{executor, process};
 
 use crate::stage::{Answer, Spawn, Stage, compile, echo, read, stderr, stdin, stdout, wait, write};
@@ -137,4 +142,40 @@ fn a_driver_that_is_dropped_ends_its_cells() {
 
 async fn wait_owned(process: process::Client) -> Answer<i32> {
     wait(&process).await
+}
+
+#[test]
+fn a_cell_has_no_more_children_than_it_may() {
+    Stage::run(async |stage| {
+        let mut limits = Limits::default();
+        limits.children = 3;
+        let runtime = Runtime::shared().unwrap();
+        let exporter = || runtime.compile(example_images::wasm("exporter"));
+        let parent = Builder::new()
+            .program(exporter().await.unwrap())
+            .stdin(Input::piped())
+            .limits(limits);
+        let (parent, start) = parent.prepare().await.unwrap();
+        stage.drive(start.drive());
+        let spawning = parent.with(move |local| async move {
+            let spawner = Spawner::beside(&local, &runtime, Arc::new(Offline::new()));
+            let program = compile(&Rc::new(spawner).client(), "exporter").await?;
+            let spawn = || Spawn::args(&["exporter"]).spawn(&program);
+            let mut children = Vec::new();
+            for _ in 0..3 {
+                children.push(spawn().await?);
+            }
+            let refused = spawn().await.map(drop).unwrap_err();
+            assert_eq!(refused.kind, capnp::ErrorKind::Overloaded, "{refused}");
+            assert!(refused.extra.contains("3 children"), "{refused}");
+            // One that has ended does not count, whoever holds its process.
+            drop(stdin(&children[1]).await?);
+            assert_eq!(wait(&children[1]).await?, 0);
+            children.push(spawn().await?);
+            spawn().await.map(drop).unwrap_err();
+            Ok(())
+        });
+        spawning.await.unwrap();
+        assert_eq!(parent.usage().refused, Some(Limit::Children));
+    });
 }

@@ -9,6 +9,7 @@ use capnp::capability::{Client, FromClientHook};
 use futures::TryFutureExt;
 use futures_lite::future::block_on;
 use ww_core::Runtime;
+use ww_core::cell::Driver;
 use ww_core::network::{Network, Offline};
 use ww_core::serve::Spawner;
 use ww_rpc::cell_capnp::{Transport, program};
@@ -40,6 +41,11 @@ impl Stage {
                 tasks.spawn(driver).detach();
             }
         })
+    }
+
+    /// Runs a cell beside the test.
+    pub(crate) fn drive(&self, driver: Driver) {
+        self.tasks.spawn(driver).detach();
     }
 
     pub(crate) fn executor(&self) -> executor::Client {
