@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use futures::channel::mpsc::UnboundedSender;
-use futures::{AsyncReadExt, future};
+use futures::future::{AbortHandle, AbortRegistration, Abortable};
+use futures::{AsyncReadExt, FutureExt, future};
 use ww_core::cell::{Builder, Cell, Input, Local, Output, Start};
 use ww_core::clock::Virtual;
 use ww_core::network::{Memory, Network, Switch};
@@ -21,18 +22,40 @@ pub(crate) struct Ground {
     /// The time of that runtime.
     pub(crate) clock: Virtual,
     /// Who drives them; the runtime's workers, if nobody is named.
-    pub(crate) drivers: Option<UnboundedSender<Start>>,
+    pub(crate) drivers: Option<UnboundedSender<Undriven>>,
+}
+
+/// A cell for whoever drives.
+pub(crate) struct Undriven {
+    start: Start,
+    unless: AbortRegistration,
 }
 
 impl Ground {
     pub(crate) async fn start(&self, builder: Builder) -> Result<Cell, Error> {
+        Ok(self.start_abortable(builder).await?.0)
+    }
+
+    /// The cell, and what has its driver dropped, where there is one.
+    pub(crate) async fn start_abortable(
+        &self,
+        builder: Builder,
+    ) -> Result<(Cell, Option<AbortHandle>), Error> {
         let builder = builder.runtime(&self.runtime);
         let Some(drivers) = &self.drivers else {
-            return builder.spawn().await;
+            return Ok((builder.spawn().await?, None));
         };
         let (cell, start) = builder.prepare().await?;
-        drivers.unbounded_send(start).expect("somebody drives");
-        Ok(cell)
+        let (abort, unless) = AbortHandle::new_pair();
+        let undriven = Undriven { start, unless };
+        drivers.unbounded_send(undriven).expect("somebody drives");
+        Ok((cell, Some(abort)))
+    }
+}
+
+impl Undriven {
+    pub(crate) fn drive(self) -> impl Future<Output = ()> {
+        Abortable::new(self.start.drive(), self.unless).map(drop)
     }
 }
 

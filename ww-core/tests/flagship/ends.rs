@@ -26,6 +26,8 @@ enum End {
     Kill,
     Drop,
     Wall,
+    /// The executor drops its driver.
+    Driver,
 }
 
 /// What the guest is at.
@@ -67,7 +69,10 @@ pub(crate) async fn ends(ground: &Ground) -> Result<(), Error> {
         At::Start(READ),
     ];
     for at in guests {
-        for end in [End::Kill, End::Drop, End::Wall] {
+        for end in [End::Kill, End::Drop, End::Wall, End::Driver] {
+            if matches!(end, End::Driver) && ground.drivers.is_none() {
+                continue;
+            }
             ended(ground, at, end).await?;
         }
     }
@@ -100,7 +105,7 @@ async fn ended(ground: &Ground, at: At, end: End) -> Result<(), Error> {
         .stdin(Input::piped())
         .stdout(Output::piped())
         .limits(limits);
-    let cell = ground.start(builder).await?;
+    let (cell, driver) = ground.start_abortable(builder).await?;
     // Nobody reads it, and it is not discarded either.
     let _stdout = cell.take_stdout();
     let exported = broken(&cell);
@@ -125,10 +130,15 @@ async fn ended(ground: &Ground, at: At, end: End) -> Result<(), Error> {
             ground.clock.advance(WALL);
             Some(cell)
         }
+        End::Driver => {
+            driver.expect("there is one").abort();
+            Some(cell)
+        }
     };
     let interruptions = cell.as_ref().map(|cell| cell.usage().interruptions);
     let error = waiting.await.expect_err(&what);
     match end {
+        End::Driver => assert!(matches!(error, Error::Dropped), "{what}: {error}"),
         End::Kill | End::Drop => assert!(matches!(error, Error::Killed), "{what}: {error}"),
         End::Wall => {
             let wall = |ended: &Error| {
@@ -153,7 +163,11 @@ async fn ended(ground: &Ground, at: At, end: End) -> Result<(), Error> {
         1,
         "{what}: the host's server lives"
     );
-    assert_eq!(exported.await?, ErrorKind::Disconnected, "{what}");
+    match (exported.await, end) {
+        // It was a task of the driver's.
+        (Err(Error::Ended), End::Driver) => {}
+        (exported, _) => assert_eq!(exported?, ErrorKind::Disconnected, "{what}"),
+    }
     Ok(())
 }
 

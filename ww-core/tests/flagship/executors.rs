@@ -8,12 +8,11 @@ use futures::stream::FuturesUnordered;
 use futures::task::LocalSpawnExt;
 use futures::{StreamExt, pin_mut};
 use futures_lite::future::block_on;
-use ww_core::cell::Start;
 use ww_core::clock::Virtual;
 use ww_core::workers::{Job, Workers};
 use ww_core::{Error, Runtime, RuntimeBuilder};
 
-use crate::body::{Ground, body};
+use crate::body::{Ground, Undriven, body};
 
 /// The body on the runtime's own workers.
 fn embedded(runtime: RuntimeBuilder) -> impl Future<Output = Result<(), Error>> + Send {
@@ -29,7 +28,7 @@ fn embedded(runtime: RuntimeBuilder) -> impl Future<Output = Result<(), Error>> 
 /// The body, and the cells that its executor is to drive.
 fn driven() -> (
     impl Future<Output = Result<(), Error>> + Send,
-    UnboundedReceiver<Start>,
+    UnboundedReceiver<Undriven>,
 ) {
     let (drivers, starts) = unbounded();
     let clock = Virtual::new();
@@ -159,7 +158,7 @@ fn a_bare_block_on() {
             let mut drivers = FuturesUnordered::new();
             loop {
                 futures::select_biased! {
-                    start = starts.select_next_some() => drivers.push(start.drive()),
+                    start = starts.select_next_some() => drivers.push(Box::pin(start.drive())),
                     () = drivers.select_next_some() => {}
                 }
             }
