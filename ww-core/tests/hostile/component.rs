@@ -95,6 +95,9 @@ const IMPORTS: &str = r#"
         (export "[method]output-stream.blocking-write-and-flush" (func
             (param "self" (borrow $out)) (param "contents" (list u8))
             (result (result (error $stream-error)))))
+        (export "[method]output-stream.write-zeroes" (func
+            (param "self" (borrow $out)) (param "len" u64)
+            (result (result (error $stream-error)))))
         (export "[method]output-stream.subscribe" (func
             (param "self" (borrow $out)) (result (own $pollable))))))
     (alias export $streams "input-stream" (type $in))
@@ -187,6 +190,12 @@ const FUNCTIONS: &[(&str, Source, Options, &str)] = {
             Function("streams", "[method]output-stream.blocking-write-and-flush"),
             Memory,
             WRITES,
+        ),
+        (
+            "write-zeroes",
+            Function("streams", "[method]output-stream.write-zeroes"),
+            Memory,
+            "(param i32 i64 i32)",
         ),
         (
             "writable",

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use ww_core::cell::{Input, Output};
 
-use crate::case::{Case, Fate};
+use crate::case::{Case, Fate, traps};
 use crate::host::Stuck;
 
 /// Bytes that a piped standard stream holds.
@@ -35,6 +35,13 @@ pub(crate) fn cases() -> Vec<Case> {
         unreachable)"#;
     vec![
         Case::new("output that is discarded", FLOOD, Fate::Spins),
+        Case::new(
+            "a hundred megabytes of zeros at once",
+            r#"(func (export "run") (result i32)
+                (call $write-zeroes (call $stdout) (i64.const 100_000_000) (i32.const 16))
+                (i32.const 0))"#,
+            traps("check_write"),
+        ),
         Case::new(
             "a megabyte of output that nobody asks for",
             MEGABYTE,

@@ -51,6 +51,14 @@ pub(crate) fn cases() -> Vec<Case> {
         )
         .peak(PAGE + 100_000 * size_of::<usize>())
         .refused(Limit::TableElements),
+        Case::of(
+            "files until it is refused more scratch space",
+            example_images::wasm("wasi-probe"),
+            Fate::Exits(0),
+        )
+        .set(|builder| builder.args(["fill", "/tmp"]).scratch("/tmp"))
+        .limit(|limits| limits.scratch = 1 << 20)
+        .refused(Limit::Scratch),
     ]
 }
 
