@@ -65,7 +65,7 @@ pub(crate) fn cases() -> Vec<Case> {
                     let _ = cell.wait().await;
                     let mut kept = Vec::new();
                     stdout.read_to_end(&mut kept).await.expect("a pipe");
-                    assert_eq!(kept.len(), PIPE);
+                    assert!(kept.len() <= PIPE, "{}", kept.len());
                 })
             }),
         Case::new("output whose reader leaves", FLOOD, Fate::Exits(1))
