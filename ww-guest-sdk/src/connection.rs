@@ -24,6 +24,8 @@ struct Buffers {
     reader: Option<Waker>,
 
     outgoing: Vec<u8>,
+    /// Bytes of `outgoing` that the host has taken.
+    sent: usize,
     writer: Option<Waker>,
 
     closed: bool,
@@ -33,7 +35,7 @@ impl Connection {
     /// Gives `turn` what is to be sent, and takes what it brought.
     pub(crate) fn exchange(&self, turn: impl FnOnce(&[u8]) -> Exchange) {
         let mut buffers = self.0.borrow_mut();
-        let turn = turn(&buffers.outgoing);
+        let turn = turn(&buffers.outgoing[buffers.sent..]);
         let wakers = buffers.settle(turn);
         drop(buffers);
         wakers.into_iter().flatten().for_each(Waker::wake);
@@ -45,16 +47,24 @@ impl Connection {
 
     /// Everything that was not sent yet.
     pub(crate) fn take_outgoing(&self) -> Vec<u8> {
-        std::mem::take(&mut self.0.borrow_mut().outgoing)
+        let mut buffers = self.0.borrow_mut();
+        let sent = std::mem::take(&mut buffers.sent);
+        std::mem::take(&mut buffers.outgoing).split_off(sent)
     }
 }
 
 impl Buffers {
+    /// How many bytes the host has yet to take.
+    fn waiting(&self) -> usize {
+        self.outgoing.len() - self.sent
+    }
+
     fn settle(&mut self, turn: Exchange) -> [Option<Waker>; 2] {
-        if turn.accepted >= self.outgoing.len() {
-            self.outgoing.clear();
-        } else {
-            self.outgoing.drain(..turn.accepted);
+        self.sent = self.outgoing.len().min(self.sent + turn.accepted);
+        // Moving what is left costs no more than what was taken.
+        if self.sent >= self.waiting() {
+            self.outgoing.drain(..self.sent);
+            self.sent = 0;
         }
 
         if self.consumed == self.incoming.len() {
@@ -66,7 +76,7 @@ impl Buffers {
         self.closed |= turn.closed;
 
         let readable = self.closed || self.consumed < self.incoming.len();
-        let writable = self.closed || self.outgoing.len() < OUTGOING_LIMIT;
+        let writable = self.closed || self.waiting() < OUTGOING_LIMIT;
         [
             self.reader.take_if(|_| readable),
             self.writer.take_if(|_| writable),
@@ -103,7 +113,7 @@ impl AsyncWrite for Connection {
         if buffers.closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if buffers.outgoing.len() >= OUTGOING_LIMIT {
+        if buffers.waiting() >= OUTGOING_LIMIT {
             buffers.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }

@@ -40,6 +40,8 @@ pub(crate) enum Break {
     Truncated(usize),
     /// The peer sent what no message begins with.
     Malformed(String),
+    /// The peer sent a larger message than it may.
+    TooLarge(String),
     /// The stream failed.
     Io(io::Error),
 }
@@ -92,7 +94,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         }
         let body_words = end - table_words as u64;
         if body_words > self.message_words as u64 {
-            return Poll::Ready(Err(Break::Malformed(format!(
+            return Poll::Ready(Err(Break::TooLarge(format!(
                 "message from the peer has {body_words} words, more than the limit of {}",
                 self.message_words
             ))));

@@ -234,6 +234,7 @@ impl State {
                 error
             }
             Break::Malformed(text) => Error::failed(text),
+            Break::TooLarge(text) => Error::overloaded(text),
             Break::Io(error) => {
                 self.blame(&error);
                 Error::disconnected(format!("reading from the peer failed: {error}"))

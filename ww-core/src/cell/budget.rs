@@ -48,6 +48,13 @@ impl Budget {
         }
     }
 
+    /// Stops counting the clock's time.
+    pub(super) fn stop(&mut self) {
+        if let Some(limited) = &mut self.limited {
+            limited.alarm = None;
+        }
+    }
+
     /// What ends a guest that was busy for so long, if anything.
     pub(super) fn spent(&self, busy: Duration) -> Option<Error> {
         if busy < self.cpu {

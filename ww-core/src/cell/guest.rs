@@ -19,7 +19,13 @@ use crate::tier::Linked;
 /// Ticks for which a guest may run before it lets others.
 const SLICE: u64 = 1;
 
-/// Instantiates a program in its place, runs it to its end, and answers how it exited.
+/// Most bytes that a guest hands over in one host call, where its streams do
+/// not take more. The host copies them, which nothing interrupts and which is
+/// not counted as the guest's memory. More trap.
+const HANDED_OVER: usize = 16 << 20;
+
+/// Instantiates a program in its place, runs it to its end, and answers how it
+/// exited.
 pub(crate) async fn run(
     place: Place,
     state: State,
@@ -27,8 +33,9 @@ pub(crate) async fn run(
     ticker: Arc<Ticker>,
 ) -> Result<Exit, Error> {
     let mut store = Store::new(place.linked.pre.engine(), state);
-    let handles = store.data().limits().handles;
-    store.set_max_component_handles(handles);
+    let limits = *store.data().limits();
+    store.set_max_component_handles(limits.handles);
+    store.set_hostcall_fuel(HANDED_OVER.max(limits.stdio).max(limits.rpc_buffer));
     store.limiter(State::limiter);
     store.set_epoch_deadline(1);
     let sliced = shared.clone();
@@ -50,6 +57,9 @@ pub(crate) async fn run(
     // However it ended, what it wrote is not lost.
     let outputs = store.data().outputs();
     let closing = outputs.map(|(stream, output)| (stream, output.close()));
+    // Whoever takes it may take it slowly.
+    drop(store);
+    drop(place);
     let output_error = closed(closing).await;
     Ok(Exit {
         code: result?,

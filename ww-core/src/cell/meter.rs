@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ww_rpc::Traffic;
 
@@ -52,10 +52,26 @@ pub(crate) struct Meter {
     refused: AtomicU8,
 }
 
+/// The guest runs.
+pub(crate) struct Busy<'a> {
+    meter: &'a Meter,
+    since: Instant,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let nanos = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.meter.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+}
+
 impl Meter {
-    pub(crate) fn ran(&self, busy: Duration) {
-        let nanos = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
-        self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
+    /// Counts the guest as busy until the answer is dropped.
+    pub(crate) fn run(&self) -> Busy<'_> {
+        Busy {
+            meter: self,
+            since: Instant::now(),
+        }
     }
 
     pub(crate) fn busy(&self) -> Duration {

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use futures::StreamExt;
 use futures::channel::oneshot;
@@ -153,14 +152,13 @@ impl Run {
 
     fn poll_guest(&mut self) -> Option<Result<Exit, Error>> {
         let guest = self.guest.as_mut()?;
-        let started = Instant::now();
         let polled = {
+            let _busy = self.shared.meter.run();
             let _slice = self.ticker.slice(&self.shared.slice);
             guest
                 .as_mut()
                 .poll(&mut Context::from_waker(&self.wakers.guest))
         };
-        self.shared.meter.ran(started.elapsed());
         let slices = self.ticker.ticks() - self.shared.slice.load(Ordering::Relaxed);
         self.slices = u32::try_from(slices).unwrap_or(u32::MAX);
         match polled {
@@ -222,6 +220,7 @@ impl Run {
     fn finish(&mut self, result: Result<Exit, Error>) {
         self.stage = Stage::Done;
         self.connect = None;
+        self.budget.stop();
         self.free();
         self.local
             .disconnect(capnp::Error::disconnected("the cell has ended".into()));

@@ -3,6 +3,10 @@ use wasip2::io::poll::Pollable;
 use crate::bindings::turn;
 use crate::transport::{Exchange, Transport};
 
+/// The most bytes that one host call hands over. Hosts bound that, and what
+/// they take at a time is less.
+const MOST: usize = 1 << 20;
+
 /// RPC over `wetware:turn`: sending, waiting and receiving are one host call.
 #[derive(Debug)]
 pub struct Turn(turn::Connection);
@@ -13,7 +17,10 @@ impl Transport for Turn {
     }
 
     fn turn(&mut self, outgoing: &[u8], pollables: &[&Pollable], wait: bool) -> Exchange {
-        let outcome = self.0.turn(outgoing, pollables, wait);
+        let offered = &outgoing[..outgoing.len().min(MOST)];
+        // What is left over is as good as room for more.
+        let wait = wait && offered.len() == outgoing.len();
+        let outcome = self.0.turn(offered, pollables, wait);
         Exchange {
             accepted: outcome.accepted as usize,
             incoming: outcome.incoming,
@@ -23,6 +30,8 @@ impl Transport for Turn {
     }
 
     fn finish(&mut self, outgoing: &[u8]) {
-        self.0.finish(outgoing);
+        for part in outgoing.chunks(MOST) {
+            self.0.finish(part);
+        }
     }
 }

@@ -42,7 +42,8 @@ pub(crate) fn cases() -> Vec<Case> {
             "words, more than",
             |builder| silent(builder).args(["seq", "1", "100000"]),
         )
-        .limit(|limits| limits.rpc.message_words = 1 << 13),
+        .limit(|limits| limits.rpc.message_words = 1 << 13)
+        .refused(Limit::Rpc),
     ]
 }
 

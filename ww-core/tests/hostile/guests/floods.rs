@@ -36,6 +36,14 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("output that is discarded", FLOOD, Fate::Spins),
         Case::new(
+            "a hundred megabytes of output at once",
+            r#"(func (export "run") (result i32)
+                (drop (memory.grow (i32.const 1600)))
+                (call $write (call $stdout) (i32.const 0) (i32.const 100_000_000) (i32.const 16))
+                (i32.const 0))"#,
+            traps("hostcalls"),
+        ),
+        Case::new(
             "a hundred megabytes of zeros at once",
             r#"(func (export "run") (result i32)
                 (call $write-zeroes (call $stdout) (i64.const 100_000_000) (i32.const 16))
