@@ -33,7 +33,8 @@ pub enum Error {
     },
 
     /// The process has no room for what was asked. A process may have so many
-    /// memory mappings (`vm.max_map_count` on Linux), and each cell takes some.
+    /// memory mappings (`vm.max_map_count` on Linux), and each cell and each
+    /// program takes some.
     #[error("no room: {taken} of the {most} memory mappings that cells may have are taken")]
     Full {
         /// Mappings that cells have, or that are set aside for them.

@@ -8,7 +8,8 @@ use crate::error::Error;
 ///
 /// A process may have `vm.max_map_count` of them (65,530 by default), and it
 /// is the instance allocator's and malloc's way to abort where one is refused.
-/// So cells count theirs beforehand, and the one that would be too many is.
+/// So cells and programs count theirs beforehand, and what would be too many is
+/// refused.
 #[derive(Debug)]
 pub(crate) struct Mappings {
     count: usize,

@@ -7,6 +7,7 @@ use crate::artifact::Artifact;
 use crate::cell::Limits;
 use crate::engine;
 use crate::error::{Error, cause};
+use crate::mappings::Mappings;
 use crate::phase::{Phase, Progress};
 use crate::room::Seat;
 use crate::rpc;
@@ -44,6 +45,10 @@ pub(crate) struct Place {
     /// Held until the instance has gone.
     _seat: Seat,
 }
+
+/// Mappings of machine code that is loaded: the code, and what stands before
+/// and behind it.
+const CODE: usize = 3;
 
 /// The first bytes of a component in binary form: magic, version 13, layer 1.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -120,6 +125,7 @@ impl Compiled {
 
     /// Loads and links what was compiled.
     pub(crate) fn load(tiers: &Tiers, artifact: &Artifact) -> Result<Self, Error> {
+        let mappings = Mappings::take(CODE)?;
         let pooled = match &tiers.pooled {
             // What does not fit the pool is no error.
             Some(tier) => artifact.load(tier.engine()).ok().map(|fits| (tier, fits)),
@@ -127,8 +133,8 @@ impl Compiled {
         };
         let fits_pool = pooled.is_some();
         let linked = match pooled {
-            Some((tier, component)) => Arc::new(tier.link(&component)?),
-            None => load(&tiers.on_demand, artifact)?,
+            Some((tier, component)) => Arc::new(tier.link(&component, mappings)?),
+            None => load(&tiers.on_demand, artifact, mappings)?,
         };
         let component = linked.pre.component();
         // Made now rather than when the first cell starts.
@@ -165,18 +171,18 @@ impl Compiled {
             blocking::unblock(move || {
                 let artifact = Artifact::of(this.linked.pre.component())
                     .map_err(|error| Error::Compile(cause(error)))?;
-                load(&tiers.on_demand, &artifact)
+                load(&tiers.on_demand, &artifact, Mappings::take(CODE)?)
             })
         };
         self.spilled.get_or_try_init(spill).await.cloned()
     }
 }
 
-fn load(tier: &Tier, artifact: &Artifact) -> Result<Arc<Linked>, Error> {
+fn load(tier: &Tier, artifact: &Artifact, mappings: Mappings) -> Result<Arc<Linked>, Error> {
     let component = artifact
         .load(tier.engine())
         .map_err(|error| Error::Compile(cause(error)))?;
-    tier.link(&component).map(Arc::new)
+    tier.link(&component, mappings).map(Arc::new)
 }
 
 /// What bytes are that are not a component.

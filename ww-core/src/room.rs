@@ -9,12 +9,14 @@ use crate::mappings::Mappings;
 /// what is not accessible yet, once a cell was there.
 const PLACE: usize = 6;
 
-/// Mappings that a cell allocated on demand takes: a stack and its guard, and
-/// what a memory is made of.
-const ON_DEMAND: usize = 4;
+/// Mappings that a cell allocated on demand takes besides its memories: a stack
+/// and its guard.
+const ON_DEMAND: usize = 2;
 
-/// Mappings of a memory that is allocated on demand, and of each further one.
-pub(crate) const MEMORY: usize = 3;
+/// Mappings of a memory that is allocated on demand: the guard before it, its
+/// image, what that does not cover on either side, and what is not accessible
+/// yet. The kernel merges some of them with those of neighbours, if it can.
+const MEMORY: usize = 5;
 
 /// How many cells a runtime has, and has room for.
 #[derive(Debug)]

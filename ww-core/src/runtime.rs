@@ -83,7 +83,7 @@ impl Runtime {
     /// # Errors
     ///
     /// [`Error::NotAComponent`], [`Error::Compile`], [`Error::Import`],
-    /// [`Error::Link`], [`Error::NoEntry`].
+    /// [`Error::Link`], [`Error::NoEntry`], [`Error::Full`].
     pub fn compile(&self, wasm: impl Into<Bytes>) -> Compilation {
         let (runtime, wasm) = (self.clone(), wasm.into());
         Compilation::new(|observer| async move {

@@ -3,6 +3,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use crate::cell::State;
 use crate::error::{Error, cause};
+use crate::mappings::Mappings;
 use crate::{engine, rpc, wasi};
 
 /// The two ways of allocating a cell. An engine knows one only, so there are
@@ -24,6 +25,8 @@ pub(crate) struct Linked {
     pub(crate) pre: InstancePre<State>,
     /// `wasi:cli/run`'s `run`.
     pub(crate) entry: ComponentExportIndex,
+    /// Those of its code, given back after it.
+    _mappings: Mappings,
 }
 
 impl Tiers {
@@ -65,13 +68,18 @@ impl Tier {
         &self.engine
     }
 
-    pub(crate) fn link(&self, component: &Component) -> Result<Linked, Error> {
+    /// `mappings` are those that the component's code has.
+    pub(crate) fn link(&self, component: &Component, mappings: Mappings) -> Result<Linked, Error> {
         let entry = entry(component).ok_or(Error::NoEntry)?;
         let pre = self
             .linker
             .instantiate_pre(component)
             .map_err(|error| unlinked(component, error))?;
-        Ok(Linked { pre, entry })
+        Ok(Linked {
+            pre,
+            entry,
+            _mappings: mappings,
+        })
     }
 }
 
