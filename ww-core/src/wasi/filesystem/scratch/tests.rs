@@ -274,3 +274,19 @@ fn times_are_as_set() {
     let late = root.set_times_at("d", true, stamp(u64::MAX, 1_000_000_000), NewTimestamp::Now);
     assert_eq!(late, Err(ErrorCode::Invalid));
 }
+
+#[test]
+fn links_do_not_make_a_path_longer_than_any_is() {
+    let (_, root) = scratch(1 << 20);
+    root.create_directory_at("d").expect("it is not there");
+    // By itself each leads where it says.
+    let (longest, half) = ("d/../".repeat(818), "d/../".repeat(409));
+    root.symlink_at(&format!("{longest}d"), "0").expect("new");
+    root.symlink_at(&format!("{longest}0"), "1").expect("new");
+    root.symlink_at(&format!("{longest}1"), "2").expect("new");
+    assert!(root.stat_at(&format!("{longest}d"), true).is_ok());
+    assert!(root.stat_at("0", true).is_ok());
+    assert!(root.stat_at(&format!("{half}1"), true).is_ok());
+    let more = root.stat_at("2", true).map(|_| ());
+    assert_eq!(more, Err(ErrorCode::Loop));
+}

@@ -6,6 +6,10 @@ use crate::wasi::wit::filesystem::types::ErrorCode;
 /// Symbolic links that one path may lead through.
 const MOST_LINKS: usize = 40;
 
+/// Steps that one path may take, those through links included: twice what the
+/// longest path has by itself. Nothing interrupts a guest on its way.
+const MOST_STEPS: usize = 4096;
+
 /// The longest name, in bytes.
 const LONGEST_NAME: usize = 255;
 
@@ -66,7 +70,7 @@ impl Tree {
     pub(super) fn walk(&self, base: Number, path: &str, last: Last) -> Result<Place, ErrorCode> {
         let mut left = steps(path)?;
         let (mut here, mut below, mut links) = (base, 0_usize, 0);
-        loop {
+        for _ in 0..MOST_STEPS {
             let dir = self.get(here)?.dir()?;
             let name = match left.pop() {
                 None => return Ok(Place::Unnamed(here)),
@@ -114,6 +118,7 @@ impl Tree {
                 Some(_) => return Err(ErrorCode::NotDirectory),
             }
         }
+        Err(ErrorCode::Loop)
     }
 
     /// What stands at `path`, which must be there.
