@@ -48,6 +48,7 @@ mod compilation;
 mod engine;
 mod error;
 mod mappings;
+mod modules;
 pub mod network;
 mod phase;
 pub mod pipe;

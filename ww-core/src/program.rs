@@ -8,6 +8,7 @@ use crate::cell::Limits;
 use crate::engine;
 use crate::error::{Error, cause};
 use crate::mappings::Mappings;
+use crate::modules;
 use crate::phase::{Phase, Progress};
 use crate::room::Seat;
 use crate::rpc;
@@ -49,6 +50,12 @@ pub(crate) struct Place {
 /// Mappings of machine code that is loaded: the code, and what stands before
 /// and behind it.
 const CODE: usize = 3;
+
+/// Core modules of a component whose memories' images are made beforehand. Each
+/// image has a file descriptor as long as the program lives, so that those of a
+/// component with more modules are made as its instances come to need them:
+/// no more than a cell may have memories.
+const IMAGES: usize = 16;
 
 /// The first bytes of a component in binary form: magic, version 13, layer 1.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -118,13 +125,13 @@ impl Compiled {
         let artifact = Artifact::compile(tiers.compiler(), wasm)
             .map_err(|error| Error::Compile(cause(error)))?;
         progress.begin(Phase::Linking);
-        let compiled = Self::load(tiers, &artifact)?;
+        let compiled = Self::load(tiers, wasm, &artifact)?;
         keep(&artifact);
         Ok(compiled)
     }
 
-    /// Loads and links what was compiled.
-    pub(crate) fn load(tiers: &Tiers, artifact: &Artifact) -> Result<Self, Error> {
+    /// Loads and links what `wasm` was compiled to.
+    pub(crate) fn load(tiers: &Tiers, wasm: &[u8], artifact: &Artifact) -> Result<Self, Error> {
         let mappings = Mappings::take(CODE)?;
         let pooled = match &tiers.pooled {
             // What does not fit the pool is no error.
@@ -138,9 +145,11 @@ impl Compiled {
         };
         let component = linked.pre.component();
         // Made now rather than when the first cell starts.
-        component
-            .initialize_copy_on_write_image()
-            .map_err(|error| Error::Compile(cause(error)))?;
+        if modules::count(wasm) <= IMAGES {
+            component
+                .initialize_copy_on_write_image()
+                .map_err(|error| Error::Compile(cause(error)))?;
+        }
         let imports_rpc = component
             .component_type()
             .imports(component.engine())

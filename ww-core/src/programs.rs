@@ -190,7 +190,7 @@ impl Job {
             self.progress.begin(Phase::Linking);
             // What was kept was linked before. If it is not any more, the
             // compiler says why.
-            if let Ok(compiled) = Compiled::load(&self.tiers, &artifact) {
+            if let Ok(compiled) = Compiled::load(&self.tiers, &self.wasm, &artifact) {
                 return Ok(compiled);
             }
         }
