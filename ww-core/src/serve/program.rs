@@ -4,19 +4,19 @@ use capnp::Error;
 use capnp::capability::Client;
 use ww_rpc::cell_capnp::program::{self, SpawnParams, SpawnResults};
 
-use super::Spawner;
 use super::options::Options;
+use super::spawner::Holding;
 use crate::Program;
 
 /// The server of the wire's `Program`: a compiled component, ready to run.
 pub(super) struct Compiled {
-    spawner: Rc<Spawner>,
+    holding: Holding,
     program: Program,
 }
 
 impl Compiled {
-    pub(super) fn new(spawner: Rc<Spawner>, program: Program) -> Self {
-        Self { spawner, program }
+    pub(super) fn new(holding: Holding, program: Program) -> Self {
+        Self { holding, program }
     }
 }
 
@@ -38,7 +38,8 @@ impl program::Server for Compiled {
         };
         drop(params);
         let process = self
-            .spawner
+            .holding
+            .spawner()
             .spawn(self.program.clone(), options, bootstrap)
             .await?;
         results.get().set_process(process);

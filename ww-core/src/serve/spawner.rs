@@ -33,12 +33,21 @@ pub struct Spawner {
     membrane: Option<Membrane>,
     /// Calls that wait for their code to be compiled.
     compiling: Cell<usize>,
+    /// Programs that somebody holds.
+    programs: Cell<usize>,
 }
 
 /// The most calls that may wait for a compilation.
 const MOST_COMPILING: usize = 16;
 
-/// One of these calls, until this is dropped.
+/// The most programs that may be held. Each has machine code, whose memory and
+/// mappings are the whole process's.
+const MOST_PROGRAMS: usize = 256;
+
+/// One of the programs that are held, until this is dropped.
+pub(super) struct Holding(Rc<Spawner>);
+
+/// One of the calls that compile, until this is dropped.
 struct Compilation<'a>(&'a Cell<usize>);
 
 /// Where cells are started.
@@ -72,6 +81,7 @@ impl Spawner {
             place,
             membrane: None,
             compiling: Cell::new(0),
+            programs: Cell::new(0),
         }
     }
 
@@ -129,6 +139,18 @@ impl Spawner {
         Ok(Compilation(&self.compiling))
     }
 
+    /// Reserves a place among the programs that are held.
+    fn holding(self: &Rc<Self>) -> Result<Holding, Error> {
+        let count = self.programs.get();
+        if count == MOST_PROGRAMS {
+            return Err(Error::overloaded(format!(
+                "{count} programs of this executor are held already"
+            )));
+        }
+        self.programs.set(count + 1);
+        Ok(Holding(self.clone()))
+    }
+
     /// Compiles what came over the wire.
     async fn compiled(&self, wasm: Bytes) -> Result<Program, Error> {
         Ok(self.runtime.compile(wasm).await?)
@@ -145,6 +167,18 @@ impl Spawner {
 impl Drop for Compilation<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Holding {
+    pub(super) fn spawner(&self) -> &Spawner {
+        &self.0
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.0.programs.set(self.0.programs.get() - 1);
     }
 }
 
@@ -200,12 +234,12 @@ impl executor::Server for Spawner {
         params: CompileParams,
         mut results: CompileResults,
     ) -> Result<(), Error> {
-        let compilation = self.compilation()?;
+        let (holding, compilation) = (self.holding()?, self.compilation()?);
         let wasm = Bytes::copy_from_slice(params.get()?.get_wasm()?);
         drop(params);
         let program = self.compiled(wasm).await?;
         drop(compilation);
-        let compiled = Compiled::new(self.clone(), program);
+        let compiled = Compiled::new(holding, program);
         results.get().set_program(capnp_rpc::new_client(compiled));
         Ok(())
     }

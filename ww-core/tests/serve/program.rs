@@ -155,3 +155,20 @@ fn what_is_handed_down_passes_the_membrane() {
         assert_eq!(calls.get(), 3);
     });
 }
+
+#[test]
+fn an_executor_has_no_more_programs_than_it_may() {
+    Stage::run(async |stage| {
+        let executor = stage.executor();
+        let mut programs = Vec::new();
+        for _ in 0..256 {
+            programs.push(compile(&executor, "hello").await.unwrap());
+        }
+        let refused = compile(&executor, "hello").await.map(drop).unwrap_err();
+        assert_eq!(refused.kind, capnp::ErrorKind::Overloaded, "{refused}");
+        programs.pop();
+        programs.push(compile(&executor, "hello").await.unwrap());
+        let refused = compile(&executor, "hello").await.map(drop);
+        assert!(refused.is_err());
+    });
+}
