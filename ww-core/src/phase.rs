@@ -1,4 +1,5 @@
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is being done to make a program of an image or of bytes.
@@ -45,14 +46,15 @@ impl Progress {
         }
     }
 
-    /// Begins `phase`.
+    /// Begins `phase`. An observer that panics has said so by itself, and takes
+    /// the program from nobody.
     pub(crate) fn begin(&self, phase: Phase) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.phase = Some(phase);
         let observers = known.observers.clone();
         drop(known);
         for observer in observers {
-            observer(phase);
+            let _ = catch_unwind(AssertUnwindSafe(|| observer(phase)));
         }
     }
 }

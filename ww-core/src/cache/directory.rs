@@ -52,6 +52,9 @@ impl Directory {
             let mut secret = [0; LEN];
             getrandom::fill(&mut secret)?;
             let unfinished = self.unfinished(&[&secret])?;
+            // After a crash there must not be a key without its bytes, which
+            // nobody could mend but the user.
+            fs::fsync(self.open_file(&unfinished)?)?;
             // Who comes second takes the first one's.
             let linked = fs::linkat(&self.0, &unfinished, &self.0, name, AtFlags::empty());
             self.remove(&unfinished);

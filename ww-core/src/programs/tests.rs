@@ -68,3 +68,23 @@ fn a_panic_of_the_compiler_is_an_error() {
         }
     }
 }
+
+#[test]
+fn an_observer_that_panics_takes_nothing_from_others() {
+    let programs = programs();
+    for at in [Phase::Waiting, Phase::Compiling] {
+        let panics = Arc::new(move |phase| assert_ne!(phase, at, "the observer's own fault"));
+        let mut first = Box::pin(programs.compile(Bytes::from_static(EMPTY), Some(panics)));
+        let mut second = pin!(programs.compile(Bytes::from_static(EMPTY), None));
+        // Keeps the job from being over before the second asks.
+        let permits: Vec<_> = std::iter::from_fn(|| programs.compiling.try_acquire()).collect();
+        assert!(block_on(poll_immediate(&mut first)).is_none(), "{at}");
+        assert!(block_on(poll_immediate(&mut second)).is_none(), "{at}");
+        drop(permits);
+        assert!(
+            matches!(block_on(second.as_mut()), Err(Error::NoEntry)),
+            "{at}"
+        );
+        drop(first);
+    }
+}
