@@ -165,7 +165,8 @@ mod tests {
                     let taken = workers.run(Box::new(move || other().boxed_local()));
                     taken.expect("its thread is this one");
                 } else if begun.load(Ordering::Relaxed) == 1 {
-                    return Poll::Ready(sender.send(turn).expect("the test waits"));
+                    sender.send(turn).expect("the test waits");
+                    return Poll::Ready(());
                 }
                 turn += 1;
                 cx.waker().wake_by_ref();

@@ -201,7 +201,7 @@ fn a_program_stays_compiled_whatever_others_compile() {
 #[test]
 fn the_program_used_longest_ago_is_forgotten_when_there_are_too_many() {
     // 256 programs are kept.
-    forgets(256, |number| distinct(number));
+    forgets(256, distinct);
 }
 
 #[test]
