@@ -36,14 +36,65 @@ const ITERATIONS: i32 = 1 << 20;
 /// Calls that a guest makes beside its neighbours.
 const CALLS: u64 = 200;
 
-/// A command that does `body` for ever.
-fn forever(body: &str) -> Outcome<Vec<u8>> {
+/// A command that does `first`, and then `body` for ever.
+fn forever(first: &str, body: &str) -> Outcome<Vec<u8>> {
     let text = format!(
         r#"(component
+             (import "wasi:io/poll@0.2.0" (instance $poll
+               (export "pollable" (type (sub resource)))
+               (export "poll" (func
+                 (param "in" (list (borrow 0))) (result (list u32))))))
+             (alias export $poll "pollable" (type $pollable))
+             (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+               (alias outer 1 $pollable (type $awaited))
+               (export "pollable" (type (eq $awaited)))
+               (export "subscribe-duration" (func (param "when" u64) (result (own 1))))))
+             (import "wasi:io/error@0.2.0" (instance $error
+               (export "error" (type (sub resource)))))
+             (alias export $error "error" (type $error-type))
+             (import "wasi:io/streams@0.2.0" (instance $streams
+               (alias outer 1 $error-type (type $failed))
+               (export "error" (type (eq $failed)))
+               (type $fault (variant (case "last-operation-failed" (own 1)) (case "closed")))
+               (export "stream-error" (type $stream-error (eq $fault)))
+               (export "output-stream" (type $out (sub resource)))
+               (export "[method]output-stream.write" (func
+                 (param "self" (borrow $out)) (param "contents" (list u8))
+                 (result (result (error $stream-error)))))))
+             (alias export $streams "output-stream" (type $out))
+             (import "wasi:cli/stdout@0.2.0" (instance $stdout
+               (alias outer 1 $out (type $written))
+               (export "output-stream" (type (eq $written)))
+               (export "get-stdout" (func (result (own 1))))))
+             (core module $memory
+               (memory (export "memory") 3200)
+               (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536))
+             (core instance $memory (instantiate $memory))
+             (alias core export $memory "memory" (core memory $m))
+             (alias core export $memory "realloc" (core func $realloc))
+             (core func $later (canon lower (func $clock "subscribe-duration")))
+             (core func $poll (canon lower (func $poll "poll")
+               (memory (core memory $m)) (realloc (core func $realloc))))
+             (core func $stdout (canon lower (func $stdout "get-stdout")))
+             (core func $write (canon lower
+               (func $streams "[method]output-stream.write") (memory (core memory $m))))
              (core module $module
-               (memory 3200)
-               (func (export "run") (result i32) (loop $again {body} (br $again)) i32.const 0))
-             (core instance $instance (instantiate $module))
+               (import "memory" "memory" (memory 3200))
+               (import "host" "later" (func $later (param i64) (result i32)))
+               (import "host" "poll" (func $poll (param i32 i32 i32)))
+               (import "host" "stdout" (func $stdout (result i32)))
+               (import "host" "write" (func $write (param i32 i32 i32 i32)))
+               (func (export "run") (result i32) (local $i i32) (local $out i32)
+                 {first}
+                 (loop $again {body} (br $again))
+                 i32.const 0))
+             (core instance $instance (instantiate $module
+               (with "memory" (instance $memory))
+               (with "host" (instance
+                 (export "later" (func $later))
+                 (export "poll" (func $poll))
+                 (export "stdout" (func $stdout))
+                 (export "write" (func $write))))))
              (func $run (result (result)) (canon lift (core func $instance "run")))
              (instance $interface (export "run" (func $run)))
              (export "wasi:cli/run@0.2.0" (instance $interface)))"#
@@ -55,6 +106,22 @@ fn forever(body: &str) -> Outcome<Vec<u8>> {
 /// interrupts.
 const FILL: &str = "(memory.fill (i32.const 0) (i32.const 1) (i32.const 209715200))";
 
+/// One host call that hands over 8 MiB.
+const WRITE: [&str; 2] = [
+    "(local.set $out (call $stdout))",
+    "(call $write (local.get $out) (i32.const 0) (i32.const 8388608) (i32.const 16))",
+];
+
+/// One that polls two thousand pollables, of which one is ready.
+const POLL: [&str; 2] = [
+    "(loop $more
+       (i32.store (i32.add (i32.const 131072) (i32.shl (local.get $i) (i32.const 2)))
+         (call $later (select (i64.const 0) (i64.const 1000000000000000) (i32.eqz (local.get $i)))))
+       (local.set $i (i32.add (local.get $i) (i32.const 1)))
+       (br_if $more (i32.lt_u (local.get $i) (i32.const 2000))))",
+    "(call $poll (i32.const 131072) (i32.const 2000) (i32.const 16))",
+];
+
 fn main() -> Outcome<()> {
     let criterion = &mut Criterion::default().configure_from_args();
     let table = &mut Table::new();
@@ -64,14 +131,18 @@ fn main() -> Outcome<()> {
     let runtime = &Runtime::builder().workers(1).build()?;
     let compile = |wasm| block_on(runtime.compile(wasm));
     let caller = &compile(example_images::wasm("caller"))?;
-    let spins = &compile(forever("")?)?;
-    let fills = &compile(forever(FILL)?)?;
+    let spins = &compile(forever("", "")?)?;
+    let fills = &compile(forever("", FILL)?)?;
+    let writes = &compile(forever(WRITE[0], WRITE[1])?)?;
+    let polls = &compile(forever(POLL[0], POLL[1])?)?;
     for (name, neighbour, count) in [
         ("neighbours/1 spins", spins, 1),
         ("neighbours/4 spin", spins, 4),
         ("neighbours/64 spin", spins, 64),
         ("neighbours/1 fills memory", fills, 1),
         ("neighbours/4 fill memory", fills, 4),
+        ("neighbours/4 write", writes, 4),
+        ("neighbours/4 poll", polls, 4),
     ] {
         let rounds = Rounds::new(
             |times| beside(caller, runtime, neighbour, count, times),
