@@ -5,6 +5,11 @@
 //! Each row is measured by processes of its own, since what one crowd has used
 //! stays with the process for the next one.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "the table is what the bench was run for"
+)]
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, fs};
