@@ -4,10 +4,20 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::error::Error;
 use crate::mappings::Mappings;
 
-/// Mappings that a place in the pool may come to have: a stack and the guard
-/// below it from the start; a memory's image, what that does not cover, and
-/// what is not accessible yet, once a cell was there.
+/// Mappings that a place in the pool comes to have: a stack and the guard below
+/// it from the start; a memory's image, what that does not cover, and what is
+/// not accessible yet, once a cell was there.
 const PLACE: usize = 6;
+
+/// Mappings that a place has at most on average, after cells of many different
+/// programs were there: the kernel does not merge all that was split for them.
+const WORN_PLACE: usize = 7;
+
+/// The largest pool that is counted as worn. A process with the usual limit has
+/// no room for a worn pool of 10,000; see [`RuntimeBuilder::cells`].
+///
+/// [`RuntimeBuilder::cells`]: crate::RuntimeBuilder::cells
+const WORN_POOL: u32 = 8_000;
 
 /// Mappings that a cell allocated on demand takes besides its memories: a stack
 /// and its guard.
@@ -54,7 +64,12 @@ impl Room {
     ///
     /// [`Error::Full`] when the process may not have as many mappings.
     pub(crate) fn new(cells: u32) -> Result<Self, Error> {
-        let places = (cells as usize).saturating_mul(PLACE);
+        let each = if cells <= WORN_POOL {
+            WORN_PLACE
+        } else {
+            PLACE
+        };
+        let places = (cells as usize).saturating_mul(each);
         Ok(Self {
             pool: cells,
             pooled: AtomicU32::new(0),

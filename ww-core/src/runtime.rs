@@ -152,9 +152,11 @@ impl RuntimeBuilder {
     /// takes address space beforehand, but memory only once it was used.
     ///
     /// More cells than that run beside the pool, until the process may have no
-    /// more memory mappings ([`Error::Full`]). A cell takes 6 of them in the
-    /// pool, where they are set aside beforehand, and 7 or more beside it. So a
-    /// process that is to have 10,000 cells should say so.
+    /// more memory mappings ([`Error::Full`]). A cell takes 6 or 7 of them in
+    /// the pool, where they are set aside beforehand, and 7 or more beside it.
+    /// So a process that is to have 10,000 cells should say so. More than 8,000
+    /// fit the usual `vm.max_map_count` of 65,530 as long as their programs are
+    /// few; where strangers bring many different ones, raise it to 8 a cell.
     pub fn cells(mut self, cells: u32) -> Self {
         self.cells = Some(cells);
         self

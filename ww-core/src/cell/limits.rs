@@ -92,7 +92,7 @@ impl Default for Limits {
     /// instances, 64 tables, 16 linear memories; no end of processor time and
     /// of time; 64 KiB a piped standard stream, 256 KiB a direction of the RPC
     /// connection, and the defaults of [`ww_rpc::Limits`]; 64 MiB of scratch;
-    /// 256 children.
+    /// 64 children.
     fn default() -> Self {
         Self {
             memory: 256 << 20,
@@ -107,7 +107,7 @@ impl Default for Limits {
             rpc_buffer: 256 << 10,
             rpc: ww_rpc::Limits::default(),
             scratch: 64 << 20,
-            children: 256,
+            children: 64,
         }
     }
 }

@@ -3,6 +3,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use async_lock::Mutex;
 use bytes::Bytes;
 use capnp::Error;
 use capnp::capability::{Client, FromClientHook};
@@ -33,6 +34,8 @@ pub struct Spawner {
     membrane: Option<Membrane>,
     /// Calls that wait for their code to be compiled.
     compiling: Cell<usize>,
+    /// Their turn: one at a time, so that others' code is compiled as well.
+    turn: Mutex<()>,
     /// Programs that somebody holds.
     programs: Cell<usize>,
 }
@@ -60,7 +63,8 @@ enum Place {
 
 impl Spawner {
     /// A spawner whose cells are driven by `drive`, which is given each of them
-    /// and has to poll it on the current thread.
+    /// and has to poll it on the current thread. How many there are is bounded
+    /// by the process's room alone.
     pub fn new(
         runtime: &Runtime,
         network: Arc<dyn Network>,
@@ -69,7 +73,8 @@ impl Spawner {
         Self::at(Place::Here(Box::new(drive)), runtime, network)
     }
 
-    /// A spawner whose cells run beside the cell of `local`.
+    /// A spawner whose cells run beside the cell of `local`, as its children;
+    /// [`Limits::children`](crate::cell::Limits::children) says how many.
     pub fn beside(local: &Local, runtime: &Runtime, network: Arc<dyn Network>) -> Self {
         Self::at(Place::Beside(local.clone()), runtime, network)
     }
@@ -81,6 +86,7 @@ impl Spawner {
             place,
             membrane: None,
             compiling: Cell::new(0),
+            turn: Mutex::new(()),
             programs: Cell::new(0),
         }
     }
@@ -153,6 +159,7 @@ impl Spawner {
 
     /// Compiles what came over the wire.
     async fn compiled(&self, wasm: Bytes) -> Result<Program, Error> {
+        let _turn = self.turn.lock().await;
         Ok(self.runtime.compile(wasm).await?)
     }
 
