@@ -10,10 +10,11 @@ use futures::channel::oneshot;
 use futures::future::LocalBoxFuture;
 use ww_rpc::Vat;
 
-use super::limits::Limit;
+use super::limits::{Limit, Limits};
 use super::nest::Nest;
 use super::shared::{Shared, part};
 use crate::error::Error;
+use crate::serve::Quota;
 
 /// A cell as seen from the thread it lives on: the place to speak to its
 /// capabilities, which never leave that thread.
@@ -28,8 +29,8 @@ struct Inner {
     /// `None` when the cell ended.
     newcomers: RefCell<Option<Vec<LocalBoxFuture<'static, ()>>>>,
     connection: RefCell<Connection>,
-    /// How many children it may have at a time.
-    most_children: usize,
+    limits: Limits,
+    quota: Rc<Quota>,
     /// Cells that end with this one; `None` when it ended.
     children: RefCell<Option<Vec<Weak<Shared>>>>,
 }
@@ -53,12 +54,13 @@ enum Connection {
 struct Wanted(Option<(Client, oneshot::Sender<Client>)>);
 
 impl Local {
-    pub(crate) fn new(shared: Arc<Shared>, nest: Nest, most_children: usize) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, nest: Nest, limits: Limits) -> Self {
         Self {
             inner: Rc::new(Inner {
                 shared,
                 nest,
-                most_children,
+                limits,
+                quota: Rc::default(),
                 newcomers: RefCell::new(Some(Vec::new())),
                 connection: RefCell::new(Connection::Expected(Wanted::default())),
                 children: RefCell::new(Some(Vec::new())),
@@ -110,6 +112,15 @@ impl Local {
         &self.inner.shared
     }
 
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// What its executors have together, however many sessions it grafts.
+    pub(crate) fn quota(&self) -> Rc<Quota> {
+        self.inner.quota.clone()
+    }
+
     pub(crate) fn nest(&self) -> &Nest {
         &self.inner.nest
     }
@@ -142,7 +153,7 @@ impl Local {
     /// [`Error::Ended`] when this one has ended, [`Error::Limit`] when it has as
     /// many as it may have.
     pub(crate) fn adopt(&self, child: Weak<Shared>) -> Result<(), Error> {
-        let most = self.inner.most_children;
+        let most = self.limits().children;
         let mut children = self.inner.children.borrow_mut();
         let children = children.as_mut().ok_or(Error::Ended)?;
         if children.len() >= most.min(children.capacity()) {
@@ -151,10 +162,7 @@ impl Local {
         }
         if children.len() >= most {
             self.inner.shared.meter.refuse(Limit::Children);
-            return Err(Error::Limit {
-                limit: Limit::Children,
-                bound: most as u64,
-            });
+            return Err(self.limits().exceeded(Limit::Children));
         }
         children.push(child);
         Ok(())

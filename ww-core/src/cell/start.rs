@@ -105,8 +105,8 @@ impl Start {
         bootstrap: impl FnOnce(&Local) -> Result<Option<Client>, Error> + 'static,
     ) -> (Local, Run) {
         let shared = self.shared.start();
-        let (limits, children) = (self.state.limits().rpc, self.state.limits().children);
-        let local = Local::new(shared.clone(), nest, children);
+        let limits = *self.state.limits();
+        let local = Local::new(shared.clone(), nest, limits);
         let rpc = self.rpc;
         let connect: Connect = Box::new(move |local| {
             let Some((reader, writer)) = rpc else {
@@ -115,7 +115,7 @@ impl Start {
                 return Ok(());
             };
             let bootstrap = bootstrap(local)?;
-            let vat = Vat::new(reader, writer, Side::Server, bootstrap, limits);
+            let vat = Vat::new(reader, writer, Side::Server, bootstrap, limits.rpc);
             local.shared().meter.connected(vat.traffic());
             local.connect(vat);
             Ok(())

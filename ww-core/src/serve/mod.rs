@@ -31,6 +31,7 @@ mod line;
 mod options;
 mod process;
 mod program;
+mod quota;
 mod sink;
 mod source;
 mod spawner;
@@ -39,3 +40,5 @@ pub use host::Host;
 pub use sink::sink;
 pub use source::{MAX_READ, source};
 pub use spawner::Spawner;
+
+pub(crate) use quota::Quota;

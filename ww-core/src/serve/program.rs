@@ -5,18 +5,24 @@ use capnp::capability::Client;
 use ww_rpc::cell_capnp::program::{self, SpawnParams, SpawnResults};
 
 use super::options::Options;
-use super::spawner::Holding;
+use super::quota::Share;
+use super::spawner::Spawner;
 use crate::Program;
 
 /// The server of the wire's `Program`: a compiled component, ready to run.
 pub(super) struct Compiled {
-    holding: Holding,
+    spawner: Rc<Spawner>,
     program: Program,
+    _held: Share,
 }
 
 impl Compiled {
-    pub(super) fn new(holding: Holding, program: Program) -> Self {
-        Self { holding, program }
+    pub(super) fn new(spawner: Rc<Spawner>, held: Share, program: Program) -> Self {
+        Self {
+            spawner,
+            program,
+            _held: held,
+        }
     }
 }
 
@@ -38,8 +44,7 @@ impl program::Server for Compiled {
         };
         drop(params);
         let process = self
-            .holding
-            .spawner()
+            .spawner
             .spawn(self.program.clone(), options, bootstrap)
             .await?;
         results.get().set_process(process);

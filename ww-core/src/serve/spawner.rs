@@ -1,9 +1,7 @@
-use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use async_lock::Mutex;
 use bytes::Bytes;
 use capnp::Error;
 use capnp::capability::{Client, FromClientHook};
@@ -17,7 +15,8 @@ use super::Host;
 use super::options::Options;
 use super::process::Process;
 use super::program::Compiled;
-use crate::cell::{self, Driver, Input, Local, Output, Start, Transport};
+use super::quota::Quota;
+use crate::cell::{self, Driver, Input, Limits, Local, Output, Start, Transport};
 use crate::network::Network;
 use crate::{Program, Runtime};
 
@@ -32,26 +31,9 @@ pub struct Spawner {
     network: Arc<dyn Network>,
     place: Place,
     membrane: Option<Membrane>,
-    /// Calls that wait for their code to be compiled.
-    compiling: Cell<usize>,
-    /// Their turn: one at a time, so that others' code is compiled as well.
-    turn: Mutex<()>,
-    /// Programs that somebody holds.
-    programs: Cell<usize>,
+    limits: Limits,
+    quota: Rc<Quota>,
 }
-
-/// The most calls that may wait for a compilation.
-const MOST_COMPILING: usize = 16;
-
-/// The most programs that may be held. Each has machine code, whose memory and
-/// mappings are the whole process's.
-const MOST_PROGRAMS: usize = 256;
-
-/// One of the programs that are held, until this is dropped.
-pub(super) struct Holding(Rc<Spawner>);
-
-/// One of the calls that compile, until this is dropped.
-struct Compilation<'a>(&'a Cell<usize>);
 
 /// Where cells are started.
 enum Place {
@@ -70,25 +52,33 @@ impl Spawner {
         network: Arc<dyn Network>,
         drive: impl Fn(Driver) + 'static,
     ) -> Self {
-        Self::at(Place::Here(Box::new(drive)), runtime, network)
-    }
-
-    /// A spawner whose cells run beside the cell of `local`, as its children;
-    /// [`Limits::children`](crate::cell::Limits::children) says how many.
-    pub fn beside(local: &Local, runtime: &Runtime, network: Arc<dyn Network>) -> Self {
-        Self::at(Place::Beside(local.clone()), runtime, network)
-    }
-
-    fn at(place: Place, runtime: &Runtime, network: Arc<dyn Network>) -> Self {
         Self {
             runtime: runtime.clone(),
             network,
-            place,
+            place: Place::Here(Box::new(drive)),
             membrane: None,
-            compiling: Cell::new(0),
-            turn: Mutex::new(()),
-            programs: Cell::new(0),
+            limits: Limits::default(),
+            quota: Rc::default(),
         }
+    }
+
+    /// A spawner whose cells run beside the cell of `local`, as its children;
+    /// [`Limits::children`] says how many. Each has the limits of that cell.
+    pub fn beside(local: &Local, runtime: &Runtime, network: Arc<dyn Network>) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            network,
+            place: Place::Beside(local.clone()),
+            membrane: None,
+            limits: *local.limits(),
+            quota: local.quota(),
+        }
+    }
+
+    /// Gives each of its cells these limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Lets everything that is handed down to cells pass `membrane`.
@@ -120,6 +110,7 @@ impl Spawner {
             .program(program)
             .argv(options.args)
             .transport(options.transport)
+            .limits(self.limits)
             .stderr(Output::piped());
         if options.transport != Transport::Stdio {
             builder = builder.stdin(Input::piped()).stdout(Output::piped());
@@ -133,33 +124,9 @@ impl Spawner {
         Ok(capnp_rpc::new_client(Process::new(cell, local)))
     }
 
-    /// Reserves a place among the compilations, before anything is copied.
-    fn compilation(&self) -> Result<Compilation<'_>, Error> {
-        let count = self.compiling.get();
-        if count == MOST_COMPILING {
-            return Err(Error::overloaded(format!(
-                "{count} calls of this executor wait for a compilation already"
-            )));
-        }
-        self.compiling.set(count + 1);
-        Ok(Compilation(&self.compiling))
-    }
-
-    /// Reserves a place among the programs that are held.
-    fn holding(self: &Rc<Self>) -> Result<Holding, Error> {
-        let count = self.programs.get();
-        if count == MOST_PROGRAMS {
-            return Err(Error::overloaded(format!(
-                "{count} programs of this executor are held already"
-            )));
-        }
-        self.programs.set(count + 1);
-        Ok(Holding(self.clone()))
-    }
-
     /// Compiles what came over the wire.
     async fn compiled(&self, wasm: Bytes) -> Result<Program, Error> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.quota.turn().await;
         Ok(self.runtime.compile(wasm).await?)
     }
 
@@ -168,24 +135,6 @@ impl Spawner {
             Some(membrane) => membrane.wrap(inside),
             None => inside,
         }
-    }
-}
-
-impl Drop for Compilation<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-impl Holding {
-    pub(super) fn spawner(&self) -> &Spawner {
-        &self.0
-    }
-}
-
-impl Drop for Holding {
-    fn drop(&mut self) {
-        self.0.programs.set(self.0.programs.get() - 1);
     }
 }
 
@@ -208,7 +157,7 @@ impl executor::Server for Spawner {
         params: RunBytesParams,
         mut results: RunBytesResults,
     ) -> Result<(), Error> {
-        let compilation = self.compilation()?;
+        let compilation = self.quota.compilation()?;
         let (wasm, options) = {
             let params = params.get()?;
             let options =
@@ -241,12 +190,12 @@ impl executor::Server for Spawner {
         params: CompileParams,
         mut results: CompileResults,
     ) -> Result<(), Error> {
-        let (holding, compilation) = (self.holding()?, self.compilation()?);
+        let (held, compilation) = (self.quota.program()?, self.quota.compilation()?);
         let wasm = Bytes::copy_from_slice(params.get()?.get_wasm()?);
         drop(params);
         let program = self.compiled(wasm).await?;
         drop(compilation);
-        let compiled = Compiled::new(holding, program);
+        let compiled = Compiled::new(self.clone(), held, program);
         results.get().set_program(capnp_rpc::new_client(compiled));
         Ok(())
     }

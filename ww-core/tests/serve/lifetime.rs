@@ -4,12 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{join, poll_immediate};
 use futures_lite::future::yield_now;
 use ww_core::Runtime;
-use ww_core::cell::{Builder, Input, Limit, Limits};
+use ww_core::cell::{Builder, Cell, Input, Limit, Limits};
 use ww_core::network::Offline;
 use ww_core::serve::Spawner;
 use ww_rpc::peer_capnp::{executor, process};
@@ -150,13 +151,7 @@ fn a_cell_has_no_more_children_than_it_may() {
         let mut limits = Limits::default();
         limits.children = 3;
         let runtime = Runtime::shared().unwrap();
-        let exporter = || runtime.compile(example_images::wasm("exporter"));
-        let parent = Builder::new()
-            .program(exporter().await.unwrap())
-            .stdin(Input::piped())
-            .limits(limits);
-        let (parent, start) = parent.prepare().await.unwrap();
-        stage.drive(start.drive());
+        let parent = parent(&stage, limits).await;
         let spawning = parent.with(move |local| async move {
             let spawner = Spawner::beside(&local, &runtime, Arc::new(Offline::new()));
             let program = compile(&Rc::new(spawner).client(), "exporter").await?;
@@ -177,5 +172,70 @@ fn a_cell_has_no_more_children_than_it_may() {
         });
         spawning.await.unwrap();
         assert_eq!(parent.usage().refused, Some(Limit::Children));
+    });
+}
+
+#[test]
+fn what_the_sessions_of_a_cell_hold_of_programs_is_counted_together() {
+    Stage::run(async |stage| {
+        let runtime = Runtime::shared().unwrap();
+        let parent = parent(&stage, Limits::default()).await;
+        let holding = parent.with(move |local| async move {
+            let executor = || {
+                let network = Arc::new(Offline::new());
+                Rc::new(Spawner::beside(&local, &runtime, network)).client()
+            };
+            let mut programs = Vec::new();
+            for _ in 0..256 {
+                programs.push(compile(&executor(), "hello").await?);
+            }
+            let refused = compile(&executor(), "hello").await.map(drop).unwrap_err();
+            assert_eq!(refused.kind, capnp::ErrorKind::Overloaded, "{refused}");
+            programs.pop();
+            compile(&executor(), "hello").await?;
+            Ok(())
+        });
+        holding.await.unwrap();
+    });
+}
+
+/// A cell that waits beside the test.
+async fn parent(stage: &Stage, limits: Limits) -> Cell {
+    let exporter = example_images::wasm("exporter");
+    let program = Runtime::shared().unwrap().compile(exporter).await;
+    let parent = Builder::new()
+        .program(program.unwrap())
+        .stdin(Input::piped())
+        .limits(limits);
+    let (parent, start) = parent.prepare().await.unwrap();
+    stage.drive(start.drive());
+    parent
+}
+
+#[test]
+fn a_child_has_its_parents_limits_or_those_of_its_spawner() {
+    Stage::run(async |stage| {
+        let mut limits = Limits::default();
+        limits.cpu = Some(Duration::from_secs(1));
+        let runtime = Runtime::shared().unwrap();
+        let parent = parent(&stage, limits).await;
+        let spawning = parent.with(move |local| async move {
+            let network = Arc::new(Offline::new());
+            let spawner = || Spawner::beside(&local, &runtime, network.clone());
+            let mut less = Limits::default();
+            less.cpu = Some(Duration::from_millis(10));
+            for (spawner, expected) in [(spawner(), "1s"), (spawner().limits(less), "10ms")] {
+                let program = compile(&Rc::new(spawner).client(), "spins").await?;
+                let child = Spawn::args(&["spins"]).spawn(&program).await?;
+                let ended = wait(&child).await.unwrap_err();
+                assert_eq!(ended.kind, capnp::ErrorKind::Overloaded, "{ended}");
+                let told = format!("{expected} of processor time");
+                assert!(ended.extra.contains(&told), "{ended}");
+            }
+            Ok(())
+        });
+        spawning.await.unwrap();
+        drop(parent.take_stdin());
+        assert!(parent.wait().await.unwrap().success());
     });
 }
