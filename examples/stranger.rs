@@ -5,6 +5,8 @@
 //! cargo run -p ww-examples --bin stranger
 //! ```
 
+#![allow(clippy::print_stdout, reason = "it tells how the guest fared")]
+
 use std::error::Error;
 use std::time::Duration;
 
