@@ -45,7 +45,7 @@ impl Compilation {
     }
 
     /// Tells `observer` of each phase when it begins, on the thread where it
-    /// does. A program that is there already has none but the first. The
+    /// does. A program that is there already has at most the first of them. The
     /// observer must not block. Has no effect after the first poll.
     pub fn observe(mut self, observer: impl Fn(Phase) + Send + Sync + 'static) -> Self {
         if let State::New { observer: slot, .. } = &mut self.0 {

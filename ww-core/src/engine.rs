@@ -13,8 +13,8 @@ const WASM_STACK: usize = 512 << 10;
 
 /// Address space set aside for one linear memory, in bytes. All that a 32-bit
 /// index reaches, so that the guard behind it stands in for bounds checks,
-/// which takes a tenth off a call's time. A smaller one would save 7 KiB of
-/// page tables a cell.
+/// which takes a tenth off a call's time. A smaller one would need smaller page
+/// tables.
 const MEMORY_RESERVATION: u64 = 4 << 30;
 
 /// Unmapped bytes behind a linear memory: the largest constant offset that

@@ -188,10 +188,11 @@ impl Job {
         let id = Cache::id(self.tiers.compiler(), &self.hash);
         if let Some(artifact) = cache.find(id) {
             self.progress.begin(Phase::Linking);
-            // What was kept was linked before. If it is not any more, the
-            // compiler says why.
-            if let Ok(compiled) = Compiled::load(&self.tiers, &self.wasm, &artifact) {
-                return Ok(compiled);
+            match Compiled::load(&self.tiers, &self.wasm, &artifact) {
+                // What was kept was linked before. If it is not any more, the
+                // compiler says why; for what there is no room, it need not run.
+                Err(error) if !matches!(error, Error::Full { .. }) => {}
+                loaded => return loaded,
             }
         }
         let keep = |artifact: &Artifact| cache.keep(id, artifact);

@@ -200,8 +200,8 @@ impl RuntimeBuilder {
     /// # Errors
     ///
     /// [`Error::Engine`] when this machine cannot run WebAssembly, or does not
-    /// give the address space for the pool, 4 GiB a place. [`Error::Full`] when the process may not have as many memory mappings as
-    /// the pool needs.
+    /// give the address space for the pool, 4 GiB a place. [`Error::Full`] when
+    /// the process may not have as many memory mappings as the pool needs.
     pub fn build(self) -> Result<Runtime, Error> {
         let lines = self.source_lines;
         let with = |cells| Ok((Room::new(cells)?, Tiers::new(cells, lines)?));

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, symlink};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use super::scratch;
@@ -305,31 +306,18 @@ fn it_does_what_the_kernel_does() {
             host: host.path().to_owned(),
             open: Vec::new(),
         };
-        let mut log = Log(seed, Vec::new());
+        let mut log = Vec::new();
         for _ in 0..1000 {
-            let line = both.step();
-            log.1.push(line);
+            match catch_unwind(AssertUnwindSafe(|| both.step())) {
+                Ok(line) => log.push(line),
+                Err(_) => {
+                    let last = &log[log.len().saturating_sub(30)..];
+                    panic!("with seed {seed}, after {last:#?}");
+                }
+            }
         }
-        log.1.clear();
         clear(&both.root, ".");
         both.open.clear();
         assert_eq!(budget.used(), 0);
     }
-}
-
-/// Shows what led to a failure.
-struct Log(u64, Vec<String>);
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let from = self.1.len().saturating_sub(30);
-            tell(self.0, &self.1[from..]);
-        }
-    }
-}
-
-#[allow(clippy::print_stderr, reason = "a test that fails tells how")]
-fn tell(seed: u64, log: &[String]) {
-    eprintln!("seed {seed}, after {log:#?}");
 }
