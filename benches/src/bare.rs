@@ -41,6 +41,7 @@ pub fn config(cells: u32) -> Config {
         .max_memory_size(4 << 30)
         .table_elements(100_000)
         .linear_memory_keep_resident((64 << 20) / cells as usize)
+        .table_keep_resident((64 << 20) / (4 * cells) as usize)
         .pagemap_scan(Enabled::Auto);
     let mut config = Config::new();
     config

@@ -31,8 +31,9 @@ const MEMORIES: u32 = 1;
 const TABLES: u32 = 4;
 const INSTANCES: u32 = 8;
 
-/// Bytes of all linear memories in the pool together that stay resident when
-/// their cells have ended, so that the next ones find their pages there.
+/// Bytes of all linear memories in the pool together, and of all tables, that
+/// stay resident when their cells have ended, so that the next ones find their
+/// pages there.
 const KEPT: usize = 64 << 20;
 
 /// The engine of cells that are allocated when they start, as many as there
@@ -58,6 +59,7 @@ pub(crate) fn pooled(cells: u32, source_lines: bool) -> Result<Engine, Error> {
         // Both together: without the kernel's list of dirty pages, resetting
         // the kept ones costs more than it saves.
         .linear_memory_keep_resident(KEPT / cells.max(1) as usize)
+        .table_keep_resident(KEPT / cells.saturating_mul(TABLES).max(1) as usize)
         .pagemap_scan(Enabled::Auto);
     engine(config(source_lines).allocation_strategy(pool))
 }

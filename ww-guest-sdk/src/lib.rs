@@ -31,6 +31,8 @@
 //!
 //! It compiles for other targets too, where there is no host to run it.
 
+#[cfg(all(target_family = "wasm", feature = "allocator"))]
+mod alloc;
 mod bindings;
 pub mod bytes;
 mod connection;
@@ -57,6 +59,10 @@ pub use session::{Membrane, Session, graft};
 pub use stdio::{stdin, stdout};
 pub use tasks::spawn;
 pub use ww_guest_sdk_macros::main;
+
+#[cfg(all(target_family = "wasm", feature = "allocator"))]
+#[global_allocator]
+static ALLOCATOR: alloc::Allocator = alloc::Allocator::new();
 
 pub use capnp;
 pub use capnp_rpc;

@@ -1,5 +1,4 @@
 use std::io;
-use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,8 +13,12 @@ use crate::Traffic;
 /// implementation of the framing.
 const SEGMENTS: u32 = 512;
 
-/// What is allocated at first for the body of a message, in words. From there
-/// on a body takes at most twice the memory of what has arrived of it,
+/// What is read at a time, in words: several small messages, and the longest
+/// segment table.
+const STAGE_WORDS: usize = 288;
+
+/// What is allocated at first for the body of a large message, in words. From
+/// there on a body takes at most twice the memory of what has arrived of it,
 /// whatever its header claims.
 const FIRST_WORDS: usize = 1 << 10;
 
@@ -27,10 +30,29 @@ pub(crate) struct Frames<R> {
     reader: R,
     traffic: Arc<Traffic>,
     message_words: usize,
-    /// The frame that is being read, its segment table included.
-    words: Vec<Word>,
-    /// Bytes of `words` that have arrived.
+    /// What was read and is not cut yet, from the word `start` to the byte
+    /// `end`. A message begins at `start`, unless `large` has it.
+    stage: Box<[Word]>,
+    start: usize,
+    end: usize,
+    /// A message that the stage has no room for.
+    large: Option<Large>,
+}
+
+/// A message whose header is known, and whose body is being read.
+struct Large {
+    body: Vec<Word>,
+    /// Bytes of `body` that have arrived.
     filled: usize,
+    header: Header,
+}
+
+/// What the segment table in front of a message says.
+struct Header {
+    table_words: usize,
+    body_words: usize,
+    /// Where in the body each segment but the last one ends.
+    ends: Vec<usize>,
 }
 
 /// Why there is no further message.
@@ -46,11 +68,11 @@ pub(crate) enum Break {
     Io(io::Error),
 }
 
-/// One message, still in the shape in which it travelled.
+/// One message, without its segment table.
 pub(crate) struct Frame {
-    words: Vec<Word>,
-    /// Where in `words` each segment lies.
-    segments: Vec<Range<usize>>,
+    body: Vec<Word>,
+    /// Where in the body each segment but the last one ends.
+    ends: Vec<usize>,
 }
 
 impl<R: AsyncRead + Unpin> Frames<R> {
@@ -59,106 +81,181 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             reader,
             traffic,
             message_words,
-            words: Vec::new(),
-            filled: 0,
+            stage: Box::default(),
+            start: 0,
+            end: 0,
+            large: None,
         }
     }
 
     /// The next message, or `None` where the stream ended between messages.
     /// Keeps what has arrived, so a poll may be the last one at any time.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, Break>> {
-        if !ready!(self.poll_fill(cx, 1))? {
-            return Poll::Ready(if self.filled == 0 {
-                Ok(None)
-            } else {
-                Err(Break::Truncated(self.filled))
-            });
+        while self.large.is_none() {
+            if let Some(header) = self.header()? {
+                let whole = header.table_words + header.body_words;
+                if whole <= self.staged() / 8 {
+                    let body = self.start + header.table_words;
+                    self.start += whole;
+                    return Poll::Ready(Ok(Some(Frame {
+                        body: self.stage[body..self.start].to_vec(),
+                        ends: header.ends,
+                    })));
+                }
+                if whole > self.stage.len() {
+                    self.large = Some(self.enlarge(header));
+                    break;
+                }
+            }
+            if !ready!(self.poll_stage(cx))? {
+                return Poll::Ready(match self.partial() {
+                    0 => Ok(None),
+                    bytes => Err(Break::Truncated(bytes)),
+                });
+            }
         }
-        let above_one = self.number(0);
-        if above_one >= SEGMENTS {
-            return Poll::Ready(Err(Break::Malformed(format!(
-                "message from the peer has {} segments, more than the limit of {SEGMENTS}",
-                u64::from(above_one) + 1
-            ))));
+        if !ready!(self.poll_large(cx))? {
+            return Poll::Ready(Err(Break::Truncated(self.partial())));
         }
-        // The count and a length a segment, 32 bits each, padded to a word.
-        let table_words = (above_one as usize + 2).div_ceil(2);
-        if !ready!(self.poll_fill(cx, table_words))? {
-            return Poll::Ready(Err(Break::Truncated(self.filled)));
-        }
-        let mut end = table_words as u64;
-        let mut ends = Vec::with_capacity(above_one as usize + 1);
-        for segment in 0..=above_one as usize {
-            end += u64::from(self.number(segment + 1));
-            ends.push(end);
-        }
-        let body_words = end - table_words as u64;
-        if body_words > self.message_words as u64 {
-            return Poll::Ready(Err(Break::TooLarge(format!(
-                "message from the peer has {body_words} words, more than the limit of {}",
-                self.message_words
-            ))));
-        }
-        if !ready!(self.poll_fill(cx, end as usize))? {
-            return Poll::Ready(Err(Break::Truncated(self.filled)));
-        }
-        let mut start = table_words;
-        let mut segments = Vec::with_capacity(ends.len());
-        for end in ends {
-            segments.push(start..end as usize);
-            start = end as usize;
-        }
-        self.filled = 0;
-        Poll::Ready(Ok(Some(Frame {
-            words: std::mem::take(&mut self.words),
-            segments,
+        Poll::Ready(Ok(self.large.take().map(|large| Frame {
+            body: large.body,
+            ends: large.header.ends,
         })))
     }
 
     /// Bytes that have arrived of a message that is not whole yet.
     pub(crate) fn partial(&self) -> usize {
-        self.filled
+        let large = self.large.as_ref();
+        large.map_or(self.staged(), |large| {
+            large.header.table_words * 8 + large.filled
+        })
     }
 
-    /// Reads until `words` words are there. False where the stream ends first.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, words: usize) -> Poll<Result<bool, Break>> {
-        while self.filled < words * 8 {
-            if self.filled == self.words.len() * 8 {
-                let grown = (self.words.len() * 2).max(FIRST_WORDS).min(words);
-                self.words.resize(grown, ZERO);
-            }
-            let room = &mut Word::words_to_bytes_mut(&mut self.words)[self.filled..];
-            let read = ready!(Pin::new(&mut self.reader).poll_read(cx, room)).map_err(Break::Io)?;
-            if read == 0 {
-                return Poll::Ready(Ok(false));
-            }
-            self.filled += read;
-            self.traffic.read(read);
+    /// Bytes that were read and are not cut yet.
+    fn staged(&self) -> usize {
+        self.end - self.start * 8
+    }
+
+    /// What stands in front of the next message, if as much has arrived.
+    fn header(&self) -> Result<Option<Header>, Break> {
+        if self.staged() < 8 {
+            return Ok(None);
         }
-        Poll::Ready(Ok(true))
+        let above_one = self.number(0);
+        if above_one >= SEGMENTS {
+            return Err(Break::Malformed(format!(
+                "message from the peer has {} segments, more than the limit of {SEGMENTS}",
+                u64::from(above_one) + 1
+            )));
+        }
+        let above_one = above_one as usize;
+        // The count and a length a segment, 32 bits each, padded to a word.
+        let table_words = (above_one + 2).div_ceil(2);
+        if self.staged() < table_words * 8 {
+            return Ok(None);
+        }
+        let mut body_words = 0;
+        let mut ends = Vec::with_capacity(above_one);
+        for segment in 0..=above_one {
+            body_words += u64::from(self.number(segment + 1));
+            if segment < above_one {
+                ends.push(body_words as usize);
+            }
+        }
+        if body_words > self.message_words as u64 {
+            return Err(Break::TooLarge(format!(
+                "message from the peer has {body_words} words, more than the limit of {}",
+                self.message_words
+            )));
+        }
+        Ok(Some(Header {
+            table_words,
+            body_words: body_words as usize,
+            ends,
+        }))
     }
 
     /// The `index`th 32-bit number of the segment table.
     fn number(&self, index: usize) -> u32 {
-        let bytes = &Word::words_to_bytes(&self.words)[index * 4..index * 4 + 4];
+        let start = self.start * 8 + index * 4;
+        let bytes = &Word::words_to_bytes(&self.stage)[start..start + 4];
         u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    }
+
+    /// Takes what the stage has of a message out of it.
+    fn enlarge(&mut self, header: Header) -> Large {
+        let mut body = vec![ZERO; header.body_words.min(FIRST_WORDS)];
+        let arrived = self.start * 8 + header.table_words * 8..self.end;
+        let filled = arrived.len();
+        Word::words_to_bytes_mut(&mut body)[..filled]
+            .copy_from_slice(&Word::words_to_bytes(&self.stage)[arrived]);
+        (self.start, self.end) = (0, 0);
+        Large {
+            body,
+            filled,
+            header,
+        }
+    }
+
+    /// Reads more of what follows. False where the stream has ended.
+    fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Break>> {
+        if self.stage.is_empty() {
+            self.stage = vec![ZERO; STAGE_WORDS].into();
+        }
+        if self.start > 0 {
+            // What is left is less than a message.
+            self.stage.copy_within(self.start..self.end.div_ceil(8), 0);
+            (self.start, self.end) = (0, self.staged());
+        }
+        let room = &mut Word::words_to_bytes_mut(&mut self.stage)[self.end..];
+        let read = ready!(Pin::new(&mut self.reader).poll_read(cx, room)).map_err(Break::Io)?;
+        self.end += read;
+        self.traffic.read(read);
+        Poll::Ready(Ok(read > 0))
+    }
+
+    /// Reads the rest of a large message. False where the stream ends first.
+    fn poll_large(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Break>> {
+        let Some(large) = &mut self.large else {
+            return Poll::Ready(Ok(true));
+        };
+        while large.filled < large.header.body_words * 8 {
+            if large.filled == large.body.len() * 8 {
+                let grown = (large.body.len() * 2).min(large.header.body_words);
+                large.body.resize(grown, ZERO);
+            }
+            let room = &mut Word::words_to_bytes_mut(&mut large.body)[large.filled..];
+            let read = ready!(Pin::new(&mut self.reader).poll_read(cx, room)).map_err(Break::Io)?;
+            if read == 0 {
+                return Poll::Ready(Ok(false));
+            }
+            large.filled += read;
+            self.traffic.read(read);
+        }
+        Poll::Ready(Ok(true))
     }
 }
 
 impl Frame {
-    /// Words of the message as it travelled.
+    /// Words of the message, without its segment table.
     pub(crate) fn words(&self) -> usize {
-        self.words.len()
+        self.body.len()
     }
 }
 
 impl ReaderSegments for Frame {
     fn get_segment(&self, index: u32) -> Option<&[u8]> {
-        let range = self.segments.get(index as usize)?.clone();
-        Some(Word::words_to_bytes(&self.words[range]))
+        let index = index as usize;
+        if index > self.ends.len() {
+            return None;
+        }
+        let start = index.checked_sub(1).map_or(0, |last| self.ends[last]);
+        let end = self.ends.get(index).copied();
+        let end = end.unwrap_or(self.body.len());
+        Some(Word::words_to_bytes(&self.body[start..end]))
     }
 
     fn len(&self) -> usize {
-        self.segments.len()
+        self.ends.len() + 1
     }
 }

@@ -58,6 +58,7 @@ mod limits;
 mod link;
 mod network;
 mod outbox;
+mod sizes;
 mod traffic;
 mod vat;
 mod watch;

@@ -9,6 +9,7 @@ use futures::{AsyncRead, AsyncWrite};
 use crate::calls::Calls;
 use crate::frame::{Break, Frame, Frames};
 use crate::outbox::{Message, Outbox, Queue};
+use crate::sizes::Sizes;
 use crate::watch::poll_watched;
 use crate::{Limits, Traffic};
 
@@ -18,6 +19,8 @@ pub(crate) struct Link {
     /// The calls of the peer's that are in flight.
     pub(crate) calls: Calls,
     pub(crate) traffic: Arc<Traffic>,
+    /// How large the messages to the peer are.
+    pub(crate) sizes: Sizes,
     queue_words: usize,
     state: RefCell<State>,
 }
@@ -49,6 +52,7 @@ impl Link {
         Self {
             calls: Calls::new(limits, traffic.clone()),
             traffic,
+            sizes: Sizes::default(),
             queue_words: limits.queue_words,
             state: RefCell::default(),
         }

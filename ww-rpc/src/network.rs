@@ -40,6 +40,8 @@ struct Incoming {
 
 struct Outgoing {
     message: Builder<HeapAllocator>,
+    /// Words that capnp-rpc expected it to need.
+    hint: usize,
     first_segment_words: usize,
     link: Rc<Link>,
 }
@@ -105,11 +107,14 @@ impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<
         self.side
     }
 
-    fn new_outgoing_message(&mut self, first_segment_words: u32) -> Box<dyn OutgoingMessage> {
-        let allocator = HeapAllocator::new().first_segment_words(first_segment_words);
+    fn new_outgoing_message(&mut self, hint: u32) -> Box<dyn OutgoingMessage> {
+        let hint = hint as usize;
+        let first_segment_words = self.link.sizes.first_segment(hint);
+        let allocator = HeapAllocator::new().first_segment_words(first_segment_words as u32);
         Box::new(Outgoing {
             message: Builder::new(allocator),
-            first_segment_words: first_segment_words as usize,
+            hint,
+            first_segment_words,
             link: self.link.clone(),
         })
     }
@@ -181,6 +186,7 @@ impl OutgoingMessage for Outgoing {
     /// The promise says that the message is queued, not that it was written.
     fn send(self: Box<Self>) -> (Promise<(), Error>, Message) {
         let used = self.message.size_in_words();
+        self.link.sizes.note(self.hint, used);
         if let Ok(message) = self.message.get_root_as_reader::<message::Reader<'_>>()
             && let Err(reason) = self.link.calls.sent(message, used)
         {

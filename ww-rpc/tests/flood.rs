@@ -211,7 +211,7 @@ fn a_peer_that_reads_late_gets_every_answer() {
 
 #[test]
 fn calls_of_our_own_that_nobody_reads_are_bounded() {
-    let limits = limits(|limits| limits.queue_words = 100_000);
+    let limits = limits(|limits| limits.queue_words = 50_000);
     let (silence, _peer) = piper::pipe(1);
     let (_unread, writer) = piper::pipe(64);
     let mut vat = Vat::new(silence, writer, Side::Client, None, limits);
