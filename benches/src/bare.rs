@@ -51,7 +51,9 @@ pub fn config(cells: u32) -> Config {
         .memory_reservation(4 << 30)
         .memory_guard_size(32 << 20)
         .epoch_interruption(true)
-        .concurrency_support(false);
+        .concurrency_support(false)
+        .generate_address_map(false)
+        .native_unwind_info(false);
     config
 }
 

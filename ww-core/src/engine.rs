@@ -89,6 +89,11 @@ fn config(source_lines: bool) -> Config {
         .wasm_backtrace_details(details)
         // Component-model async is not offered; with its bookkeeping on, every
         // host call costs more than twice as much.
-        .concurrency_support(false);
+        .concurrency_support(false)
+        // A third of a program's load, and nothing of ours looks at either:
+        // where in the component an instruction came from matters for lines
+        // alone, and Wasmtime unwinds without native tables.
+        .generate_address_map(source_lines)
+        .native_unwind_info(false);
     config
 }
