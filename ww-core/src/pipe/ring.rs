@@ -39,7 +39,8 @@ impl Ring {
     }
 
     /// Takes bytes from the front of `bytes` and says how many, or `None` when
-    /// an end is closed. Zero means full.
+    /// an end is closed. Zero means full. A lossy ring takes as many as it has
+    /// room for when it is empty.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Option<usize> {
         if !self.writer_open || !self.reader_open {
             return None;
@@ -48,8 +49,9 @@ impl Ring {
         self.reserve(kept);
         self.copy_in(&bytes[..kept]);
         if std::mem::take(&mut self.promised) || self.lossy {
-            self.discarded += (bytes.len() - kept) as u64;
-            return Some(bytes.len());
+            let taken = bytes.len().min(self.bound);
+            self.discarded += (taken - kept) as u64;
+            return Some(taken);
         }
         Some(kept)
     }
@@ -229,8 +231,9 @@ mod tests {
             let kept = bytes.len().min(self.bound - self.queue.len());
             self.queue.extend(&bytes[..kept]);
             if self.lossy {
-                self.discarded += (bytes.len() - kept) as u64;
-                return Some(bytes.len());
+                let taken = bytes.len().min(self.bound);
+                self.discarded += (taken - kept) as u64;
+                return Some(taken);
             }
             Some(kept)
         }

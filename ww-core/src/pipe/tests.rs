@@ -118,6 +118,7 @@ fn a_lossy_pipe_keeps_to_its_bound_and_counts_the_rest() {
     assert_eq!(woken.0.load(Ordering::SeqCst), 1);
     assert_eq!(writer.try_write(b"efg"), Ok(3));
     assert_eq!(reader.discarded(), 3);
+    assert_eq!(writer.try_write(b"ghijk"), Ok(4), "its bound is its room");
     reader.set_lossy(false);
     assert_eq!(writer.try_write(b"h"), Ok(0));
     assert_eq!(reader.drain(9), b"abcd");

@@ -134,7 +134,10 @@ impl Pollable for Nowhere {
 }
 
 impl OutputStream for Nowhere {
-    fn write(&mut self, _: Bytes) -> StreamResult<()> {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > CHUNK {
+            return Err(too_much());
+        }
         Ok(())
     }
 
