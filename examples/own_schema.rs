@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use example_greeting::greeting_capnp::{greeter, reception};
 use ww_core::cell::Builder;
-use ww_membrane::{Epoch, Epochs, Policy, SessionContext, membrane};
+use ww_membrane::{Admission, Epoch, Epochs, SessionContext, membrane};
 
 struct Greeter;
 
@@ -37,7 +37,13 @@ async fn host() -> Result<i32, ww_core::Error> {
         .image(example_images::path("greeted"))
         .args(["cell"])
         .inherit_output()
-        .bootstrap(|_| Ok(membrane::<reception::Owned>(epochs, Policy::open(), grant)))
+        .bootstrap(|_| {
+            Ok(membrane::<reception::Owned>(
+                epochs,
+                Admission::open(),
+                grant,
+            ))
+        })
         .spawn()
         .await?;
     Ok(cell.wait().await?.code())

@@ -9,7 +9,7 @@ use ww_core::cell::{Builder, Cell, Input, Output};
 use ww_core::clock::Clock;
 use ww_core::session::Wetware;
 use ww_core::{Program, Runtime};
-use ww_membrane::{Epoch, Epochs, Policy, membrane};
+use ww_membrane::{Admission, Epoch, Epochs, membrane};
 use ww_rpc::membrane_capnp::wetware_session;
 
 use crate::Outcome;
@@ -147,7 +147,7 @@ fn caller(program: &Program, runtime: &Runtime, authority: Authority) -> Builder
             let epochs = Epochs::new(Epoch::default());
             Ok(membrane::<wetware_session::Owned>(
                 epochs,
-                Policy::open(),
+                Admission::open(),
                 session,
             ))
         }),

@@ -55,7 +55,7 @@ mod watch;
 pub use error::Error;
 pub use export::export;
 pub use outcome::{Exit, Outcome};
-pub use session::{Membrane, Session, graft};
+pub use session::{Membrane, Session, graft, graft_as};
 pub use stdio::{stdin, stdout};
 pub use tasks::spawn;
 pub use ww_guest_sdk_macros::main;

@@ -1,10 +1,12 @@
 use capnp::Error;
-use ww_rpc::membrane_capnp::wetware_session;
+use capnp::capability::Request;
+use ww_rpc::membrane_capnp::wetware_session::Owned as Extension;
 use ww_rpc::peer_capnp::{executor, host};
-use ww_rpc::stem_capnp::{membrane, status_poller};
+use ww_rpc::stem_capnp::membrane::{self, graft_params, graft_results};
+use ww_rpc::stem_capnp::{signer, status_poller};
 
 /// What the first cell of a host bootstraps.
-pub type Membrane = membrane::Client<wetware_session::Owned>;
+pub type Membrane = membrane::Client<Extension>;
 
 /// What a grafted [`Membrane`] grants, for as long as the epoch lasts.
 #[derive(Clone)]
@@ -25,7 +27,24 @@ pub struct Session {
 ///
 /// Those of the host, which may ask for proof.
 pub async fn graft(membrane: &Membrane) -> Result<Session, Error> {
-    let response = membrane.graft_request().send().promise.await?;
+    open(membrane.graft_request()).await
+}
+
+/// Opens a session in the name of the peer whose signer `signer` is.
+///
+/// # Errors
+///
+/// Those of the host, which may ask for another proof, and those of the signer.
+pub async fn graft_as(membrane: &Membrane, signer: signer::Client) -> Result<Session, Error> {
+    let mut request = membrane.graft_request();
+    request.get().set_signer(signer);
+    open(request).await
+}
+
+async fn open(
+    request: Request<graft_params::Owned<Extension>, graft_results::Owned<Extension>>,
+) -> Result<Session, Error> {
+    let response = request.send().promise.await?;
     let session = response.get()?.get_session()?;
     let extension = session.get_extension()?;
     Ok(Session {

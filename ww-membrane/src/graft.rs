@@ -6,19 +6,19 @@ use ww_rpc::stem_capnp::membrane::{self, graft_results};
 use ww_rpc::stem_capnp::{Status, status_poller};
 
 use crate::hook::Message;
-use crate::{Epochs, Membrane, Policy, SessionContext, SessionExtensionBuilder};
+use crate::{Admission, Epochs, Membrane, SessionContext, SessionExtensionBuilder};
 
 /// A server of `Membrane(Ext)` from `stem.capnp`, usually handed to a cell as
 /// its bootstrap capability.
 ///
-/// Each `graft` that `policy` admits opens a session under the current epoch:
+/// Each `graft` that `admission` admits opens a session under the current epoch:
 /// its extension is filled by `builder`, and everything that leaves through it
 /// is wrapped by a [`Membrane`] of the session's own. When the epoch advances,
 /// the session and all that was reached through it is dead, and grafting again
 /// opens a new one.
 pub fn membrane<Ext>(
     epochs: Epochs,
-    policy: Policy,
+    admission: Admission,
     builder: impl SessionExtensionBuilder<Ext>,
 ) -> membrane::Client<Ext>
 where
@@ -26,7 +26,7 @@ where
 {
     capnp_rpc::new_client(Grafter {
         epochs,
-        policy,
+        admission,
         builder,
         extension: PhantomData,
     })
@@ -34,7 +34,7 @@ where
 
 struct Grafter<Ext, B> {
     epochs: Epochs,
-    policy: Policy,
+    admission: Admission,
     builder: B,
     extension: PhantomData<fn() -> Ext>,
 }
@@ -48,16 +48,25 @@ where
 {
     async fn graft(
         self: Rc<Self>,
-        _params: membrane::GraftParams<Ext>,
+        params: membrane::GraftParams<Ext>,
         mut results: membrane::GraftResults<Ext>,
     ) -> Result<(), capnp::Error> {
         let epoch = self.epochs.current();
         let guard = self.epochs.guard_of(epoch.seq);
+        let membrane = Membrane::new(guard.clone());
+        let signer = match params.get()? {
+            // The caller's own, so it is called through the membrane too.
+            params if params.has_signer() => Some(membrane.wrap_reverse(params.get_signer()?)),
+            _ => None,
+        };
+        let signer = self.admission.admit(signer, &epoch).await?;
+        // The signer may have taken its time.
+        guard.check()?;
         let context = SessionContext {
             epoch,
-            membrane: Membrane::new(guard.clone()),
+            membrane,
             guard,
-            signer: self.policy.admit(),
+            signer,
         };
 
         let mut message = Message::new();

@@ -27,6 +27,14 @@
 //!   [`SessionExtensionBuilder`] and wrapped by a membrane of the session's
 //!   own.
 //!
+//! # Who is granted a session
+//!
+//! [`Admission::open`] grants one to whoever asks. With [`Admission::signed`]
+//! and [`Admission::peers`] the caller hands in a `Signer`, which is asked to
+//! sign a nonce of this one graft, for the membrane's domain and the epoch; the
+//! extension's builder learns which peer that was. [`KeySigner`] is such a
+//! signer, and never shows its key.
+//!
 //! # Example
 //!
 //! A host hands out an executor. When the epoch advances, what was granted is
@@ -35,7 +43,7 @@
 //! ```
 //! use std::rc::Rc;
 //!
-//! use ww_membrane::{Epoch, Epochs, Policy, SessionContext, membrane};
+//! use ww_membrane::{Admission, Epoch, Epochs, SessionContext, membrane};
 //! use ww_rpc::membrane_capnp::wetware_session;
 //! use ww_rpc::peer_capnp::executor;
 //! use ww_rpc::stem_capnp;
@@ -68,7 +76,7 @@
 //!     extension.set_executor(capnp_rpc::new_client(Echo));
 //!     Ok(())
 //! };
-//! let client: Client = membrane(epochs.clone(), Policy::open(), grant);
+//! let client: Client = membrane(epochs.clone(), Admission::open(), grant);
 //!
 //! let executor = graft(&client).await?;
 //! assert!(executor.echo_request().send().promise.await.is_ok());
@@ -99,25 +107,29 @@
 //! original; what was read from messages; and the target of a request that was
 //! built and not sent, until the request is sent, which fails, or dropped.
 
+mod admission;
+mod challenge;
+mod envelope;
 mod epoch;
 mod error;
 mod graft;
 mod guard;
 mod hook;
 mod membrane;
-mod policy;
 mod reaper;
 mod session;
 mod signal;
+mod signer;
 mod thread;
 mod watch;
 
+pub use admission::Admission;
 pub use epoch::{Epoch, Epochs};
 pub use error::Error;
 pub use graft::membrane;
 pub use guard::Guard;
 pub use membrane::Membrane;
-pub use policy::Policy;
 pub use reaper::Reaper;
 pub use session::{SessionContext, SessionExtensionBuilder};
+pub use signer::KeySigner;
 pub use watch::{Next, Settled};

@@ -51,7 +51,7 @@ impl SessionContext {
         &self.membrane
     }
 
-    /// The peer that proved itself by signing, where the policy asked for it.
+    /// The peer that proved itself by signing, where the membrane asked for it.
     pub fn signer(&self) -> Option<&PeerId> {
         self.signer.as_ref()
     }

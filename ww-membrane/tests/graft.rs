@@ -9,7 +9,7 @@ use capnp::Error;
 use capnp::capability::FromClientHook;
 use futures_lite::future::{block_on, poll_once, zip};
 use support::*;
-use ww_membrane::{Epochs, Policy, Reaper, SessionContext, SessionExtensionBuilder, membrane};
+use ww_membrane::{Admission, Epochs, Reaper, SessionContext, SessionExtensionBuilder, membrane};
 use ww_rpc::cell_capnp::program;
 use ww_rpc::membrane_capnp::wetware_session;
 use ww_rpc::peer_capnp::{executor, host, peer_info};
@@ -67,7 +67,7 @@ fn both<F: Future<Output = ()>>(test: impl Fn(Seen, Epochs, Membrane, &'static s
     for remote in [false, true] {
         let seen = Seen::default();
         let epochs = Epochs::new(support::epoch(7));
-        let served = membrane(epochs.clone(), Policy::open(), Wetware(seen.clone()));
+        let served = membrane(epochs.clone(), Admission::open(), Wetware(seen.clone()));
         if remote {
             connected(served, |client| test(seen, epochs, client, "connected"));
         } else {
@@ -152,7 +152,7 @@ fn sessions_are_pipelined_through_the_graft() {
 fn a_thousand_sessions_die_in_one_turn() {
     let seen = Seen::default();
     let epochs = Epochs::new(support::epoch(1));
-    let membrane = membrane(epochs.clone(), Policy::open(), Wetware(seen.clone()));
+    let membrane = membrane(epochs.clone(), Admission::open(), Wetware(seen.clone()));
     block_on(async {
         let mut sessions = Vec::new();
         for _ in 0..1000 {
@@ -180,7 +180,7 @@ fn a_builder_that_fails_refuses_the_graft() {
     let refusing = |_: &SessionContext, _: wetware_session::Builder<'_>| -> Result<(), Error> {
         Err(Error::failed("no executor here".into()))
     };
-    let membrane: Membrane = membrane(epochs.clone(), Policy::open(), refusing);
+    let membrane: Membrane = membrane(epochs.clone(), Admission::open(), refusing);
     let error = block_on(graft(&membrane)).err().unwrap();
     assert!(error.extra.contains("no executor here"), "{error}");
     epochs.advance(support::epoch(2)).unwrap();
@@ -197,7 +197,7 @@ fn any_struct_can_be_the_extension() {
         ext.set_peer_id(&session.epoch().head);
         Ok(())
     };
-    let served: wire::Client<peer_info::Owned> = membrane(epochs.clone(), Policy::open(), plain);
+    let served: wire::Client<peer_info::Owned> = membrane(epochs.clone(), Admission::open(), plain);
     connected(served, |client| async move {
         let answer = client.graft_request().send().promise.await.unwrap();
         let extension = answer.get().unwrap().get_session().unwrap().get_extension();
@@ -211,7 +211,7 @@ fn any_struct_can_be_the_extension() {
                        ext: session::Builder<'_, wetware_session::Owned>| {
         wetware.build(session, ext.init_extension())
     };
-    let served: wire::Client<Nested> = membrane(epochs.clone(), Policy::open(), nested);
+    let served: wire::Client<Nested> = membrane(epochs.clone(), Admission::open(), nested);
     connected(served, |client| async move {
         let sent = client.graft_request().send();
         let inner = sent.pipeline.get_session().get_extension();
@@ -235,7 +235,7 @@ fn what_the_builder_wraps_by_another_way_dies_too() {
         ext.set_executor(capnp_rpc::new_client(Runner(Seen::default())));
         Ok(())
     };
-    let served: Membrane = membrane(epochs.clone(), Policy::open(), builder);
+    let served: Membrane = membrane(epochs.clone(), Admission::open(), builder);
     block_on(async {
         let session = graft(&served).await.unwrap();
         let kept = kept.take().unwrap();

@@ -17,7 +17,7 @@ use ww_core::network::Offline;
 use ww_core::session::Wetware;
 use ww_core::{Error as CellError, Runtime};
 use ww_image::Image;
-use ww_membrane::{Epoch, Epochs, Policy, membrane};
+use ww_membrane::{Admission, Epoch, Epochs, membrane};
 
 /// What a shell reports for a command that crashed.
 const ABORTED: u8 = 134;
@@ -64,7 +64,7 @@ async fn boot(run: Run) -> Result<u8, CellError> {
             let session = Wetware::new(local, &runtime, Arc::new(Offline::new()));
             Ok(membrane(
                 Epochs::new(Epoch::default()),
-                Policy::open(),
+                Admission::open(),
                 session,
             ))
         })

@@ -15,7 +15,7 @@ use ww_core::cell::{Builder, Driver, Input, Local, Output};
 use ww_core::clock::Virtual;
 use ww_core::network::Offline;
 use ww_core::session::Wetware;
-use ww_membrane::{Epoch, Epochs, Policy, SessionContext, SessionExtensionBuilder, membrane};
+use ww_membrane::{Admission, Epoch, Epochs, SessionContext, SessionExtensionBuilder, membrane};
 use ww_rpc::membrane_capnp::wetware_session;
 use ww_rpc::peer_capnp::executor;
 
@@ -84,7 +84,7 @@ fn pid0(token: &Token) -> Builder {
             wetware.build(session, extension)
         };
         let epochs = Epochs::new(Epoch::default());
-        let client = membrane::<wetware_session::Owned>(epochs, Policy::open(), grant);
+        let client = membrane::<wetware_session::Owned>(epochs, Admission::open(), grant);
         Ok(client)
     })
 }

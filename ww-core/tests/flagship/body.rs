@@ -10,7 +10,7 @@ use ww_core::clock::Virtual;
 use ww_core::network::{Memory, Network, Switch};
 use ww_core::session::Wetware;
 use ww_core::{Error, Runtime};
-use ww_membrane::{Epoch, Epochs, Policy, membrane};
+use ww_membrane::{Admission, Epoch, Epochs, membrane};
 use ww_rpc::membrane_capnp::wetware_session;
 use ww_rpc::peer_capnp::executor;
 
@@ -103,7 +103,7 @@ fn first(local: &Local, runtime: &Runtime, network: Arc<Memory>) -> Membrane {
     });
     membrane(
         epochs,
-        Policy::open(),
+        Admission::open(),
         Wetware::new(local, runtime, network),
     )
 }

@@ -6,7 +6,7 @@ use ww_core::cell::{Builder, Cell, Input, Local, Output};
 use ww_core::network::{Memory, Network, Switch};
 use ww_core::pipe;
 use ww_core::session::Wetware;
-use ww_membrane::{Epoch, Epochs, Policy, membrane};
+use ww_membrane::{Admission, Epoch, Epochs, membrane};
 use ww_rpc::membrane_capnp::wetware_session;
 use ww_rpc::stem_capnp;
 
@@ -25,7 +25,7 @@ fn epoch(seq: u64) -> Epoch {
 fn first(local: &Local, epochs: Epochs, network: Arc<Memory>) -> Membrane {
     membrane(
         epochs,
-        Policy::open(),
+        Admission::open(),
         Wetware::new(local, &RUNTIME, network),
     )
 }

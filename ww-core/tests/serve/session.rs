@@ -9,7 +9,7 @@ use ww_core::cell::{Builder, Cell, Local, Output};
 use ww_core::network::{Memory, Network, PeerId, Switch};
 use ww_core::session::Wetware;
 use ww_core::{Error, Runtime};
-use ww_membrane::{Epoch, Epochs, Policy, membrane};
+use ww_membrane::{Admission, Epoch, Epochs, membrane};
 use ww_rpc::membrane_capnp::wetware_session;
 use ww_rpc::peer_capnp::{executor, host};
 use ww_rpc::stem_capnp;
@@ -40,7 +40,7 @@ fn grafts(local: &Local, epochs: Epochs, network: Arc<Memory>) -> Membrane {
     let runtime = Runtime::shared().expect("a runtime");
     membrane(
         epochs,
-        Policy::open(),
+        Admission::open(),
         Wetware::new(local, &runtime, network),
     )
 }

@@ -8,7 +8,7 @@ use ww_core::Runtime;
 use ww_core::cell::{Builder, Limit};
 use ww_core::network::Offline;
 use ww_core::session::Wetware;
-use ww_membrane::{Epoch, Epochs, Policy, membrane};
+use ww_membrane::{Admission, Epoch, Epochs, membrane};
 use ww_rpc::peer_capnp::executor;
 
 use crate::case::{Case, Fate};
@@ -51,7 +51,7 @@ fn session(builder: Builder) -> Builder {
     builder.bootstrap(|local| {
         let session = Wetware::new(local, &Runtime::shared()?, Arc::new(Offline::new()));
         let epochs = Epochs::new(Epoch::default());
-        Ok(membrane(epochs, Policy::open(), session))
+        Ok(membrane(epochs, Admission::open(), session))
     })
 }
 
