@@ -35,6 +35,13 @@
 //! extension's builder learns which peer that was. [`KeySigner`] is such a
 //! signer, and never shows its key.
 //!
+//! # What may be called
+//!
+//! [`Membrane::policed`] makes a membrane that puts each call across it to a
+//! [`Policy`], which passes it, redirects it or denies it. [`policies`] has the
+//! usual ones, and tuples compose them. This attenuates: whoever holds a
+//! capability can hand on less than all of it.
+//!
 //! # Example
 //!
 //! A host hands out an executor. When the epoch advances, what was granted is
@@ -116,6 +123,8 @@ mod graft;
 mod guard;
 mod hook;
 mod membrane;
+pub mod policies;
+mod policy;
 mod reaper;
 mod session;
 mod signal;
@@ -129,6 +138,7 @@ pub use error::Error;
 pub use graft::membrane;
 pub use guard::Guard;
 pub use membrane::Membrane;
+pub use policy::{Call, Policy, Verdict};
 pub use reaper::Reaper;
 pub use session::{SessionContext, SessionExtensionBuilder};
 pub use signer::KeySigner;

@@ -3,8 +3,8 @@ use std::rc::Rc;
 
 use capnp::capability::FromClientHook;
 
-use crate::Guard;
 use crate::hook::{Boundary, Direction, Message, cross};
+use crate::{Guard, Policy};
 
 /// A boundary between an inside and an outside, on one thread.
 ///
@@ -26,14 +26,30 @@ impl Membrane {
     /// A membrane that stands as long as `guard`'s epoch is current.
     pub fn new(guard: Guard) -> Self {
         Self {
-            boundary: Boundary::new(Some(guard)),
+            boundary: Boundary::new(Some(guard), None),
         }
     }
 
     /// A membrane that stands until it is revoked by hand.
     pub fn ungated() -> Self {
         Self {
-            boundary: Boundary::new(None),
+            boundary: Boundary::new(None, None),
+        }
+    }
+
+    /// A membrane that stands until it is revoked by hand, and puts each call
+    /// to `policy`.
+    pub fn policed(policy: impl Policy) -> Self {
+        Self {
+            boundary: Boundary::new(None, Some(Box::new(policy))),
+        }
+    }
+
+    /// A membrane that stands as long as `guard`'s epoch is current, and puts
+    /// each call to `policy`.
+    pub fn policed_until(guard: Guard, policy: impl Policy) -> Self {
+        Self {
+            boundary: Boundary::new(Some(guard), Some(Box::new(policy))),
         }
     }
 

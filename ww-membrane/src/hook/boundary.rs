@@ -5,15 +5,17 @@ use std::sync::Arc;
 use capnp::Error;
 use slab::Slab;
 
-use crate::Guard;
 use crate::epoch::Enrolment;
+use crate::hook::cross::Direction;
 use crate::hook::registry::Registry;
 use crate::signal::Signal;
 use crate::thread;
+use crate::{Call, Guard, Policy, Verdict};
 
 /// The state of one membrane: whether it stands, and what is held across it.
 pub(crate) struct Boundary {
     guard: Option<Guard>,
+    policy: Option<Box<dyn Policy>>,
     /// Set once, when the boundary falls.
     ended: OnceCell<Error>,
     pub(super) registry: RefCell<Registry>,
@@ -33,7 +35,7 @@ pub(super) trait Release {
 }
 
 impl Boundary {
-    pub(crate) fn new(guard: Option<Guard>) -> Rc<Self> {
+    pub(crate) fn new(guard: Option<Guard>, policy: Option<Box<dyn Policy>>) -> Rc<Self> {
         let signal = Arc::<Signal>::default();
         let enrolment = guard.as_ref().map(|guard| {
             guard
@@ -42,6 +44,7 @@ impl Boundary {
         });
         Rc::new_cyclic(|this| Self {
             guard,
+            policy,
             ended: OnceCell::new(),
             registry: RefCell::default(),
             holders: RefCell::default(),
@@ -67,6 +70,25 @@ impl Boundary {
             },
             _ => Ok(()),
         }
+    }
+
+    /// What the policy says of a call on a capability that has crossed in this
+    /// direction.
+    ///
+    /// # Errors
+    ///
+    /// The boundary has fallen.
+    pub(super) fn judge(&self, crossed: Direction, call: &Call) -> Result<Verdict, Error> {
+        self.check()?;
+        let Some(policy) = &self.policy else {
+            return Ok(Verdict::pass());
+        };
+        let verdict = match crossed {
+            Direction::Outward => policy.inbound(call),
+            Direction::Inward => policy.outbound(call),
+        };
+        // The policy may have made it fall.
+        self.check().map(|()| verdict)
     }
 
     /// Whether a call would be admitted. Changes nothing.

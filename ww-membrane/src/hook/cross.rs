@@ -148,7 +148,7 @@ mod tests {
             (Some(RESOLUTIONS + 1), false),
             (None, false),
         ] {
-            let boundary = Boundary::new(None);
+            let boundary = Boundary::new(None, None);
             let wrapper = cross(&boundary, Direction::Outward, Box::new(Chain(chain)));
             assert!(wrapper.get_resolved().is_none());
             let sent = wrapper.new_call(0, 0, None).send();

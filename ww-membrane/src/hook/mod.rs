@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Everything passes through [`cross`], the one function that wraps and
-//! unwraps, and asks [`Boundary::check`] first. What holds something inside
+//! unwraps, and asks [`Boundary::check`] first. Calls are put to the
+//! boundary's policy when they are made. What holds something inside
 //! (wrappers, flights) is known to the boundary, which empties it when it
 //! falls.
 
@@ -27,9 +28,11 @@ mod pipeline;
 mod registry;
 mod request;
 mod results;
+mod selector;
 mod sent;
 mod wrapper;
 
 pub(crate) use boundary::Boundary;
 pub(crate) use cross::{Direction, cross};
 pub(crate) use message::Message;
+pub(crate) use selector::selected;

@@ -6,12 +6,13 @@ use capnp::capability::{Promise, RemotePromise, Response};
 use capnp::private::capability::{PipelineHook, RequestHook};
 use capnp::traits::ImbueMut;
 
+use crate::Call;
 use crate::hook::broken;
 use crate::hook::flight::Flight;
 use crate::hook::message::{Table, carry};
 use crate::hook::pipeline::Pipeline;
 use crate::hook::sent::Sent;
-use crate::hook::wrapper::Wrapped;
+use crate::hook::wrapper::{Admitted, Wrapped};
 
 /// A call through a wrapper that is being built.
 ///
@@ -42,21 +43,25 @@ impl Request {
     }
 
     /// The inner request, ready to be sent.
-    fn admit(mut self) -> Result<(Rc<Wrapped>, Box<dyn RequestHook>), Error> {
-        self.target.boundary().check()?;
-        if self.table.is_empty() {
-            return Ok((self.target, self.inner));
+    fn admit(mut self) -> Result<(Box<dyn RequestHook>, Admitted), Error> {
+        let call = Call {
+            interface: self.interface,
+            method: self.method,
+        };
+        let admitted = self.target.admit(&call)?;
+        if self.table.is_empty() && !admitted.redirected {
+            return Ok((self.inner, admitted));
         }
         // The table of the inner request is out of reach, so a second one
         // takes a copy.
         let inward = self.target.key().direction().reverse();
         carry(&mut self.table, self.target.boundary(), inward)?;
-        let target = self.target.target()?;
+        let target = &admitted.target;
         let mut copy = target.new_call(self.interface, self.method, None).hook;
         let mut written = self.inner.get();
         written.imbue_mut(&mut self.table);
         copy.get().set_as(written.into_reader())?;
-        Ok((self.target, copy))
+        Ok((copy, admitted))
     }
 }
 
@@ -73,15 +78,17 @@ impl RequestHook for Request {
     }
 
     fn send(self: Box<Self>) -> RemotePromise<any_pointer::Owned> {
-        let (target, inner) = match self.admit() {
+        let wrapped = self.target.clone();
+        let (inner, admitted) = match self.admit() {
             Ok(admitted) => admitted,
             Err(error) => return broken::call(error),
         };
         // Only requests to a connection have a brand.
         let eager = inner.get_brand() != 0;
         let RemotePromise { promise, pipeline } = inner.send();
-        let flight = Flight::new(target.boundary(), promise, Some(pipeline.hook));
-        let sent = Sent::new(flight, target.key().direction(), eager);
+        let work = admitted.until_over(promise);
+        let flight = Flight::new(wrapped.boundary(), work, Some(pipeline.hook));
+        let sent = Sent::new(flight, wrapped.key().direction(), eager);
         let waiting = sent.clone();
         let promise = Promise::from_future(async move {
             let answer = std::future::poll_fn(|cx| waiting.poll(cx)).await?;
@@ -94,9 +101,16 @@ impl RequestHook for Request {
     }
 
     fn send_streaming(self: Box<Self>) -> Promise<(), Error> {
+        let wrapped = self.target.clone();
         match self.admit() {
-            Ok((target, inner)) => Flight::promise(target.boundary(), inner.send_streaming()),
-            Err(error) => Promise::err(error),
+            Ok((inner, admitted)) => {
+                let work = admitted.until_over(inner.send_streaming());
+                Flight::promise(wrapped.boundary(), work)
+            }
+            Err(error) => {
+                wrapped.deny(error.clone());
+                Promise::err(error)
+            }
         }
     }
 

@@ -1,10 +1,12 @@
-use std::cell::RefCell;
+use std::any::Any;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use capnp::capability::{Promise, Request};
 use capnp::private::capability::{ClientHook, ParamsHook, ResultsHook};
 use capnp::{Error, MessageSize, any_pointer};
 
+use crate::Call;
 use crate::hook::boundary::Boundary;
 use crate::hook::broken;
 use crate::hook::cross::{RESOLUTIONS, cross};
@@ -12,6 +14,7 @@ use crate::hook::flight::Flight;
 use crate::hook::registry::Key;
 use crate::hook::request;
 use crate::hook::results::{Params, Results};
+use crate::policy::Outcome;
 
 /// A reference to a capability on the other side of a boundary.
 pub(super) struct Wrapper {
@@ -24,6 +27,30 @@ pub(crate) struct Wrapped {
     key: Key,
     /// Absent once the boundary has fallen.
     inner: RefCell<Option<Box<dyn ClientHook>>>,
+    /// Why a stream of calls on it was denied: then all that follows is.
+    denied: OnceCell<Error>,
+}
+
+/// Where a call goes that was admitted.
+pub(super) struct Admitted {
+    pub(super) target: Box<dyn ClientHook>,
+    /// Whether that is another capability than the one that is wrapped.
+    pub(super) redirected: bool,
+    /// Dropped when the call is over.
+    tickets: Vec<Box<dyn Any>>,
+}
+
+impl Admitted {
+    /// `work`, with what the policy holds until it is over.
+    pub(super) fn until_over<T: 'static>(self, work: Promise<T, Error>) -> Promise<T, Error> {
+        if self.tickets.is_empty() {
+            return work;
+        }
+        Promise::from_future(async move {
+            let _tickets = self.tickets;
+            work.await
+        })
+    }
 }
 
 impl Wrapped {
@@ -32,7 +59,37 @@ impl Wrapped {
             boundary: boundary.clone(),
             key,
             inner: RefCell::new(Some(inner)),
+            denied: OnceCell::new(),
         })
+    }
+
+    /// Puts a call to the policy.
+    ///
+    /// # Errors
+    ///
+    /// The boundary has fallen, or the call is denied.
+    pub(super) fn admit(&self, call: &Call) -> Result<Admitted, Error> {
+        if let Some(error) = self.denied.get() {
+            self.boundary.check()?;
+            return Err(error.clone());
+        }
+        let verdict = self.boundary.judge(self.key.direction(), call)?;
+        let (target, redirected) = match verdict.outcome {
+            Outcome::Pass => (self.target()?, false),
+            Outcome::Redirect(client) => (client.hook, true),
+            Outcome::Deny(error) => return Err(error),
+        };
+        Ok(Admitted {
+            target,
+            redirected,
+            tickets: verdict.tickets,
+        })
+    }
+
+    /// Denies all calls from now on.
+    pub(super) fn deny(&self, error: Error) {
+        // The first denial is the one that everybody hears of.
+        let _ = self.denied.set(error);
     }
 
     pub(super) fn boundary(&self) -> &Rc<Boundary> {
@@ -112,19 +169,25 @@ impl ClientHook for Wrapper {
     ) -> Promise<(), Error> {
         let boundary = &self.wrapped.boundary;
         let direction = self.wrapped.key.direction();
-        let admitted = self.wrapped.target().and_then(|target| {
+        let call = Call {
+            interface: interface_id,
+            method: method_id,
+        };
+        let admitted = self.wrapped.admit(&call).and_then(|admitted| {
             Ok((
-                target,
+                admitted,
                 Params::cross(boundary, direction.reverse(), params)?,
             ))
         });
-        let (target, params) = match admitted {
+        let (admitted, params) = match admitted {
             Ok(admitted) => admitted,
             Err(error) => return Promise::err(error),
         };
         let (results, written) = Results::new(boundary, direction, results);
         // Called now and not when first polled, so that calls keep their order.
-        let done = target.call(interface_id, method_id, params, Box::new(results));
+        let done = admitted
+            .target
+            .call(interface_id, method_id, params, Box::new(results));
         let work = Promise::from_future(async move {
             done.await?;
             let draft = written
@@ -132,7 +195,7 @@ impl ClientHook for Wrapper {
                 .map_err(|_| Error::failed("results were lost".into()))?;
             draft.finish()
         });
-        Flight::promise(boundary, work)
+        Flight::promise(boundary, admitted.until_over(work))
     }
 
     fn get_brand(&self) -> usize {

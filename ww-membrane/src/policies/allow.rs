@@ -1,0 +1,66 @@
+use std::collections::BTreeSet;
+
+use capnp::Error;
+use capnp::capability::FromClientHook;
+
+use crate::hook::selected;
+use crate::{Call, Policy, Verdict};
+
+/// Passes the methods that it lists, and denies every other.
+///
+/// Methods are named by the requests that the schema's generated code makes,
+/// so that there is no number to get wrong:
+///
+/// ```
+/// use ww_membrane::policies::Allow;
+/// use ww_membrane::Membrane;
+/// use ww_rpc::peer_capnp::{byte_stream, host};
+///
+/// let allow = Allow::new()
+///     .method(host::Client::id_request)
+///     .method(host::Client::addrs_request)
+///     .method(byte_stream::Client::push_request);
+/// let membrane = Membrane::policed(allow);
+/// ```
+///
+/// Calls from inside to what was handed in pass: what a caller hands in, it
+/// means to be called.
+#[derive(Clone, Debug, Default)]
+pub struct Allow {
+    methods: BTreeSet<(u64, u16)>,
+}
+
+impl Allow {
+    /// Allows nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Allows the method whose request `select` makes. A `select` that makes
+    /// none allows nothing.
+    #[must_use]
+    pub fn method<C: FromClientHook, T>(mut self, select: impl FnOnce(&C) -> T) -> Self {
+        self.methods.extend(selected(select));
+        self
+    }
+
+    /// Allows what both allow.
+    #[must_use]
+    pub fn intersect(mut self, other: &Self) -> Self {
+        self.methods.retain(|method| other.methods.contains(method));
+        self
+    }
+}
+
+impl Policy for Allow {
+    fn inbound(&self, call: &Call) -> Verdict {
+        if self.methods.contains(&(call.interface(), call.method())) {
+            return Verdict::pass();
+        }
+        Verdict::deny(Error::failed(format!(
+            "method {} of interface {:#x} is not allowed",
+            call.method(),
+            call.interface()
+        )))
+    }
+}

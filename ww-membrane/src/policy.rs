@@ -1,0 +1,149 @@
+use std::any::Any;
+use std::fmt;
+use std::rc::Rc;
+
+use capnp::Error;
+use capnp::capability::Client;
+
+/// Decides on each call across a [`Membrane`](crate::Membrane), on top of
+/// whether that stands.
+///
+/// - A policy is asked when a call is made, before anything of it reaches the
+///   other side; where a request is built and sent later, when it is sent.
+/// - Whatever is reached through the membrane is behind the same policy:
+///   capabilities in answers and pipelines too, whatever they are cast to.
+/// - It may not wait. It may call, wrap or revoke.
+///
+/// Two policies in a tuple are one that passes what both pass; the first is
+/// asked first.
+pub trait Policy: 'static {
+    /// A call from outside to a capability of the inside.
+    fn inbound(&self, call: &Call) -> Verdict;
+
+    /// A call from inside to a capability of the outside: to a callback, as a
+    /// rule. Passes, unless a policy says otherwise.
+    fn outbound(&self, call: &Call) -> Verdict {
+        let _ = call;
+        Verdict::pass()
+    }
+}
+
+/// A call that a policy decides on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub(crate) interface: u64,
+    pub(crate) method: u16,
+}
+
+impl Call {
+    /// Id of the interface that declares the method.
+    pub fn interface(&self) -> u64 {
+        self.interface
+    }
+
+    /// Ordinal of the method in that interface.
+    pub fn method(&self) -> u16 {
+        self.method
+    }
+}
+
+/// What becomes of a call.
+#[must_use]
+pub struct Verdict {
+    pub(crate) outcome: Outcome,
+    pub(crate) tickets: Vec<Box<dyn Any>>,
+}
+
+pub(crate) enum Outcome {
+    Pass,
+    Redirect(Client),
+    Deny(Error),
+}
+
+impl Verdict {
+    /// The call goes to the capability that it was made on.
+    pub fn pass() -> Self {
+        Self::of(Outcome::Pass)
+    }
+
+    /// The call goes to another capability of the same side instead.
+    pub fn redirect(target: Client) -> Self {
+        Self::of(Outcome::Redirect(target))
+    }
+
+    /// The call fails. A stream of calls fails with it: where a call is known
+    /// to stream, every later one on the same capability fails too.
+    pub fn deny(error: Error) -> Self {
+        Self::of(Outcome::Deny(error))
+    }
+
+    /// Keeps `ticket` until the call is over, and then drops it.
+    pub fn holding(mut self, ticket: impl Any) -> Self {
+        self.tickets.push(Box::new(ticket));
+        self
+    }
+
+    fn of(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            tickets: Vec::new(),
+        }
+    }
+
+    /// This verdict, or what `next` says of what it passes.
+    fn and(mut self, next: impl FnOnce() -> Self) -> Self {
+        if let Outcome::Deny(_) = self.outcome {
+            return self;
+        }
+        let mut next = next();
+        self.tickets.append(&mut next.tickets);
+        if !matches!(next.outcome, Outcome::Pass) {
+            self.outcome = next.outcome;
+        }
+        self
+    }
+}
+
+impl<A: Policy, B: Policy> Policy for (A, B) {
+    fn inbound(&self, call: &Call) -> Verdict {
+        self.0.inbound(call).and(|| self.1.inbound(call))
+    }
+
+    fn outbound(&self, call: &Call) -> Verdict {
+        self.0.outbound(call).and(|| self.1.outbound(call))
+    }
+}
+
+impl<P: Policy + ?Sized> Policy for Rc<P> {
+    fn inbound(&self, call: &Call) -> Verdict {
+        (**self).inbound(call)
+    }
+
+    fn outbound(&self, call: &Call) -> Verdict {
+        (**self).outbound(call)
+    }
+}
+
+impl<P: Policy + ?Sized> Policy for Box<P> {
+    fn inbound(&self, call: &Call) -> Verdict {
+        (**self).inbound(call)
+    }
+
+    fn outbound(&self, call: &Call) -> Verdict {
+        (**self).outbound(call)
+    }
+}
+
+impl fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = match &self.outcome {
+            Outcome::Pass => "pass".to_owned(),
+            Outcome::Redirect(_) => "redirect".to_owned(),
+            Outcome::Deny(error) => format!("deny: {error}"),
+        };
+        f.debug_struct("Verdict")
+            .field("outcome", &outcome)
+            .field("tickets", &self.tickets.len())
+            .finish()
+    }
+}
