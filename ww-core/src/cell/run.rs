@@ -118,6 +118,11 @@ impl Run {
         }
         if ready & part::GUEST != 0 {
             if let Some(result) = self.poll_guest() {
+                // It may have met the end of its input, which goes with the
+                // handle, before the kill was looked at.
+                if self.shared.is_killed() {
+                    return Some(self.cut_short(Error::Killed));
+                }
                 self.stage = Stage::Draining(result);
             }
             if self.guest.is_some()

@@ -1,9 +1,11 @@
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::{AsyncReadExt, FutureExt};
 use ww_core::cell::{Builder, Cell, Input, Local, Output};
+use ww_core::clock::{Clock, Sleep};
 use ww_core::{Error, Runtime};
 
 use crate::patience::patiently;
@@ -79,6 +81,42 @@ fn dropping_a_driver_ends_a_guest_wherever_it_is() {
         assert_eq!((usage.memory, usage.interruptions), (0, before), "{what}");
     }
     assert!(!token.is_held_elsewhere());
+}
+
+/// Shows the time, and drops the cell that asks for it.
+#[derive(Debug, Default)]
+struct Fatal(Arc<Mutex<Option<Cell>>>);
+
+impl Clock for Fatal {
+    fn now(&self) -> Duration {
+        drop(self.0.lock().unwrap().take());
+        Duration::ZERO
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
+
+    fn sleep_until(&self, _: Duration) -> Sleep {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[test]
+fn a_guest_that_sees_its_input_end_with_its_handle_was_killed() {
+    let handle = Arc::default();
+    let asks_then_reads = "(drop (call $subscribe (i64.const 0)))
+        (call $read (call $stdin) (i64.const 1) (i32.const 64))";
+    let builder = wat::run(asks_then_reads)
+        .stdin(Input::piped())
+        .clock(Fatal(Arc::clone(&handle)));
+    let (cell, start) = patiently(builder.prepare()).unwrap();
+    let end = cell.wait();
+    *handle.lock().unwrap() = Some(cell);
+    patiently(start.drive());
+    assert!(handle.lock().unwrap().is_none(), "it asked for the time");
+    let end = end.now_or_never().expect("it has ended");
+    assert!(matches!(end, Err(Error::Killed)), "{end:?}");
 }
 
 #[test]
