@@ -52,7 +52,7 @@ fn main() -> Outcome<()> {
     let noop = wat::parse_str(NOOP)?;
     let program = &block_on(runtime.compile(noop.clone()))?;
     let peer = &Bare::alone(&bare::engine()?, &noop)?;
-    lives(criterion, table, "noop", Some(1.3), program, || peer.live());
+    lives(criterion, table, "noop", program, || peer.live());
     hello(criterion, table, runtime)?;
     caller(criterion, table, runtime)?;
 
@@ -129,7 +129,7 @@ fn hello(criterion: &mut Criterion, table: &mut Table, runtime: &Runtime) -> Out
     let wasm = example_images::wasm("hello");
     let peer = &Bare::wasi(&bare::engine()?, &wasm)?;
     let program = &block_on(runtime.compile(wasm))?;
-    lives(criterion, table, "hello", None, program, || peer.live());
+    lives(criterion, table, "hello", program, || peer.live());
 
     let path = &example_images::path("hello");
     let image = Rounds::new(
@@ -140,11 +140,26 @@ fn hello(criterion: &mut Criterion, table: &mut Table, runtime: &Runtime) -> Out
     Ok(())
 }
 
-/// From a program to the answer of the guest's first call to its host.
+/// A guest that speaks RPC: to the first line of its `main`, to its end where it
+/// does nothing more, and to the answer of its first call to its host.
 fn caller(criterion: &mut Criterion, table: &mut Table, runtime: &Runtime) -> Outcome<()> {
     let wasm = example_images::wasm("caller");
-    let peer = &Bare::dead(&bare::engine()?, &wasm)?;
-    let program = &block_on(runtime.compile(wasm))?;
+    let engine = &bare::engine()?;
+    let peer = &Bare::mute(engine, &wasm)?;
+    let program = &block_on(runtime.compile(wasm.clone()))?;
+    let starting = || cells::starting(program, runtime);
+    let begun = Rounds::new(
+        |times| sum(times, || cells::until_asked(starting())),
+        |times| sum(times, || peer.until_asked_with("start")),
+    );
+    table.row(criterion, "caller/main", "bare start", Some(1.3), begun);
+    let life = Rounds::new(
+        |times| cpu(|| repeat(times, || cells::driven(starting()))),
+        |times| cpu(|| repeat(times, || peer.live_with("start"))),
+    );
+    table.row(criterion, "caller/driver", LIFE, Some(1.3), life);
+
+    let peer = &Bare::dead(engine, &wasm)?;
     let rounds = Rounds::new(
         |times| {
             sum(times, || {
@@ -163,7 +178,6 @@ fn lives(
     criterion: &mut Criterion,
     table: &mut Table,
     name: &str,
-    goal: Option<f64>,
     program: &Program,
     peer: impl Fn() -> Outcome<()>,
 ) {
@@ -172,7 +186,13 @@ fn lives(
         |times| cpu(|| repeat(times, || cells::driven(builder()))),
         |times| cpu(|| repeat(times, &peer)),
     );
-    table.row(criterion, &format!("{name}/driver"), LIFE, goal, driven);
+    table.row(
+        criterion,
+        &format!("{name}/driver"),
+        LIFE,
+        Some(1.3),
+        driven,
+    );
     let spawned = Rounds::new(
         |times| wall(|| repeat(times, || cells::spawned(builder()))),
         |times| wall(|| repeat(times, &peer)),

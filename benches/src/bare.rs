@@ -6,14 +6,15 @@ use std::time::Duration;
 use futures_lite::future::{block_on, poll_once};
 use wasmtime::component::{
     Component, ComponentExportIndex, InstancePre, Linker, Resource, ResourceTable, ResourceType,
+    WasmList,
 };
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, Store, StoreContextMut};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{HostMonotonicClock, WasiCtx, WasiCtxView, WasiView};
 
 use ww_core::clock::Clock;
 
 use crate::Outcome;
-use crate::time::Thread;
+use crate::time::{Asked, Thread};
 
 /// Places in a pool, if nobody says otherwise.
 const CELLS: u32 = 1_000;
@@ -114,7 +115,7 @@ impl Bare<Wasi> {
 
 impl Bare<Wasi> {
     /// Links a component with wasmtime's own WASI, and with an RPC connection
-    /// over which nothing ever comes.
+    /// over which nothing ever comes, and everything goes.
     ///
     /// # Errors
     ///
@@ -127,12 +128,36 @@ impl Bare<Wasi> {
         turn.func_wrap("[constructor]connection", |_, ()| {
             Ok((Resource::<Turn>::new_own(0),))
         })?;
-        for method in ["turn", "finish"] {
-            turn.func_new_async(&format!("[method]connection.{method}"), |_, _, _, _| {
-                Box::new(std::future::pending())
-            })?;
-        }
+        turn.func_new_async("[method]connection.turn", |_, _, _, _| {
+            Box::new(std::future::pending())
+        })?;
+        turn.func_wrap(
+            "[method]connection.finish",
+            |_, _: (Resource<Turn>, WasmList<u8>)| Ok(()),
+        )?;
         Self::link(&linker, &Component::from_binary(engine, wasm)?)
+    }
+
+    /// How long a life with this argument takes until the guest looks at its
+    /// clock for the last time.
+    ///
+    /// # Errors
+    ///
+    /// It fails.
+    pub fn until_asked_with(&self, argument: &str) -> Outcome<Duration> {
+        let asked = Asked::default();
+        let start = Thread.now();
+        self.run(&mut self.store_of(Wasi::new(argument, asked.clone())))?;
+        Ok(asked.at() - start)
+    }
+
+    /// A whole life with this argument.
+    ///
+    /// # Errors
+    ///
+    /// It fails.
+    pub fn live_with(&self, argument: &str) -> Outcome<()> {
+        self.run(&mut self.store_of(Wasi::new(argument, Asked::default())))
     }
 
     /// Runs the component until it waits, and keeps it so.
@@ -233,10 +258,36 @@ impl<T: Default + Send> Bare<T> {
     }
 
     fn store(&self) -> Store<T> {
-        let mut store = Store::new(self.pre.engine(), T::default());
+        self.store_of(T::default())
+    }
+
+    fn store_of(&self, data: T) -> Store<T> {
+        let mut store = Store::new(self.pre.engine(), data);
         // Nobody ticks here.
         store.set_epoch_deadline(1);
         store
+    }
+}
+
+impl Wasi {
+    fn new(argument: &str, clock: Asked) -> Self {
+        let mut context = WasiCtx::builder();
+        context.args(&["main.wasm", argument]);
+        context.monotonic_clock(clock);
+        Self {
+            context: context.build(),
+            table: ResourceTable::new(),
+        }
+    }
+}
+
+impl HostMonotonicClock for Asked {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(Clock::now(self).as_nanos()).unwrap_or(u64::MAX)
     }
 }
 

@@ -68,6 +68,12 @@ pub fn of_image(runtime: &Runtime, path: &Path) -> Builder {
     Builder::new().runtime(runtime).image(path)
 }
 
+/// A cell that speaks RPC, but makes no call: it looks at its clock, and is
+/// done.
+pub fn starting(program: &Program, runtime: &Runtime) -> Builder {
+    caller(program, runtime, Authority::Executor).args(["start"])
+}
+
 /// A cell that makes one call to its host, and looks at its clock when it has
 /// the answer.
 pub fn calling_once(program: &Program, runtime: &Runtime) -> Builder {

@@ -92,7 +92,7 @@ impl Cache {
         self
     }
 
-    /// Which entry has the component with the SHA-256 `hash`, compiled by
+    /// Which entry has the component with this BLAKE3 `hash`, compiled by
     /// `engine`.
     pub(crate) fn id(engine: &Engine, hash: &[u8; 32]) -> Id {
         let mut hasher = Digest(blake3::Hasher::new());

@@ -8,7 +8,6 @@ use async_lock::Semaphore;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
-use sha2::{Digest, Sha256};
 
 use crate::artifact::Artifact;
 use crate::cache::Cache;
@@ -25,8 +24,8 @@ mod tests;
 const KEPT: usize = 256;
 const KEPT_BYTES: usize = 256 << 20;
 
-/// The most bytes that are hashed where they are asked for, which takes a
-/// millisecond or a few. More are hashed on a thread of the `blocking` pool.
+/// The most bytes that are hashed where they are asked for, which takes less than
+/// a millisecond. More are hashed on a thread of the `blocking` pool.
 const HASHED_HERE: usize = 1 << 20;
 
 /// Programs by the hash of their bytes, compiled or being compiled.
@@ -107,13 +106,13 @@ impl Programs {
 
     async fn hash(&self, wasm: &Bytes) -> Hash {
         if wasm.len() <= HASHED_HERE {
-            return Sha256::digest(wasm).into();
+            return blake3::hash(wasm).into();
         }
         let permit = self.hashing.acquire_arc().await;
         let wasm = wasm.clone();
         blocking::unblock(move || {
             let _permit = permit;
-            Sha256::digest(&wasm).into()
+            blake3::hash(&wasm).into()
         })
         .await
     }
