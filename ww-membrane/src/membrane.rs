@@ -53,6 +53,25 @@ impl Membrane {
         }
     }
 
+    /// A membrane within this one: it falls when this one does, and may fall
+    /// before. Each call is put to this one's policy and then to `policy`.
+    ///
+    /// All membranes that were made from one by `child`, and that one itself,
+    /// have the same inside and outside, and know each other's capabilities:
+    /// what one of them let out, any of them unwraps when it comes back in.
+    pub fn child(&self, policy: impl Policy) -> Self {
+        Self {
+            boundary: Boundary::child(&self.boundary, None, Some(Box::new(policy))),
+        }
+    }
+
+    /// The same for a membrane that also falls when `guard`'s epoch passes.
+    pub fn child_until(&self, guard: Guard, policy: impl Policy) -> Self {
+        Self {
+            boundary: Boundary::child(&self.boundary, Some(guard), Some(Box::new(policy))),
+        }
+    }
+
     /// Wraps an inside capability for those outside.
     ///
     /// The same capability gives the same wrapper while one is alive. If the

@@ -4,6 +4,9 @@ use std::rc::Rc;
 
 use capnp::Error;
 use capnp::capability::Client;
+use futures::future::LocalBoxFuture;
+
+use crate::Method;
 
 /// Decides on each call across a [`Membrane`](crate::Membrane), on top of
 /// whether that stands.
@@ -25,6 +28,13 @@ pub trait Policy: 'static {
     fn outbound(&self, call: &Call) -> Verdict {
         let _ = call;
         Verdict::pass()
+    }
+
+    /// What it knows of the method that `call` is a call of; see [`Methods`](crate::Methods).
+    /// Nothing, unless a policy says otherwise.
+    fn method(&self, call: &Call) -> Option<Method> {
+        let _ = call;
+        None
     }
 }
 
@@ -56,8 +66,14 @@ pub struct Verdict {
 
 pub(crate) enum Outcome {
     Pass,
-    Redirect(Client),
+    Redirect(Redirect),
     Deny(Error),
+}
+
+pub(crate) struct Redirect {
+    pub(crate) target: Client,
+    /// Where it waits for the resolution of a promise, when it gives up.
+    pub(crate) deadline: Option<LocalBoxFuture<'static, ()>>,
 }
 
 impl Verdict {
@@ -68,7 +84,25 @@ impl Verdict {
 
     /// The call goes to another capability of the same side instead.
     pub fn redirect(target: Client) -> Self {
-        Self::of(Outcome::Redirect(target))
+        Self::of(Outcome::Redirect(Redirect {
+            target,
+            deadline: None,
+        }))
+    }
+
+    /// The call goes to another capability of the same side instead, unless it
+    /// was made on a promise that turns out to be the caller's own: then it
+    /// goes there, and does not cross.
+    ///
+    /// That is known once the promise has resolved. The call waits for it, and
+    /// fails when `deadline` is over first; whoever holds the promise may never
+    /// resolve it. Calls that wait for the same `target` keep their order, and
+    /// have the deadline of the first.
+    pub fn redirect_resolved(target: Client, deadline: impl Future<Output = ()> + 'static) -> Self {
+        Self::of(Outcome::Redirect(Redirect {
+            target,
+            deadline: Some(Box::pin(deadline)),
+        }))
     }
 
     /// The call fails. A stream of calls fails with it: where a call is known
@@ -91,7 +125,7 @@ impl Verdict {
     }
 
     /// This verdict, or what `next` says of what it passes.
-    fn and(mut self, next: impl FnOnce() -> Self) -> Self {
+    pub(crate) fn and(mut self, next: impl FnOnce() -> Self) -> Self {
         if let Outcome::Deny(_) = self.outcome {
             return self;
         }
@@ -112,6 +146,17 @@ impl<A: Policy, B: Policy> Policy for (A, B) {
     fn outbound(&self, call: &Call) -> Verdict {
         self.0.outbound(call).and(|| self.1.outbound(call))
     }
+
+    fn method(&self, call: &Call) -> Option<Method> {
+        self.0.method(call).or_else(|| self.1.method(call))
+    }
+}
+
+/// Passes every call.
+impl Policy for () {
+    fn inbound(&self, _: &Call) -> Verdict {
+        Verdict::pass()
+    }
 }
 
 impl<P: Policy + ?Sized> Policy for Rc<P> {
@@ -122,6 +167,10 @@ impl<P: Policy + ?Sized> Policy for Rc<P> {
     fn outbound(&self, call: &Call) -> Verdict {
         (**self).outbound(call)
     }
+
+    fn method(&self, call: &Call) -> Option<Method> {
+        (**self).method(call)
+    }
 }
 
 impl<P: Policy + ?Sized> Policy for Box<P> {
@@ -131,6 +180,10 @@ impl<P: Policy + ?Sized> Policy for Box<P> {
 
     fn outbound(&self, call: &Call) -> Verdict {
         (**self).outbound(call)
+    }
+
+    fn method(&self, call: &Call) -> Option<Method> {
+        (**self).method(call)
     }
 }
 

@@ -1,11 +1,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::task::Waker;
 
 use slab::Slab;
 
-use crate::hook::Boundary;
-use crate::signal::Signal;
+use crate::hook::{Boundary, Stream};
+use crate::signal::{Listener, Signal};
 
 /// A boundary's place among those of its thread.
 pub(crate) type Place = usize;
@@ -17,6 +18,14 @@ struct Boundaries {
     /// How often that had been fired at the last sweep.
     swept: Cell<u64>,
     places: RefCell<Slab<Weak<Boundary>>>,
+    /// Streams with calls under way on capabilities that nobody holds.
+    adrift: RefCell<Vec<Adrift>>,
+}
+
+struct Adrift {
+    stream: Rc<Stream>,
+    /// Has the thread's reapers look after it.
+    _listener: Listener,
 }
 
 thread_local! {
@@ -37,6 +46,38 @@ pub(crate) fn leave(place: Place) {
     let _ = BOUNDARIES.try_with(|boundaries| boundaries.places.borrow_mut().try_remove(place));
 }
 
+/// Keeps `stream` until its calls are over.
+///
+/// They are looked after by the thread's [`Reaper`](crate::Reaper)s, and
+/// whenever another one is set adrift.
+pub(crate) fn set_adrift(stream: Rc<Stream>) {
+    if stream.settle() {
+        return;
+    }
+    // A thread that is ending lets go of it at once.
+    let _ = BOUNDARIES.try_with(|boundaries| {
+        settle_adrift(boundaries);
+        let mut listener = Listener::new(stream.signal().clone());
+        listener.listen(&Waker::from(boundaries.signal.clone()));
+        // What was over by then has woken nobody.
+        if !stream.settle() {
+            boundaries.adrift.borrow_mut().push(Adrift {
+                stream,
+                _listener: listener,
+            });
+        }
+    });
+}
+
+fn settle_adrift(boundaries: &Boundaries) {
+    let adrift = boundaries.adrift.take();
+    let (over, left): (Vec<_>, Vec<_>) = adrift
+        .into_iter()
+        .partition(|adrift| adrift.stream.settle());
+    boundaries.adrift.borrow_mut().extend(left);
+    drop(over);
+}
+
 /// Ends those boundaries of this thread whose epoch has passed, once for each
 /// firing of the signal, however many ask.
 pub(crate) fn sweep(fired: u64) {
@@ -44,6 +85,7 @@ pub(crate) fn sweep(fired: u64) {
         if boundaries.swept.replace(fired) == fired {
             return Vec::new();
         }
+        settle_adrift(boundaries);
         let places = boundaries.places.borrow();
         places
             .iter()

@@ -7,15 +7,20 @@ use slab::Slab;
 
 use crate::epoch::Enrolment;
 use crate::hook::cross::Direction;
-use crate::hook::registry::Registry;
+use crate::hook::registry::{Registry, Root};
 use crate::signal::Signal;
 use crate::thread;
-use crate::{Call, Guard, Policy, Verdict};
+use crate::{Call, Guard, Method, Policy, Verdict};
 
 /// The state of one membrane: whether it stands, and what is held across it.
 pub(crate) struct Boundary {
+    root: Rc<Root>,
+    /// Falls before this one does, and is asked before it.
+    parent: Option<Rc<Self>>,
     guard: Option<Guard>,
     policy: Option<Box<dyn Policy>>,
+    /// Its place among what its parent holds.
+    held: Cell<usize>,
     /// Set once, when the boundary falls.
     ended: OnceCell<Error>,
     pub(super) registry: RefCell<Registry>,
@@ -36,6 +41,30 @@ pub(super) trait Release {
 
 impl Boundary {
     pub(crate) fn new(guard: Option<Guard>, policy: Option<Box<dyn Policy>>) -> Rc<Self> {
+        Self::below(None, guard, policy)
+    }
+
+    /// A boundary that shares the parent's root and falls with it.
+    pub(crate) fn child(
+        parent: &Rc<Self>,
+        guard: Option<Guard>,
+        policy: Option<Box<dyn Policy>>,
+    ) -> Rc<Self> {
+        let child = Self::below(Some(parent.clone()), guard, policy);
+        let held: Weak<Self> = Rc::downgrade(&child);
+        child.held.set(parent.hold(held));
+        child
+    }
+
+    fn below(
+        parent: Option<Rc<Self>>,
+        guard: Option<Guard>,
+        policy: Option<Box<dyn Policy>>,
+    ) -> Rc<Self> {
+        let root = match &parent {
+            Some(parent) => parent.root.clone(),
+            None => Rc::default(),
+        };
         let signal = Arc::<Signal>::default();
         let enrolment = guard.as_ref().map(|guard| {
             guard
@@ -43,6 +72,9 @@ impl Boundary {
                 .enrol(guard.issued(), signal.clone(), thread::signal())
         });
         Rc::new_cyclic(|this| Self {
+            root,
+            parent,
+            held: Cell::new(0),
             guard,
             policy,
             ended: OnceCell::new(),
@@ -60,16 +92,22 @@ impl Boundary {
         if let Some(error) = self.ended.get() {
             return Err(error.clone());
         }
-        match &self.guard {
-            Some(guard) if !guard.is_current() => match guard.check() {
-                Ok(()) => Ok(()),
-                Err(stale) => {
-                    self.end(stale.into());
-                    self.check()
-                }
-            },
-            _ => Ok(()),
-        }
+        let stale = match &self.guard {
+            Some(guard) => guard.check().map_err(Error::from),
+            None => Ok(()),
+        };
+        let fallen = stale.and_then(|()| match &self.parent {
+            Some(parent) => parent.check(),
+            None => Ok(()),
+        });
+        // Where the parent has just fallen, this one has fallen with it.
+        fallen.or_else(|error| {
+            self.end(error);
+            match self.ended.get() {
+                Some(error) => Err(error.clone()),
+                None => Ok(()),
+            }
+        })
     }
 
     /// What the policy says of a call on a capability that has crossed in this
@@ -80,20 +118,45 @@ impl Boundary {
     /// The boundary has fallen.
     pub(super) fn judge(&self, crossed: Direction, call: &Call) -> Result<Verdict, Error> {
         self.check()?;
-        let Some(policy) = &self.policy else {
+        if !self.has_policy() {
             return Ok(Verdict::pass());
-        };
-        let verdict = match crossed {
-            Direction::Outward => policy.inbound(call),
-            Direction::Inward => policy.outbound(call),
-        };
+        }
+        let verdict = self.ask(crossed, call);
         // The policy may have made it fall.
         self.check().map(|()| verdict)
     }
 
+    fn ask(&self, crossed: Direction, call: &Call) -> Verdict {
+        let own = || match (&self.policy, crossed) {
+            (None, _) => Verdict::pass(),
+            (Some(policy), Direction::Outward) => policy.inbound(call),
+            (Some(policy), Direction::Inward) => policy.outbound(call),
+        };
+        match &self.parent {
+            Some(parent) => parent.ask(crossed, call).and(own),
+            None => own(),
+        }
+    }
+
+    fn has_policy(&self) -> bool {
+        self.policy.is_some()
+            || self
+                .parent
+                .as_ref()
+                .is_some_and(|parent| parent.has_policy())
+    }
+
+    /// What its policies know of the method of `call`.
+    pub(super) fn method(&self, call: &Call) -> Option<Method> {
+        let known = self.policy.as_ref().and_then(|policy| policy.method(call));
+        known.or_else(|| self.parent.as_ref()?.method(call))
+    }
+
     /// Whether a call would be admitted. Changes nothing.
     pub(crate) fn stands(&self) -> bool {
-        self.ended.get().is_none() && self.guard.as_ref().is_none_or(Guard::is_current)
+        self.ended.get().is_none()
+            && self.guard.as_ref().is_none_or(Guard::is_current)
+            && self.parent.as_ref().is_none_or(|parent| parent.stands())
     }
 
     /// Falls, unless it already has. No borrow is held while foreign code
@@ -105,6 +168,7 @@ impl Boundary {
         let wrapped = self.registry.take().into_wrapped();
         let holders = self.holders.take();
         for wrapped in wrapped {
+            self.root.remove(&wrapped);
             wrapped.release();
         }
         for (_, holder) in holders {
@@ -137,15 +201,23 @@ impl Boundary {
         }
     }
 
-    /// Tells this boundary's wrappers from all other capabilities: no other
-    /// boundary or connection has this address while this one lives.
-    pub(super) fn brand(&self) -> usize {
-        std::ptr::from_ref(self) as usize
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+}
+
+impl Release for Boundary {
+    /// Falls with its parent.
+    fn release(&self) {
+        let _ = self.check();
     }
 }
 
 impl Drop for Boundary {
     fn drop(&mut self) {
         thread::leave(self.place);
+        if let Some(parent) = &self.parent {
+            parent.let_go(self.held.get());
+        }
     }
 }

@@ -2,9 +2,18 @@ use capnp::Error;
 use capnp::capability::RemotePromise;
 use capnp::private::capability::{ClientHook, PipelineHook, RequestHook};
 
+use crate::hook::cross::RESOLUTIONS;
+
 /// A capability that answers every call with `error`.
 pub(super) fn client(error: Error) -> Box<dyn ClientHook> {
     capnp_rpc::new_broken_cap(error).hook
+}
+
+/// What stands for a promise that resolves to a promise, and so on.
+pub(super) fn endless() -> Box<dyn ClientHook> {
+    client(Error::failed(format!(
+        "promise resolved {RESOLUTIONS} times without settling"
+    )))
 }
 
 /// A request that fails with `error` when it is sent.

@@ -1,6 +1,5 @@
 use std::rc::Rc;
 
-use capnp::Error;
 use capnp::private::capability::ClientHook;
 
 use crate::hook::boundary::Boundary;
@@ -33,9 +32,9 @@ impl Direction {
 /// Carries a capability across the boundary: the only place where one is
 /// wrapped or unwrapped.
 ///
-/// One that had crossed the other way is unwrapped to the original, one that
-/// is wrapped already stays as it is, and any other gets the wrapper that
-/// stands for it.
+/// One that had crossed the other way, by this boundary or another of the same
+/// root, is unwrapped to the original; one that this boundary has wrapped
+/// already stays as it is; and any other gets the wrapper that stands for it.
 pub(crate) fn cross(
     boundary: &Rc<Boundary>,
     direction: Direction,
@@ -45,18 +44,18 @@ pub(crate) fn cross(
         return broken::client(error);
     }
     let Some(hook) = resolved(hook) else {
-        return broken::client(Error::failed(format!(
-            "promise resolved {RESOLUTIONS} times without settling"
-        )));
+        return broken::endless();
     };
-    if hook.get_brand() == boundary.brand() {
-        let known = boundary.registry.borrow().recognise(hook.get_ptr());
-        return match known {
+    if hook.get_brand() == boundary.root().brand() {
+        match boundary.root().recognise(hook.get_ptr()) {
             Some(wrapped) if wrapped.key().direction() != direction => {
-                wrapped.target().unwrap_or_else(broken::client)
+                return wrapped.target().unwrap_or_else(broken::client);
             }
-            _ => hook,
-        };
+            // That of a sibling's is wrapped once more, to fall with both.
+            Some(wrapped) if !Rc::ptr_eq(wrapped.boundary(), boundary) => {}
+            // Of a boundary that has fallen, where it is not known any more.
+            _ => return hook,
+        }
     }
     let key = Key::of(&*hook, direction);
     let known = boundary.registry.borrow().find(key);
@@ -66,6 +65,7 @@ pub(crate) fn cross(
         None => {
             let wrapped = Wrapped::new(boundary, key, hook);
             boundary.registry.borrow_mut().insert(&wrapped);
+            boundary.root().insert(&wrapped);
             Wrapper::new(wrapped)
         }
     })
@@ -88,7 +88,7 @@ mod tests {
     use capnp::any_pointer;
     use capnp::capability::{Promise, Request};
     use capnp::private::capability::{ParamsHook, ResultsHook};
-    use capnp::{ErrorKind, MessageSize};
+    use capnp::{Error, ErrorKind, MessageSize};
 
     use super::*;
 

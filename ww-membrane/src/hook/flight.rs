@@ -23,7 +23,7 @@ pub(super) struct Flight<T> {
     place: Cell<usize>,
 }
 
-/// The future of a flight that nobody else looks at.
+/// The future of a flight.
 pub(super) struct Landing<T>(Rc<Flight<T>>);
 
 impl<T: 'static> Flight<T> {
@@ -104,6 +104,12 @@ impl<T: 'static> Flight<T> {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
         }
+    }
+}
+
+impl<T> Landing<T> {
+    pub(super) fn new(flight: Rc<Flight<T>>) -> Self {
+        Self(flight)
     }
 }
 

@@ -3,7 +3,7 @@ use std::rc::Rc;
 use capnp::message::{Builder, HeapAllocator};
 use capnp::private::capability::ClientHook;
 use capnp::traits::{Imbue, ImbueMut};
-use capnp::{Error, any_pointer};
+use capnp::{Error, MessageSize, any_pointer};
 
 use crate::hook::boundary::Boundary;
 use crate::hook::cross::{Direction, cross};
@@ -11,6 +11,10 @@ use crate::hook::cross::{Direction, cross};
 /// The most capabilities that one message may carry across. A small message
 /// can point at one capability a million times.
 pub(super) const CAPABILITIES: u64 = 4096;
+
+/// Words of the first segment where nobody knows how many are needed: enough
+/// for most calls, and quickly cleared.
+const FIRST_SEGMENT: u32 = 128;
 
 /// The capabilities of a message, by index.
 pub(super) type Table = Vec<Option<Box<dyn ClientHook>>>;
@@ -24,10 +28,31 @@ pub(crate) struct Message {
 
 impl Message {
     pub(crate) fn new() -> Self {
+        Self::of(FIRST_SEGMENT)
+    }
+
+    /// An empty message with room for so many words.
+    pub(super) fn of(words: u32) -> Self {
         Self {
-            builder: Builder::new_default(),
+            builder: Builder::new(HeapAllocator::new().first_segment_words(words)),
             table: Table::new(),
         }
+    }
+
+    /// A copy of `content`, with the capabilities that it has.
+    ///
+    /// # Errors
+    ///
+    /// More capabilities than a message may carry, or malformed content.
+    pub(super) fn copy(content: any_pointer::Reader<'_>) -> Result<Self, Error> {
+        Self::copy_of(content, content.target_size()?)
+    }
+
+    fn copy_of(content: any_pointer::Reader<'_>, size: MessageSize) -> Result<Self, Error> {
+        limit(u64::from(size.cap_count))?;
+        let mut copy = Self::of(u32::try_from(size.word_count + 1).unwrap_or(u32::MAX));
+        copy.root()?.set_as(content)?;
+        Ok(copy)
     }
 
     /// A copy of `content` with its capabilities carried across, or `None`
@@ -45,15 +70,18 @@ impl Message {
         if size.cap_count == 0 {
             return Ok(None);
         }
-        limit(u64::from(size.cap_count))?;
-        let words = u32::try_from(size.word_count + 1).unwrap_or(u32::MAX);
-        let mut copy = Self {
-            builder: Builder::new(HeapAllocator::new().first_segment_words(words)),
-            table: Table::new(),
-        };
-        copy.root()?.set_as(content)?;
-        copy.cross(boundary, direction)?;
-        Ok(Some(copy))
+        let copy = Self::copy_of(content, size)?;
+        copy.crossed(boundary, direction).map(Some)
+    }
+
+    /// The same message with its capabilities carried across.
+    pub(super) fn crossed(
+        mut self,
+        boundary: &Rc<Boundary>,
+        direction: Direction,
+    ) -> Result<Self, Error> {
+        self.cross(boundary, direction)?;
+        Ok(self)
     }
 
     pub(crate) fn root(&mut self) -> Result<any_pointer::Builder<'_>, Error> {
@@ -66,6 +94,11 @@ impl Message {
         let mut root: any_pointer::Reader<'_> = self.builder.get_root_as_reader()?;
         root.imbue(&self.table);
         Ok(root)
+    }
+
+    /// How many entries its table of capabilities has.
+    pub(super) fn capabilities(&self) -> usize {
+        self.table.len()
     }
 
     /// Carries every capability of the message across, in place.

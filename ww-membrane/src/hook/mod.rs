@@ -18,21 +18,26 @@
 //! (wrappers, flights) is known to the boundary, which empties it when it
 //! falls.
 
+mod admit;
 mod answer;
 mod boundary;
 mod broken;
 mod cross;
+mod early;
 mod flight;
+mod forward;
+mod link;
 mod message;
-mod pipeline;
 mod registry;
 mod request;
 mod results;
 mod selector;
 mod sent;
+mod stream;
 mod wrapper;
 
 pub(crate) use boundary::Boundary;
 pub(crate) use cross::{Direction, cross};
 pub(crate) use message::Message;
 pub(crate) use selector::selected;
+pub(crate) use stream::Stream;

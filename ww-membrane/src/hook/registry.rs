@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
@@ -6,12 +7,17 @@ use capnp::private::capability::ClientHook;
 use crate::hook::cross::Direction;
 use crate::hook::wrapper::Wrapped;
 
-/// The wrappers of one boundary that are alive, by what they wrap and by
-/// themselves.
+/// The wrappers of one boundary that are alive, by what they wrap.
 #[derive(Default)]
 pub(crate) struct Registry {
     by_inner: HashMap<Key, Weak<Wrapped>>,
-    by_ptr: HashMap<usize, Weak<Wrapped>>,
+}
+
+/// What boundaries share that unwrap each other's capabilities: all their
+/// wrappers that are alive, by what those call themselves.
+#[derive(Default)]
+pub(crate) struct Root {
+    by_ptr: RefCell<HashMap<usize, Weak<Wrapped>>>,
 }
 
 /// What makes two references the same capability. Unique while the inner
@@ -42,18 +48,11 @@ impl Registry {
         self.by_inner.get(&key)?.upgrade()
     }
 
-    /// The wrapper that calls itself `ptr`.
-    pub(super) fn recognise(&self, ptr: usize) -> Option<Rc<Wrapped>> {
-        self.by_ptr.get(&ptr)?.upgrade()
-    }
-
     pub(super) fn insert(&mut self, wrapped: &Rc<Wrapped>) {
         self.by_inner.insert(wrapped.key(), Rc::downgrade(wrapped));
-        self.by_ptr.insert(wrapped.ptr(), Rc::downgrade(wrapped));
     }
 
     pub(super) fn remove(&mut self, wrapped: &Wrapped) {
-        self.by_ptr.remove(&wrapped.ptr());
         // While this one was being dropped, another may have taken its key.
         if self
             .by_inner
@@ -65,12 +64,34 @@ impl Registry {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.by_ptr.len()
+        self.by_inner.len()
     }
 
     pub(super) fn into_wrapped(self) -> impl Iterator<Item = Rc<Wrapped>> {
-        self.by_ptr
+        self.by_inner
             .into_values()
             .filter_map(|wrapped| wrapped.upgrade())
+    }
+}
+
+impl Root {
+    /// The wrapper that calls itself `ptr`.
+    pub(super) fn recognise(&self, ptr: usize) -> Option<Rc<Wrapped>> {
+        self.by_ptr.borrow().get(&ptr)?.upgrade()
+    }
+
+    pub(super) fn insert(&self, wrapped: &Rc<Wrapped>) {
+        let known = Rc::downgrade(wrapped);
+        self.by_ptr.borrow_mut().insert(wrapped.ptr(), known);
+    }
+
+    pub(super) fn remove(&self, wrapped: &Wrapped) {
+        self.by_ptr.borrow_mut().remove(&wrapped.ptr());
+    }
+
+    /// Tells the wrappers of these boundaries from all other capabilities: no
+    /// other root or connection has this address while this one lives.
+    pub(super) fn brand(&self) -> usize {
+        std::ptr::from_ref(self) as usize
     }
 }

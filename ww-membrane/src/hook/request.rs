@@ -2,74 +2,259 @@ use std::rc::Rc;
 
 use capnp::Error;
 use capnp::any_pointer;
-use capnp::capability::{Promise, RemotePromise, Response};
-use capnp::private::capability::{PipelineHook, RequestHook};
+use capnp::capability::{Promise, RemotePromise};
+use capnp::private::capability::{ClientHook, PipelineHook, RequestHook};
 use capnp::traits::ImbueMut;
 
 use crate::Call;
+use crate::hook::admit::{Admitted, Route, Tickets};
 use crate::hook::broken;
+use crate::hook::early::Early;
 use crate::hook::flight::Flight;
-use crate::hook::message::{Table, carry};
-use crate::hook::pipeline::Pipeline;
-use crate::hook::sent::Sent;
-use crate::hook::wrapper::{Admitted, Wrapped};
+use crate::hook::link;
+use crate::hook::message::{Message, Table, carry};
+use crate::hook::results::{Params, Results};
+use crate::hook::sent::{Pipelining, Sent};
+use crate::hook::wrapper::Wrapped;
 
 /// A call through a wrapper that is being built.
 ///
-/// Its parameters are written into the message of the inner request, but its
-/// capabilities into a table of its own, so that they cross when it is sent.
+/// Its capabilities are written into a table of its own, so that they cross
+/// when it is sent.
 pub(super) struct Request {
-    target: Rc<Wrapped>,
-    interface: u64,
-    method: u16,
-    inner: Box<dyn RequestHook>,
-    table: Table,
+    wrapped: Rc<Wrapped>,
+    call: Call,
+    content: Content,
+    /// Whether a policy has passed the call already.
+    judged: bool,
+}
+
+/// Where the parameters are written.
+enum Content {
+    /// A message of our own, which the inside gets as it is.
+    Own(Message),
+    /// The message of a request to the inside, and the table of our own.
+    Inner(Box<dyn RequestHook>, Table),
+}
+
+/// Whether a capability is hosted on this thread and behind no other membrane,
+/// so that a call on it need not be a request of its own kind.
+pub(super) fn is_local(target: &dyn ClientHook) -> bool {
+    target.get_brand() == 0
 }
 
 impl Request {
+    /// A call to `target`, the inside of `wrapped`.
     pub(super) fn new(
-        target: Rc<Wrapped>,
-        interface: u64,
-        method: u16,
-        inner: Box<dyn RequestHook>,
+        wrapped: Rc<Wrapped>,
+        call: Call,
+        target: &dyn ClientHook,
+        judged: bool,
     ) -> Self {
+        let content = if is_local(target) {
+            Content::Own(Message::new())
+        } else {
+            let inner = target.new_call(call.interface, call.method, None).hook;
+            Content::Inner(inner, Table::new())
+        };
         Self {
-            target,
-            interface,
-            method,
-            inner,
-            table: Table::new(),
+            wrapped,
+            call,
+            content,
+            judged,
         }
     }
 
-    /// The inner request, ready to be sent.
-    fn admit(mut self) -> Result<(Box<dyn RequestHook>, Admitted), Error> {
-        let call = Call {
-            interface: self.interface,
-            method: self.method,
+    fn launch(self) -> Result<RemotePromise<any_pointer::Owned>, Error> {
+        let wrapped = &self.wrapped;
+        let Admitted { route, tickets } = wrapped.admit(&self.call, self.judged)?;
+        let inner = match (self.content, route) {
+            (content, Route::Undecided(target)) => {
+                let inner = content.copied(&self.call, &*target)?;
+                return Ok(pass(wrapped, inner, tickets));
+            }
+            (Content::Own(message), Route::Inside) => {
+                return call(wrapped, &self.call, &*wrapped.target()?, message, tickets);
+            }
+            (Content::Own(message), Route::Elsewhere(target)) if is_local(&*target) => {
+                return call(wrapped, &self.call, &*target, message, tickets);
+            }
+            (content, Route::Inside) => content.inner(wrapped, &self.call)?,
+            (content, Route::Elsewhere(target)) => {
+                content.crossed(wrapped)?.copied(&self.call, &*target)?
+            }
         };
-        let admitted = self.target.admit(&call)?;
-        if self.table.is_empty() && !admitted.redirected {
-            return Ok((self.inner, admitted));
+        Ok(send(wrapped, inner, tickets))
+    }
+
+    /// The request in whose stead this stands, where it goes over a connection
+    /// as a stream.
+    fn launch_stream(self) -> Result<Promise<(), Error>, Error> {
+        let wrapped = self.wrapped.clone();
+        let inner = match &self.content {
+            Content::Inner(inner, _) => inner.get_brand() != 0,
+            Content::Own(_) => false,
+        };
+        if !inner {
+            let promise = self.launch()?.promise;
+            return Ok(Promise::from_future(
+                async move { promise.await.map(|_| ()) },
+            ));
         }
-        // The table of the inner request is out of reach, so a second one
-        // takes a copy.
-        let inward = self.target.key().direction().reverse();
-        carry(&mut self.table, self.target.boundary(), inward)?;
-        let target = &admitted.target;
-        let mut copy = target.new_call(self.interface, self.method, None).hook;
-        let mut written = self.inner.get();
-        written.imbue_mut(&mut self.table);
-        copy.get().set_as(written.into_reader())?;
-        Ok((copy, admitted))
+        let Admitted { route, tickets } = wrapped.admit(&self.call, self.judged)?;
+        let mut inner = match route {
+            Route::Inside => self.content.inner(&wrapped, &self.call)?,
+            Route::Elsewhere(target) => {
+                let content = self.content.crossed(&wrapped)?;
+                content.copied(&self.call, &*target)?
+            }
+            Route::Undecided(target) => {
+                let inner = self.content.copied(&self.call, &*target)?;
+                let promise = pass(&wrapped, inner, tickets).promise;
+                return Ok(Promise::from_future(
+                    async move { promise.await.map(|_| ()) },
+                ));
+            }
+        };
+        let words = inner.get().target_size()?.word_count;
+        let bytes = usize::try_from(words)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(8);
+        let promise = inner.send().promise;
+        let call = tickets.until_over(Promise::from_future(
+            async move { promise.await.map(|_| ()) },
+        ));
+        let call = Flight::promise(wrapped.boundary(), call);
+        Ok(wrapped.stream().send(bytes, call))
+    }
+}
+
+/// Calls `target` with what `message` has, without a copy.
+fn call(
+    wrapped: &Rc<Wrapped>,
+    call: &Call,
+    target: &dyn ClientHook,
+    message: Message,
+    tickets: Tickets,
+) -> Result<RemotePromise<any_pointer::Owned>, Error> {
+    let boundary = wrapped.boundary();
+    let direction = wrapped.key().direction();
+    let params = Params(message.crossed(boundary, direction.reverse())?);
+    let early = Rc::<Early>::default();
+    let (results, written) = Results::own(boundary, direction, early.clone());
+    let done = target.call(
+        call.interface,
+        call.method,
+        Box::new(params),
+        Box::new(results),
+    );
+    let work = Promise::from_future(async move {
+        let _tickets = tickets;
+        done.await?;
+        let lost = |_| Error::failed("results were lost".into());
+        written.await.map_err(lost)
+    });
+    let flight = Flight::new(boundary, work, None);
+    Ok(Sent::new(flight, direction, Pipelining::Waiting(early)).promise())
+}
+
+/// Sends a request that has crossed.
+fn send(
+    wrapped: &Rc<Wrapped>,
+    inner: Box<dyn RequestHook>,
+    tickets: Tickets,
+) -> RemotePromise<any_pointer::Owned> {
+    // Only requests to a connection have a brand.
+    let eager = inner.get_brand() != 0;
+    let RemotePromise { promise, pipeline } = inner.send();
+    let work = tickets.until_over(promise);
+    let flight = Flight::new(wrapped.boundary(), work, Some(pipeline.hook));
+    let direction = wrapped.key().direction();
+    Sent::new(flight, direction, Pipelining::Along { eager }).promise()
+}
+
+/// Sends a request that does not cross here.
+fn pass(
+    wrapped: &Rc<Wrapped>,
+    inner: Box<dyn RequestHook>,
+    tickets: Tickets,
+) -> RemotePromise<any_pointer::Owned> {
+    let RemotePromise { promise, pipeline } = inner.send();
+    let this = wrapped.clone();
+    let work = tickets.until_over(Promise::from_future(async move {
+        let _waiting = this;
+        promise.await
+    }));
+    RemotePromise {
+        promise: Flight::promise(wrapped.boundary(), work),
+        pipeline,
+    }
+}
+
+impl Content {
+    fn get(&mut self) -> any_pointer::Builder<'_> {
+        match self {
+            Self::Own(message) => message
+                .root()
+                .expect("a message of our own has room for its root"),
+            Self::Inner(inner, table) => {
+                let mut content = inner.get();
+                content.imbue_mut(table);
+                content
+            }
+        }
+    }
+
+    /// The same with its capabilities carried across.
+    fn crossed(self, wrapped: &Rc<Wrapped>) -> Result<Self, Error> {
+        let inward = wrapped.key().direction().reverse();
+        Ok(match self {
+            Self::Own(message) => Self::Own(message.crossed(wrapped.boundary(), inward)?),
+            Self::Inner(inner, mut table) => {
+                carry(&mut table, wrapped.boundary(), inward)?;
+                Self::Inner(inner, table)
+            }
+        })
+    }
+
+    /// A request to `target` with a copy of it.
+    fn copied(
+        mut self,
+        call: &Call,
+        target: &dyn ClientHook,
+    ) -> Result<Box<dyn RequestHook>, Error> {
+        let mut copy = target.new_call(call.interface, call.method, None).hook;
+        copy.get().set_as(self.get().into_reader())?;
+        Ok(copy)
+    }
+
+    /// The request to the inside, carried across.
+    fn inner(self, wrapped: &Rc<Wrapped>, call: &Call) -> Result<Box<dyn RequestHook>, Error> {
+        match self.crossed(wrapped)? {
+            Self::Inner(inner, table) if table.is_empty() => Ok(inner),
+            // The table of the inner request is out of reach, other than by
+            // setting a field of it.
+            Self::Inner(mut inner, mut table) if table.len() == 1 => {
+                let mut content = inner.get();
+                content.imbue_mut(&mut table);
+                match link::field_of_one(content) {
+                    Some(field) => {
+                        if let Some(Some(capability)) = table.pop() {
+                            link::relink(inner.get(), field, capability)?;
+                        }
+                        Ok(inner)
+                    }
+                    None => Self::Inner(inner, table).copied(call, &*wrapped.target()?),
+                }
+            }
+            content => content.copied(call, &*wrapped.target()?),
+        }
     }
 }
 
 impl RequestHook for Request {
     fn get(&mut self) -> any_pointer::Builder<'_> {
-        let mut params = self.inner.get();
-        params.imbue_mut(&mut self.table);
-        params
+        self.content.get()
     }
 
     /// No connection's, so that no connection takes it for one of its own.
@@ -78,40 +263,15 @@ impl RequestHook for Request {
     }
 
     fn send(self: Box<Self>) -> RemotePromise<any_pointer::Owned> {
-        let wrapped = self.target.clone();
-        let (inner, admitted) = match self.admit() {
-            Ok(admitted) => admitted,
-            Err(error) => return broken::call(error),
-        };
-        // Only requests to a connection have a brand.
-        let eager = inner.get_brand() != 0;
-        let RemotePromise { promise, pipeline } = inner.send();
-        let work = admitted.until_over(promise);
-        let flight = Flight::new(wrapped.boundary(), work, Some(pipeline.hook));
-        let sent = Sent::new(flight, wrapped.key().direction(), eager);
-        let waiting = sent.clone();
-        let promise = Promise::from_future(async move {
-            let answer = std::future::poll_fn(|cx| waiting.poll(cx)).await?;
-            Ok(Response::new(Box::new(answer)))
-        });
-        RemotePromise {
-            promise,
-            pipeline: any_pointer::Pipeline::new(Box::new(Pipeline::new(sent))),
-        }
+        self.launch().unwrap_or_else(broken::call)
     }
 
     fn send_streaming(self: Box<Self>) -> Promise<(), Error> {
-        let wrapped = self.target.clone();
-        match self.admit() {
-            Ok((inner, admitted)) => {
-                let work = admitted.until_over(inner.send_streaming());
-                Flight::promise(wrapped.boundary(), work)
-            }
-            Err(error) => {
-                wrapped.deny(error.clone());
-                Promise::err(error)
-            }
-        }
+        let wrapped = self.wrapped.clone();
+        self.launch_stream().unwrap_or_else(|error| {
+            wrapped.deny(error.clone());
+            Promise::err(error)
+        })
     }
 
     /// Never a tail call: its answer would not cross.

@@ -1,3 +1,4 @@
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use capnp::Error;
@@ -7,16 +8,18 @@ use capnp::private::capability::{ParamsHook, PipelineHook, RequestHook, ResultsH
 use capnp::traits::ImbueMut;
 use futures::channel::oneshot;
 
+use crate::hook::answer::Answer;
 use crate::hook::boundary::Boundary;
 use crate::hook::broken;
 use crate::hook::cross::Direction;
-use crate::hook::message::{Message, Table};
+use crate::hook::early::Early;
+use crate::hook::link;
+use crate::hook::message::{Message, Table, carry};
 
 /// Where the inside writes the results of a call that came through a wrapper.
 ///
-/// They are written into the message of the outer results, but their
-/// capabilities into a table of its own, so that they cross when all is
-/// written.
+/// Their capabilities are written into a table of its own, so that they cross
+/// when all is written.
 pub(super) struct Results {
     /// Present until dropped.
     draft: Option<Draft>,
@@ -27,14 +30,21 @@ pub(super) struct Results {
 pub(super) struct Draft {
     boundary: Rc<Boundary>,
     direction: Direction,
-    outer: Box<dyn ResultsHook>,
-    table: Table,
-    /// Capabilities have crossed for the pipeline, and no more may follow.
-    sealed: bool,
+    place: Place,
+    /// Set with the pipeline, after which no capability may follow: how many
+    /// there were in the table.
+    sealed: OnceCell<usize>,
 }
 
-/// Parameters that have crossed.
-pub(super) struct Params(Message);
+enum Place {
+    /// A message of our own, which becomes the answer.
+    Own(Message, Rc<Early>),
+    /// The message of the outer results, and the table of our own.
+    Outer(Box<dyn ResultsHook>, Table),
+}
+
+/// Parameters in a message of our own.
+pub(super) struct Params(pub(super) Message);
 
 impl Params {
     /// Carries the capabilities of `params` across; without any, `params`
@@ -59,21 +69,38 @@ impl ParamsHook for Params {
 }
 
 impl Results {
-    /// Results for the inside to write, and what it has written once it drops
-    /// them.
-    pub(super) fn new(
+    /// Results for the inside to write into those of a caller outside, and what
+    /// it has written once it drops them.
+    pub(super) fn of_caller(
         boundary: &Rc<Boundary>,
         direction: Direction,
         outer: Box<dyn ResultsHook>,
+    ) -> (Self, oneshot::Receiver<Draft>) {
+        Self::new(boundary, direction, Place::Outer(outer, Table::new()))
+    }
+
+    /// The same for a caller that takes an [`Answer`], and whoever waits for
+    /// its pipeline at `early`.
+    pub(super) fn own(
+        boundary: &Rc<Boundary>,
+        direction: Direction,
+        early: Rc<Early>,
+    ) -> (Self, oneshot::Receiver<Draft>) {
+        Self::new(boundary, direction, Place::Own(Message::new(), early))
+    }
+
+    fn new(
+        boundary: &Rc<Boundary>,
+        direction: Direction,
+        place: Place,
     ) -> (Self, oneshot::Receiver<Draft>) {
         let (written, draft) = oneshot::channel();
         let results = Self {
             draft: Some(Draft {
                 boundary: boundary.clone(),
                 direction,
-                outer,
-                table: Table::new(),
-                sealed: false,
+                place,
+                sealed: OnceCell::new(),
             }),
             written: Some(written),
         };
@@ -97,48 +124,129 @@ impl Drop for Results {
 }
 
 impl Draft {
-    /// Hands the results over.
+    /// What was written into a message of our own.
     ///
     /// # Errors
     ///
     /// Capabilities were added after the pipeline was set, or may not cross.
-    pub(super) fn finish(mut self) -> Result<(), Error> {
-        if self.table.is_empty() {
-            return Ok(());
+    pub(super) fn into_answer(self) -> Result<Answer, Error> {
+        self.check_seal()?;
+        match self.place {
+            Place::Own(mut message, _) => {
+                message.cross(&self.boundary, self.direction)?;
+                Ok(Answer::Carried(Rc::new(message)))
+            }
+            Place::Outer(..) => Err(Error::failed("results are the caller's".into())),
         }
-        if self.sealed {
-            return Err(Error::failed(
-                "capabilities were added to results after their pipeline was set".into(),
-            ));
-        }
-        self.carry()
     }
 
-    /// Replaces what was written by a copy whose capabilities have crossed.
-    fn carry(&mut self) -> Result<(), Error> {
-        let boundary = self.boundary.clone();
-        let direction = self.direction;
-        let written = self.root()?.into_reader();
-        let Some(copy) = Message::carried(&boundary, direction, written)? else {
-            // Capabilities that were set and overwritten.
-            self.table.clear();
-            return Ok(());
-        };
-        self.table.clear();
-        let mut root = self.outer.get()?;
-        // Overwriting an object that holds capabilities panics, so the pointer
-        // to it is cut first; copying a null pointer does that.
-        let mut null = Message::new();
-        null.root()?;
-        root.set_as(null.reader()?)?;
-        root.set_as(copy.reader()?)
+    /// Hands what was written over to the caller.
+    ///
+    /// # Errors
+    ///
+    /// Capabilities were added after the pipeline was set, or may not cross.
+    pub(super) fn hand_over(mut self) -> Result<(), Error> {
+        self.check_seal()?;
+        match &mut self.place {
+            Place::Outer(outer, table) if self.sealed.get().is_none() => {
+                hand_over(&mut **outer, table, &self.boundary, self.direction)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_seal(&self) -> Result<(), Error> {
+        match self.sealed.get() {
+            Some(sealed) if self.capabilities() > *sealed => Err(Error::failed(
+                "capabilities were added to results after their pipeline was set".into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn capabilities(&self) -> usize {
+        match &self.place {
+            Place::Own(message, _) => message.capabilities(),
+            Place::Outer(_, table) => table.len(),
+        }
     }
 
     fn root(&mut self) -> Result<any_pointer::Builder<'_>, Error> {
-        let mut root = self.outer.get()?;
-        root.imbue_mut(&mut self.table);
-        Ok(root)
+        match &mut self.place {
+            Place::Own(message, _) => message.root(),
+            Place::Outer(outer, table) => {
+                let mut root = outer.get()?;
+                root.imbue_mut(table);
+                Ok(root)
+            }
+        }
     }
+
+    fn set_pipeline(&mut self) -> Result<(), Error> {
+        if self.sealed.get().is_some() {
+            return Err(Error::failed(
+                "the pipeline of results was set twice".into(),
+            ));
+        }
+        match &mut self.place {
+            Place::Own(message, early) => {
+                let copy = Message::copy(message.reader()?)?;
+                let copy = copy.crossed(&self.boundary, self.direction)?;
+                early.set(Answer::Carried(Rc::new(copy)));
+            }
+            Place::Outer(outer, table) => {
+                hand_over(&mut **outer, table, &self.boundary, self.direction)?;
+                outer.set_pipeline()?;
+            }
+        }
+        let _ = self.sealed.set(self.capabilities());
+        Ok(())
+    }
+}
+
+/// Moves the capabilities of what was written into the table of `outer`,
+/// carried across.
+fn hand_over(
+    outer: &mut dyn ResultsHook,
+    table: &mut Table,
+    boundary: &Rc<Boundary>,
+    direction: Direction,
+) -> Result<(), Error> {
+    let mut written = std::mem::take(table);
+    if written.is_empty() {
+        return Ok(());
+    }
+    if let [_] = &written[..] {
+        let mut root = outer.get()?;
+        root.imbue_mut(&mut written);
+        if let Some(field) = link::field_of_one(root) {
+            carry(&mut written, boundary, direction)?;
+            if let Some(Some(capability)) = written.pop() {
+                return link::relink(outer.get()?, field, capability);
+            }
+            return Ok(());
+        }
+    }
+    let mut root = outer.get()?;
+    root.imbue_mut(&mut written);
+    // Capabilities that were set and overwritten do not count.
+    let Some(copy) = Message::carried(boundary, direction, root.into_reader())? else {
+        return Ok(());
+    };
+    overwrite(outer.get()?, copy.reader()?)
+}
+
+/// Puts `content` in the place of what is there.
+pub(super) fn overwrite(
+    mut root: any_pointer::Builder<'_>,
+    content: any_pointer::Reader<'_>,
+) -> Result<(), Error> {
+    // Overwriting an object that holds capabilities panics, so the pointer to
+    // it is cut first; copying a null pointer does that.
+    let mut null = Message::of(1);
+    null.root()?;
+    root.set_as(null.reader()?)?;
+    root.set_as(content)
 }
 
 impl ResultsHook for Results {
@@ -147,12 +255,7 @@ impl ResultsHook for Results {
     }
 
     fn set_pipeline(&mut self) -> capnp::Result<()> {
-        let draft = self.draft()?;
-        if !draft.sealed {
-            draft.carry()?;
-            draft.sealed = true;
-        }
-        draft.outer.set_pipeline()
+        self.draft()?.set_pipeline()
     }
 
     /// Calls can always be cancelled.

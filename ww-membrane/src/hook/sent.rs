@@ -1,65 +1,121 @@
 use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use capnp::Error;
 use capnp::any_pointer;
-use capnp::capability::Response;
-use capnp::private::capability::{ClientHook, PipelineOp};
+use capnp::capability::{Promise, RemotePromise, Response};
+use capnp::private::capability::{ClientHook, PipelineHook, PipelineOp};
+use futures::FutureExt;
+use futures::future::Shared;
 
 use crate::hook::answer::Answer;
+use crate::hook::boundary::Boundary;
 use crate::hook::broken;
 use crate::hook::cross::{Direction, cross};
-use crate::hook::flight::Flight;
+use crate::hook::early::Early;
+use crate::hook::flight::{Flight, Landing};
+use crate::hook::results::Draft;
+use crate::signal::Listener;
 
 /// A request that was sent: what its promise and its pipeline share.
-pub(super) struct Sent {
-    flight: Rc<Flight<Response<any_pointer::Owned>>>,
+pub(super) struct Sent<T: Arrival> {
+    flight: Rc<Flight<T>>,
     direction: Direction,
-    /// Whether the inner pipeline may resolve by itself. Then it panics where
-    /// it is asked for a null capability, so the answer is looked at first.
-    eager: bool,
+    pipeline: Pipelining,
     answer: RefCell<Option<Result<Answer, Error>>>,
+    /// The flight, once others than the promise look at it.
+    shared: RefCell<Option<Arriving>>,
 }
 
-impl Sent {
-    pub(super) fn new(
-        flight: Rc<Flight<Response<any_pointer::Owned>>>,
-        direction: Direction,
-        eager: bool,
-    ) -> Rc<Self> {
-        Rc::new(Self {
+/// How a call's answer comes in, before it crosses.
+pub(super) trait Arrival: 'static {
+    fn cross(self, boundary: &Rc<Boundary>, direction: Direction) -> Result<Answer, Error>;
+}
+
+/// Where calls go meanwhile that are made on the capabilities of the answer.
+pub(super) enum Pipelining {
+    /// They go along with the call, by its own pipeline. Where that is of a
+    /// connection it may resolve by itself. Then it panics where it is asked
+    /// for a null capability, so the answer is looked at first.
+    Along { eager: bool },
+    /// They wait for the answer, or for what is there of it early.
+    Waiting(Rc<Early>),
+}
+
+type Arriving = Shared<Promise<Answer, Error>>;
+
+/// The capability that an answer will have.
+struct Promised {
+    arriving: Arriving,
+    early: Rc<Early>,
+    listener: Listener,
+    ops: Vec<PipelineOp>,
+}
+
+impl<T: Arrival> Sent<T> {
+    pub(super) fn new(flight: Rc<Flight<T>>, direction: Direction, pipeline: Pipelining) -> Self {
+        Self {
             flight,
             direction,
-            eager,
+            pipeline,
             answer: RefCell::new(None),
-        })
+            shared: RefCell::new(None),
+        }
     }
 
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
+    /// What the caller gets.
+    pub(super) fn promise(self) -> RemotePromise<any_pointer::Owned> {
+        let sent = Rc::new(self);
+        let waiting = sent.clone();
+        let promise = Promise::from_future(async move {
+            let answer = std::future::poll_fn(|cx| waiting.poll(cx)).await?;
+            Ok(Response::new(Box::new(answer)))
+        });
+        RemotePromise {
+            promise,
+            pipeline: any_pointer::Pipeline::new(Box::new(Pipeline(sent))),
+        }
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
         if let Err(error) = self.flight.boundary().check() {
             return Poll::Ready(Err(error));
         }
         if let Some(answer) = self.answer.borrow().clone() {
             return Poll::Ready(answer);
         }
-        let Poll::Ready(landed) = self.flight.poll(cx) else {
+        // The flight runs foreign code, so no borrow is held.
+        let shared = self.shared.borrow_mut().take();
+        let polled = match shared {
+            None => self.flight.poll(cx).map(|landed| {
+                landed.and_then(|came| came.cross(self.flight.boundary(), self.direction))
+            }),
+            Some(mut arriving) => {
+                let polled = Pin::new(&mut arriving).poll(cx);
+                *self.shared.borrow_mut() = Some(arriving);
+                polled
+            }
+        };
+        let Poll::Ready(answer) = polled else {
             return Poll::Pending;
         };
-        let answer = landed
-            .and_then(|response| Answer::cross(self.flight.boundary(), self.direction, response));
         *self.answer.borrow_mut() = Some(answer.clone());
         self.flight.close();
         Poll::Ready(answer)
     }
 
     /// The capability that the answer has, or will have, at `ops`.
-    pub(super) fn capability(&self, ops: &[PipelineOp]) -> Box<dyn ClientHook> {
+    fn capability(&self, ops: Vec<PipelineOp>) -> Box<dyn ClientHook> {
         let boundary = self.flight.boundary();
         if let Err(error) = boundary.check() {
             return broken::client(error);
         }
-        if self.eager && self.answer.borrow().is_none() {
+        if let Pipelining::Along { eager: true } = self.pipeline
+            && self.answer.borrow().is_none()
+        {
             // Ready or not, whoever waits for the answer must still be woken.
             let waker = self.flight.waker();
             let waker = waker.as_ref().unwrap_or(Waker::noop());
@@ -69,12 +125,93 @@ impl Sent {
             }
         }
         let answer = self.answer.borrow().clone();
-        match answer {
-            Some(answer) => answer.map_or_else(broken::client, |answer| answer.capability(ops)),
-            None => match self.flight.pipeline() {
-                Some(pipeline) => cross(boundary, self.direction, pipeline.get_pipelined_cap(ops)),
-                None => broken::client(Error::failed("call has no pipeline".into())),
-            },
+        if let Some(answer) = answer {
+            return answer.map_or_else(broken::client, |answer| answer.capability(&ops));
         }
+        match (&self.pipeline, self.flight.pipeline()) {
+            (Pipelining::Waiting(early), _) => match early.get() {
+                Some(answer) => answer.capability(&ops),
+                None => self.promised(early, ops),
+            },
+            (Pipelining::Along { .. }, Some(pipeline)) => cross(
+                boundary,
+                self.direction,
+                pipeline.get_pipelined_cap_move(ops),
+            ),
+            (Pipelining::Along { .. }, None) => {
+                broken::client(Error::failed("call has no pipeline".into()))
+            }
+        }
+    }
+
+    fn promised(&self, early: &Rc<Early>, ops: Vec<PipelineOp>) -> Box<dyn ClientHook> {
+        let promised = Promised {
+            arriving: self.share(),
+            early: early.clone(),
+            listener: early.listener(),
+            ops,
+        };
+        capnp_rpc::new_future_client(promised)
+    }
+
+    /// The flight, for one more to look at.
+    fn share(&self) -> Arriving {
+        if let Some(arriving) = &*self.shared.borrow() {
+            return arriving.clone();
+        }
+        let (boundary, direction) = (self.flight.boundary().clone(), self.direction);
+        let landing = Landing::new(self.flight.clone());
+        let arriving =
+            Promise::from_future(async move { landing.await?.cross(&boundary, direction) });
+        let arriving = arriving.shared();
+        *self.shared.borrow_mut() = Some(arriving.clone());
+        // Whoever waits for the answer is known to the flight alone.
+        if let Some(waker) = self.flight.waker() {
+            waker.wake();
+        }
+        arriving
+    }
+}
+
+impl Arrival for Response<any_pointer::Owned> {
+    fn cross(self, boundary: &Rc<Boundary>, direction: Direction) -> Result<Answer, Error> {
+        Answer::cross(boundary, direction, self)
+    }
+}
+
+impl Arrival for Draft {
+    fn cross(self, _: &Rc<Boundary>, _: Direction) -> Result<Answer, Error> {
+        self.into_answer()
+    }
+}
+
+impl Future for Promised {
+    type Output = Result<Box<dyn ClientHook>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let arrived = Pin::new(&mut this.arriving).poll(cx);
+        if let Some(answer) = this.early.get() {
+            return Poll::Ready(Ok(answer.capability(&this.ops)));
+        }
+        this.listener.listen(cx.waker());
+        arrived.map_ok(|answer| answer.capability(&this.ops))
+    }
+}
+
+/// The pipeline of a call that was sent through a wrapper.
+struct Pipeline<T: Arrival>(Rc<Sent<T>>);
+
+impl<T: Arrival> PipelineHook for Pipeline<T> {
+    fn add_ref(&self) -> Box<dyn PipelineHook> {
+        Box::new(Self(self.0.clone()))
+    }
+
+    fn get_pipelined_cap(&self, ops: &[PipelineOp]) -> Box<dyn ClientHook> {
+        self.0.capability(ops.to_vec())
+    }
+
+    fn get_pipelined_cap_move(&self, ops: Vec<PipelineOp>) -> Box<dyn ClientHook> {
+        self.0.capability(ops)
     }
 }

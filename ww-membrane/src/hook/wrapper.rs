@@ -1,24 +1,28 @@
-use std::any::Any;
 use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use capnp::capability::{Promise, Request};
 use capnp::private::capability::{ClientHook, ParamsHook, ResultsHook};
 use capnp::{Error, MessageSize, any_pointer};
 
-use crate::Call;
+use crate::hook::admit::{Admitted, Route};
 use crate::hook::boundary::Boundary;
 use crate::hook::broken;
-use crate::hook::cross::{RESOLUTIONS, cross};
+use crate::hook::cross::{Direction, RESOLUTIONS, cross};
 use crate::hook::flight::Flight;
+use crate::hook::forward::forward;
 use crate::hook::registry::Key;
-use crate::hook::request;
+use crate::hook::request::{self, is_local};
 use crate::hook::results::{Params, Results};
-use crate::policy::Outcome;
+use crate::hook::stream::Stream;
+use crate::{Call, thread};
 
 /// A reference to a capability on the other side of a boundary.
 pub(super) struct Wrapper {
     wrapped: Rc<Wrapped>,
+    /// Whether calls on it have been put to the policy already.
+    judged: bool,
 }
 
 /// What all references to the same capability share.
@@ -29,67 +33,70 @@ pub(crate) struct Wrapped {
     inner: RefCell<Option<Box<dyn ClientHook>>>,
     /// Why a stream of calls on it was denied: then all that follows is.
     denied: OnceCell<Error>,
-}
-
-/// Where a call goes that was admitted.
-pub(super) struct Admitted {
-    pub(super) target: Box<dyn ClientHook>,
-    /// Whether that is another capability than the one that is wrapped.
-    pub(super) redirected: bool,
-    /// Dropped when the call is over.
-    tickets: Vec<Box<dyn Any>>,
-}
-
-impl Admitted {
-    /// `work`, with what the policy holds until it is over.
-    pub(super) fn until_over<T: 'static>(self, work: Promise<T, Error>) -> Promise<T, Error> {
-        if self.tickets.is_empty() {
-            return work;
-        }
-        Promise::from_future(async move {
-            let _tickets = self.tickets;
-            work.await
-        })
-    }
+    /// Where streaming calls on it go over a connection.
+    stream: OnceCell<Rc<Stream>>,
+    /// Redirected calls that wait for its resolution, by where they go then.
+    undecided: RefCell<HashMap<Key, Box<dyn ClientHook>>>,
 }
 
 impl Wrapped {
     pub(super) fn new(boundary: &Rc<Boundary>, key: Key, inner: Box<dyn ClientHook>) -> Rc<Self> {
-        Rc::new(Self {
+        let wrapped = Rc::new(Self {
             boundary: boundary.clone(),
             key,
             inner: RefCell::new(Some(inner)),
             denied: OnceCell::new(),
-        })
-    }
-
-    /// Puts a call to the policy.
-    ///
-    /// # Errors
-    ///
-    /// The boundary has fallen, or the call is denied.
-    pub(super) fn admit(&self, call: &Call) -> Result<Admitted, Error> {
-        if let Some(error) = self.denied.get() {
-            self.boundary.check()?;
-            return Err(error.clone());
-        }
-        let verdict = self.boundary.judge(self.key.direction(), call)?;
-        let (target, redirected) = match verdict.outcome {
-            Outcome::Pass => (self.target()?, false),
-            Outcome::Redirect(client) => (client.hook, true),
-            Outcome::Deny(error) => return Err(error),
-        };
-        Ok(Admitted {
-            target,
-            redirected,
-            tickets: verdict.tickets,
-        })
+            stream: OnceCell::new(),
+            undecided: RefCell::default(),
+        });
+        boundary.registry.borrow_mut().insert(&wrapped);
+        boundary.root().insert(&wrapped);
+        wrapped
     }
 
     /// Denies all calls from now on.
     pub(super) fn deny(&self, error: Error) {
         // The first denial is the one that everybody hears of.
         let _ = self.denied.set(error);
+    }
+
+    pub(super) fn denied(&self) -> Option<&Error> {
+        self.denied.get()
+    }
+
+    /// Where streaming calls on it go over a connection.
+    pub(super) fn stream(&self) -> &Rc<Stream> {
+        self.stream
+            .get_or_init(|| Rc::new(Stream::new(&self.boundary)))
+    }
+
+    /// Lets go of streaming calls that are over.
+    pub(super) fn settle(&self) {
+        if let Some(stream) = self.stream.get() {
+            stream.settle();
+        }
+    }
+
+    /// Where calls wait that go to `key` once it is known whether they cross:
+    /// to the same for all, so that they keep their order.
+    pub(super) fn undecided(
+        &self,
+        key: Key,
+        begin: impl FnOnce() -> Box<dyn ClientHook>,
+    ) -> Box<dyn ClientHook> {
+        if let Some(waiting) = self.undecided.borrow().get(&key) {
+            return waiting.add_ref();
+        }
+        let waiting = begin();
+        let known = waiting.add_ref();
+        self.undecided.borrow_mut().insert(key, known);
+        waiting
+    }
+
+    /// Calls wait no more that go to `key`.
+    pub(super) fn decided(&self, key: Key) {
+        let waiting = self.undecided.borrow_mut().remove(&key);
+        drop(waiting);
     }
 
     pub(super) fn boundary(&self) -> &Rc<Boundary> {
@@ -118,88 +125,132 @@ impl Wrapped {
 
     pub(super) fn release(&self) {
         let inner = self.inner.borrow_mut().take();
-        drop(inner);
+        let undecided = self.undecided.take();
+        drop((inner, undecided));
     }
 }
 
 impl Drop for Wrapped {
     fn drop(&mut self) {
         self.boundary.registry.borrow_mut().remove(self);
+        self.boundary.root().remove(self);
+        if let Some(stream) = self.stream.take() {
+            // What was sent arrives, whoever holds on to the capability.
+            thread::set_adrift(stream);
+        }
     }
 }
 
 impl Wrapper {
     pub(super) fn new(wrapped: Rc<Wrapped>) -> Self {
-        Self { wrapped }
+        Self {
+            wrapped,
+            judged: false,
+        }
+    }
+
+    /// What stands for `inside`, for calls that have been put to the policy
+    /// already.
+    pub(super) fn judged(
+        boundary: &Rc<Boundary>,
+        direction: Direction,
+        inside: Box<dyn ClientHook>,
+    ) -> Box<dyn ClientHook> {
+        let crossed = cross(boundary, direction, inside);
+        match boundary.root().recognise(crossed.get_ptr()) {
+            Some(wrapped) => Box::new(Self {
+                wrapped,
+                judged: true,
+            }),
+            // It was the caller's own.
+            None => crossed,
+        }
     }
 
     fn cross(&self, hook: Box<dyn ClientHook>) -> Box<dyn ClientHook> {
         cross(&self.wrapped.boundary, self.wrapped.key.direction(), hook)
     }
+
+    fn admit_and_call(
+        &self,
+        call: Call,
+        params: Box<dyn ParamsHook>,
+        results: Box<dyn ResultsHook>,
+    ) -> Result<Promise<(), Error>, Error> {
+        let Admitted { route, tickets } = self.wrapped.admit(&call, self.judged)?;
+        let boundary = &self.wrapped.boundary;
+        let direction = self.wrapped.key.direction();
+        let target = match route {
+            Route::Inside => self.wrapped.target()?,
+            Route::Elsewhere(target) => target,
+            Route::Undecided(target) => {
+                let this = self.wrapped.clone();
+                let done = target.call(call.interface, call.method, params, results);
+                let work = tickets.until_over(Promise::from_future(async move {
+                    let _waiting = this;
+                    done.await
+                }));
+                return Ok(Flight::promise(boundary, work));
+            }
+        };
+        if !is_local(&*target) {
+            let work = forward(boundary, direction, &call, &*target, params, results)?;
+            return Ok(Flight::promise(boundary, tickets.until_over(work)));
+        }
+        let params = Params::cross(boundary, direction.reverse(), params)?;
+        let (results, written) = Results::of_caller(boundary, direction, results);
+        // Called now and not when first polled, so that calls keep their order.
+        let done = target.call(call.interface, call.method, params, Box::new(results));
+        let work = Promise::from_future(async move {
+            let _tickets = tickets;
+            done.await?;
+            let lost = |_| Error::failed("results were lost".into());
+            written.await.map_err(lost)?.hand_over()
+        });
+        Ok(Flight::promise(boundary, work))
+    }
 }
 
 impl ClientHook for Wrapper {
     fn add_ref(&self) -> Box<dyn ClientHook> {
-        Box::new(Self::new(self.wrapped.clone()))
+        Box::new(Self {
+            wrapped: self.wrapped.clone(),
+            judged: self.judged,
+        })
     }
 
     fn new_call(
         &self,
-        interface_id: u64,
-        method_id: u16,
-        size_hint: Option<MessageSize>,
+        interface: u64,
+        method: u16,
+        _: Option<MessageSize>,
     ) -> Request<any_pointer::Owned, any_pointer::Owned> {
+        let call = Call { interface, method };
         Request::new(match self.wrapped.target() {
             Err(error) => broken::request(error),
             Ok(target) => Box::new(request::Request::new(
                 self.wrapped.clone(),
-                interface_id,
-                method_id,
-                target.new_call(interface_id, method_id, size_hint).hook,
+                call,
+                &*target,
+                self.judged,
             )),
         })
     }
 
     fn call(
         &self,
-        interface_id: u64,
-        method_id: u16,
+        interface: u64,
+        method: u16,
         params: Box<dyn ParamsHook>,
         results: Box<dyn ResultsHook>,
     ) -> Promise<(), Error> {
-        let boundary = &self.wrapped.boundary;
-        let direction = self.wrapped.key.direction();
-        let call = Call {
-            interface: interface_id,
-            method: method_id,
-        };
-        let admitted = self.wrapped.admit(&call).and_then(|admitted| {
-            Ok((
-                admitted,
-                Params::cross(boundary, direction.reverse(), params)?,
-            ))
-        });
-        let (admitted, params) = match admitted {
-            Ok(admitted) => admitted,
-            Err(error) => return Promise::err(error),
-        };
-        let (results, written) = Results::new(boundary, direction, results);
-        // Called now and not when first polled, so that calls keep their order.
-        let done = admitted
-            .target
-            .call(interface_id, method_id, params, Box::new(results));
-        let work = Promise::from_future(async move {
-            done.await?;
-            let draft = written
-                .await
-                .map_err(|_| Error::failed("results were lost".into()))?;
-            draft.finish()
-        });
-        Flight::promise(boundary, admitted.until_over(work))
+        let call = Call { interface, method };
+        self.admit_and_call(call, params, results)
+            .unwrap_or_else(Promise::err)
     }
 
     fn get_brand(&self) -> usize {
-        self.wrapped.boundary.brand()
+        self.wrapped.boundary.root().brand()
     }
 
     fn get_ptr(&self) -> usize {

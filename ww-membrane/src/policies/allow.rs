@@ -1,10 +1,7 @@
-use std::collections::BTreeSet;
-
 use capnp::Error;
 use capnp::capability::FromClientHook;
 
-use crate::hook::selected;
-use crate::{Call, Policy, Verdict};
+use crate::{Call, Method, Methods, Policy, Selected, Verdict};
 
 /// Passes the methods that it lists, and denies every other.
 ///
@@ -25,9 +22,14 @@ use crate::{Call, Policy, Verdict};
 ///
 /// Calls from inside to what was handed in pass: what a caller hands in, it
 /// means to be called.
+///
+/// The membrane learns from it what the schema says of the methods that it
+/// lists, and nothing of others. Where a method that streams is not listed and
+/// one that ends the stream is, put [`Methods`] with the former in front: then
+/// the denied call ends the stream.
 #[derive(Clone, Debug, Default)]
 pub struct Allow {
-    methods: BTreeSet<(u64, u16)>,
+    methods: Methods,
 }
 
 impl Allow {
@@ -39,9 +41,15 @@ impl Allow {
     /// Allows the method whose request `select` makes. A `select` that makes
     /// none allows nothing.
     #[must_use]
-    pub fn method<C: FromClientHook, T>(mut self, select: impl FnOnce(&C) -> T) -> Self {
-        self.methods.extend(selected(select));
-        self
+    pub fn method<C: FromClientHook, R: Selected>(self, select: impl FnOnce(&C) -> R) -> Self {
+        Self {
+            methods: self.methods.method(select),
+        }
+    }
+
+    /// What it allows.
+    pub fn methods(&self) -> &Methods {
+        &self.methods
     }
 
     /// Allows what both allow.
@@ -54,7 +62,7 @@ impl Allow {
 
 impl Policy for Allow {
     fn inbound(&self, call: &Call) -> Verdict {
-        if self.methods.contains(&(call.interface(), call.method())) {
+        if self.methods.find(call).is_some() {
             return Verdict::pass();
         }
         Verdict::deny(Error::failed(format!(
@@ -62,5 +70,9 @@ impl Policy for Allow {
             call.method(),
             call.interface()
         )))
+    }
+
+    fn method(&self, call: &Call) -> Option<Method> {
+        self.methods.find(call).copied()
     }
 }
