@@ -147,7 +147,10 @@ fn a_call_that_was_promised_results_fails_as_it_would_without() {
                 assert!(!answer.get().unwrap().has_executor());
             }
             Err(error) => {
-                assert!(fails && error.kind == capnp::ErrorKind::Overloaded, "{error}");
+                assert!(
+                    fails && error.kind == capnp::ErrorKind::Overloaded,
+                    "{error}"
+                );
             }
         }
     }

@@ -8,7 +8,7 @@ use futures::future::{Either, LocalBoxFuture, select};
 
 use crate::Call;
 use crate::hook::broken;
-use crate::hook::cross::{RESOLUTIONS, cross};
+use crate::hook::cross::{RESOLUTIONS, cross, resolved};
 use crate::hook::registry::Key;
 use crate::hook::wrapper::{Wrapped, Wrapper};
 use crate::policy::{Outcome, Redirect};
@@ -71,7 +71,7 @@ impl Wrapped {
             Outcome::Redirect(Redirect {
                 target,
                 deadline: None,
-            }) => Route::Elsewhere(target.hook),
+            }) => Route::Elsewhere(resolved(target.hook).unwrap_or_else(broken::endless)),
             Outcome::Redirect(Redirect {
                 target,
                 deadline: Some(deadline),

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::rc::Rc;
 
 use capnp::private::capability::ClientHook;
@@ -5,6 +6,7 @@ use capnp::private::capability::ClientHook;
 use crate::hook::boundary::Boundary;
 use crate::hook::broken;
 use crate::hook::registry::Key;
+use crate::hook::returned::Returned;
 use crate::hook::wrapper::{Wrapped, Wrapper};
 
 /// How many resolutions of a promise are followed. A longer chain is broken;
@@ -49,7 +51,9 @@ pub(crate) fn cross(
     if hook.get_brand() == boundary.root().brand() {
         match boundary.root().recognise(hook.get_ptr()) {
             Some(wrapped) if wrapped.key().direction() != direction => {
-                return wrapped.target().unwrap_or_else(broken::client);
+                return wrapped
+                    .target()
+                    .map_or_else(broken::client, Returned::cover);
             }
             // That of a sibling's is wrapped once more, to fall with both.
             Some(wrapped) if !Rc::ptr_eq(wrapped.boundary(), boundary) => {}
@@ -73,14 +77,41 @@ pub(crate) fn cross(
 
 /// Follows resolutions to the end, or answers `None` where there is none in
 /// sight.
-fn resolved(mut hook: Box<dyn ClientHook>) -> Option<Box<dyn ClientHook>> {
-    for _ in 0..=RESOLUTIONS {
+///
+/// A resolution that leads through wrappers follows those from within, so the
+/// bound is one for all of them on this thread.
+pub(super) fn resolved(mut hook: Box<dyn ClientHook>) -> Option<Box<dyn ClientHook>> {
+    let depth = Depth::enter()?;
+    for _ in depth.0..=RESOLUTIONS {
         match hook.get_resolved() {
             Some(next) => hook = next,
             None => return Some(hook),
         }
     }
     None
+}
+
+thread_local! {
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many resolutions are being followed from within one another.
+struct Depth(usize);
+
+impl Depth {
+    fn enter() -> Option<Self> {
+        let depth = DEPTH.get();
+        (depth < RESOLUTIONS).then(|| {
+            DEPTH.set(depth + 1);
+            Self(depth)
+        })
+    }
+}
+
+impl Drop for Depth {
+    fn drop(&mut self) {
+        DEPTH.set(self.0);
+    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ mod message;
 mod registry;
 mod request;
 mod results;
+mod returned;
 mod selector;
 mod sent;
 mod stream;

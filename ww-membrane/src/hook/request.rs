@@ -74,7 +74,7 @@ impl Request {
                 return Ok(pass(wrapped, inner, tickets));
             }
             (Content::Own(message), Route::Inside) => {
-                return call(wrapped, &self.call, &*wrapped.target()?, message, tickets);
+                return call(wrapped, &self.call, &*wrapped.callee()?, message, tickets);
             }
             (Content::Own(message), Route::Elsewhere(target)) if is_local(&*target) => {
                 return call(wrapped, &self.call, &*target, message, tickets);
@@ -244,10 +244,10 @@ impl Content {
                         }
                         Ok(inner)
                     }
-                    None => Self::Inner(inner, table).copied(call, &*wrapped.target()?),
+                    None => Self::Inner(inner, table).copied(call, &*wrapped.callee()?),
                 }
             }
-            content => content.copied(call, &*wrapped.target()?),
+            content => content.copied(call, &*wrapped.callee()?),
         }
     }
 }

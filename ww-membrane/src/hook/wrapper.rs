@@ -9,12 +9,13 @@ use capnp::{Error, MessageSize, any_pointer};
 use crate::hook::admit::{Admitted, Route};
 use crate::hook::boundary::Boundary;
 use crate::hook::broken;
-use crate::hook::cross::{Direction, RESOLUTIONS, cross};
+use crate::hook::cross::{Direction, cross, resolved};
 use crate::hook::flight::Flight;
 use crate::hook::forward::forward;
 use crate::hook::registry::Key;
 use crate::hook::request::{self, is_local};
 use crate::hook::results::{Params, Results};
+use crate::hook::returned::when_resolved;
 use crate::hook::stream::Stream;
 use crate::{Call, thread};
 
@@ -123,6 +124,17 @@ impl Wrapped {
         target.ok_or_else(|| Error::disconnected("membrane has fallen".into()))
     }
 
+    /// The same for a call: what it has resolved to by now.
+    ///
+    /// # Errors
+    ///
+    /// The boundary has fallen.
+    pub(super) fn callee(&self) -> Result<Box<dyn ClientHook>, Error> {
+        // A promise that a peer has resolved to itself must not be called.
+        self.target()
+            .map(|target| resolved(target).unwrap_or_else(broken::endless))
+    }
+
     pub(super) fn release(&self) {
         let inner = self.inner.borrow_mut().take();
         let undecided = self.undecided.take();
@@ -181,7 +193,7 @@ impl Wrapper {
         let boundary = &self.wrapped.boundary;
         let direction = self.wrapped.key.direction();
         let target = match route {
-            Route::Inside => self.wrapped.target()?,
+            Route::Inside => self.wrapped.callee()?,
             Route::Elsewhere(target) => target,
             Route::Undecided(target) => {
                 let this = self.wrapped.clone();
@@ -226,7 +238,7 @@ impl ClientHook for Wrapper {
         _: Option<MessageSize>,
     ) -> Request<any_pointer::Owned, any_pointer::Owned> {
         let call = Call { interface, method };
-        Request::new(match self.wrapped.target() {
+        Request::new(match self.wrapped.callee() {
             Err(error) => broken::request(error),
             Ok(target) => Box::new(request::Request::new(
                 self.wrapped.clone(),
@@ -278,17 +290,6 @@ impl ClientHook for Wrapper {
     }
 
     fn when_resolved(&self) -> Promise<(), Error> {
-        let mut hook = self.add_ref();
-        Promise::from_future(async move {
-            for _ in 0..=RESOLUTIONS {
-                match hook.when_more_resolved() {
-                    Some(resolution) => hook = resolution.await?,
-                    None => return Ok(()),
-                }
-            }
-            Err(Error::failed(format!(
-                "promise resolved {RESOLUTIONS} times without settling"
-            )))
-        })
+        when_resolved(self.add_ref())
     }
 }

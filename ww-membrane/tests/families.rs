@@ -1,0 +1,160 @@
+//! Membranes within membranes, and membranes of one root.
+
+mod support;
+
+use capnp::{Error, ErrorKind};
+use support::*;
+use ww_membrane::policies::{Allow, InFlight};
+use ww_membrane::{Epochs, Membrane};
+use ww_rpc::cell_capnp::program;
+use ww_rpc::peer_capnp::host;
+
+fn fell(name: &str) -> Error {
+    Error::disconnected(format!("{name} fell"))
+}
+
+#[test]
+fn siblings_unwrap_each_others_capabilities_and_strangers_do_not() {
+    for transport in TRANSPORTS {
+        for related in [true, false] {
+            let case = format!("{transport:?}, related: {related}");
+            let seen = Seen::default();
+            let root = Membrane::ungated();
+            let (first, second) = if related {
+                (root.child(()), root.child(()))
+            } else {
+                (Membrane::ungated(), Membrane::ungated())
+            };
+            // Let out by one, and handed in through the other.
+            let inside = peer(&Seen::default());
+            let out = first.wrap(inside.clone());
+            let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+            let boundary = second.clone();
+            over(transport, &boundary, keeper, |keeper| async move {
+                let mut request = keeper.spawn_request();
+                request
+                    .get()
+                    .init_bootstrap()
+                    .set_as_capability(out.client.hook);
+                request.send().promise.await.unwrap();
+                let kept = seen.callback.borrow().clone().unwrap();
+                if matches!(transport, Transport::Local) {
+                    let same = kept.client.hook.get_ptr() == inside.client.hook.get_ptr();
+                    assert_eq!(same, related, "{case}");
+                }
+                first.revoke(fell("first"));
+                second.revoke(fell("second"));
+                // What was unwrapped is not of either membrane any more. Over a
+                // connection it comes as a capability of the caller's.
+                let survives = related && !matches!(transport, Transport::Exported);
+                assert_eq!(id(&kept).await.is_ok(), survives, "{case}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_child_falls_alone_and_a_parent_with_all_of_them() {
+    for transport in TRANSPORTS {
+        for parent_falls in [false, true] {
+            let case = format!("{transport:?}, parent falls: {parent_falls}");
+            let (one, other) = (Seen::default(), Seen::default());
+            let root = Membrane::ungated();
+            let (child, sibling) = (root.child(()), root.child(()));
+            let grandchild = sibling.child(());
+            let held = grandchild.wrap(peer(&other));
+            let boundary = child.clone();
+            over(transport, &boundary, peer(&one), |host| async move {
+                assert_eq!(id(&host).await.unwrap(), b"peer", "{case}");
+                assert_eq!(id(&held).await.unwrap(), b"peer", "{case}");
+                if parent_falls {
+                    root.revoke(fell("root"));
+                    assert_eq!(other.dropped.get(), 1, "{case}: released at once");
+                } else {
+                    child.revoke(fell("child"));
+                }
+                let error = id(&host).await.unwrap_err();
+                let who = if parent_falls {
+                    "root fell"
+                } else {
+                    "child fell"
+                };
+                assert!(error.extra.contains(who), "{case}: {error}");
+                assert_eq!(id(&held).await.is_ok(), !parent_falls, "{case}");
+                assert_eq!(sibling.check().is_ok(), !parent_falls, "{case}");
+                assert_eq!(root.check().is_ok(), !parent_falls, "{case}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_child_passes_no_more_than_its_parent() {
+    for transport in TRANSPORTS {
+        let limit = InFlight::new(1);
+        let both = Allow::new()
+            .method(host::Client::id_request)
+            .method(host::Client::addrs_request);
+        let root = Membrane::policed((both, limit.clone()));
+        let child = root.child(
+            Allow::new()
+                .method(host::Client::id_request)
+                .method(host::Client::executor_request),
+        );
+        over(
+            transport,
+            &child,
+            peer(&Seen::default()),
+            |host| async move {
+                assert_eq!(id(&host).await.unwrap(), b"peer", "{transport:?}");
+                for denied in [
+                    host.addrs_request().send().promise.await.map(|_| ()),
+                    host.executor_request().send().promise.await.map(|_| ()),
+                ] {
+                    let error = denied.unwrap_err();
+                    assert_eq!(error.kind, ErrorKind::Failed, "{transport:?}: {error}");
+                    assert!(
+                        error.extra.contains("is not allowed"),
+                        "{transport:?}: {error}"
+                    );
+                }
+                until(|| limit.count() == 0).await;
+            },
+        );
+    }
+}
+
+#[test]
+fn a_child_of_an_epoch_falls_with_it() {
+    let epochs = Epochs::new(epoch(1));
+    let root = Membrane::ungated();
+    let child = root.child_until(epochs.guard(), ());
+    let seen = Seen::default();
+    let held = child.wrap(peer(&seen));
+    epochs.advance(epoch(2)).unwrap();
+    assert_stale(futures_lite::future::block_on(id(&held)), "child");
+    assert_eq!(seen.dropped.get(), 1);
+    assert!(root.check().is_ok());
+}
+
+#[test]
+fn what_a_sibling_let_out_falls_with_either() {
+    for parent_first in [false, true] {
+        let root = Membrane::ungated();
+        let child = root.child(());
+        let seen = Seen::default();
+        let twice = child.wrap(root.wrap(peer(&seen)));
+        futures_lite::future::block_on(async {
+            assert_eq!(id(&twice).await.unwrap(), b"peer");
+            if parent_first {
+                root.revoke(fell("root"));
+            } else {
+                child.revoke(fell("child"));
+            }
+            assert!(id(&twice).await.is_err());
+        });
+        drop(twice);
+        assert_eq!(seen.dropped.get(), 1);
+        assert_eq!((root.held(), child.held()), (0, 0));
+    }
+}

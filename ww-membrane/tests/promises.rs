@@ -1,0 +1,477 @@
+//! Promises on either side of a membrane: what they resolve to, and in which
+//! order calls on them arrive.
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+
+use capnp::capability::{Client, FromClientHook};
+use capnp::{Error, ErrorKind};
+use futures::channel::oneshot;
+use futures::future::maybe_done;
+use futures_lite::future::{block_on, pending, poll_once, ready, yield_now, zip};
+use support::*;
+use ww_membrane::{Call, Membrane, Policy, Verdict};
+use ww_rpc::cell_capnp::program;
+use ww_rpc::peer_capnp::{executor, host, process};
+
+/// Notes the methods of all calls.
+#[derive(Clone, Default)]
+struct Heard(Rc<RefCell<Vec<(bool, u64, u16)>>>);
+
+impl Policy for Heard {
+    fn inbound(&self, call: &Call) -> Verdict {
+        self.0
+            .borrow_mut()
+            .push((true, call.interface(), call.method()));
+        Verdict::pass()
+    }
+
+    fn outbound(&self, call: &Call) -> Verdict {
+        self.0
+            .borrow_mut()
+            .push((false, call.interface(), call.method()));
+        Verdict::pass()
+    }
+}
+
+/// What is inside, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+enum Inside {
+    Object,
+    Promise,
+    Resolved,
+}
+
+#[test]
+fn every_call_is_judged_and_every_answer_wrapped() {
+    for transport in TRANSPORTS {
+        for inside in [Inside::Object, Inside::Promise, Inside::Resolved] {
+            let case = format!("{transport:?}, {inside:?}");
+            let object = peer(&Seen::default());
+            let (resolve, resolution) = oneshot::channel();
+            let given = match inside {
+                Inside::Object => object.clone(),
+                Inside::Promise => capnp_rpc::new_future_client(async {
+                    resolution
+                        .await
+                        .map_err(|_| Error::failed("dropped".into()))
+                }),
+                Inside::Resolved => {
+                    let promise: host::Client =
+                        capnp_rpc::new_future_client(ready(Ok(object.clone())));
+                    block_on(id(&promise)).unwrap();
+                    promise
+                }
+            };
+            let heard = Heard::default();
+            let membrane = Membrane::policed(heard.clone());
+            let by_hand = membrane.clone();
+            over(transport, &membrane, given, |host| async move {
+                let mut early = host.id_request().send().promise;
+                if let Inside::Promise = inside {
+                    for _ in 0..10 {
+                        assert!(poll_once(&mut early).await.is_none(), "{case}");
+                        yield_now().await;
+                    }
+                    let _ = resolve.send(object);
+                }
+                early.await.unwrap();
+                let answer = host.executor_request().send().promise.await.unwrap();
+                let executor = answer.get().unwrap().get_executor().unwrap();
+                assert_eq!(echo(&executor, "hi").await.unwrap(), "Echo: hi", "{case}");
+                let methods: Vec<_> = heard
+                    .0
+                    .borrow()
+                    .iter()
+                    .map(|call| (call.0, call.2))
+                    .collect();
+                assert_eq!(methods, [(true, 0), (true, 4), (true, 1)], "{case}");
+                by_hand.revoke(Error::disconnected("fell".into()));
+                for died in [
+                    id(&host).await.map(|_| ()),
+                    echo(&executor, "hi").await.map(|_| ()),
+                ] {
+                    assert_eq!(died.unwrap_err().kind, ErrorKind::Disconnected, "{case}");
+                }
+            });
+        }
+    }
+}
+
+/// Hands out a [`Keeper`], which keeps what it is given.
+struct Hub(program::Client);
+
+impl executor::Server for Hub {
+    async fn compile(
+        self: Rc<Self>,
+        _: executor::CompileParams,
+        mut results: executor::CompileResults,
+    ) -> Result<(), Error> {
+        results.get().set_program(self.0.clone());
+        Ok(())
+    }
+}
+
+fn hook_of(client: &impl FromClientHook) -> (usize, usize) {
+    let mut hook = client.as_client_hook().add_ref();
+    while let Some(next) = hook.get_resolved() {
+        hook = next;
+    }
+    (hook.get_brand(), hook.get_ptr())
+}
+
+async fn compiled(hub: &executor::Client) -> program::Client {
+    let answer = hub.compile_request().send().promise.await.unwrap();
+    answer.get().unwrap().get_program().unwrap()
+}
+
+async fn spawn(keeper: &program::Client, bootstrap: &impl FromClientHook) -> process::Client {
+    let mut request = keeper.spawn_request();
+    let hook = bootstrap.as_client_hook().add_ref();
+    request.get().init_bootstrap().set_as_capability(hook);
+    let answer = request.send().promise.await.unwrap();
+    answer.get().unwrap().get_process().unwrap()
+}
+
+#[test]
+fn an_inside_object_that_comes_back_is_the_original() {
+    for transport in TRANSPORTS {
+        let seen = Seen::default();
+        let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+        let hub: executor::Client = capnp_rpc::new_client(Hub(keeper.clone()));
+        over(transport, &Membrane::ungated(), hub, |hub| async move {
+            let program = compiled(&hub).await;
+            spawn(&program, &program).await;
+            let kept = seen.callback.borrow().clone().unwrap();
+            assert_eq!(hook_of(&kept), hook_of(&keeper), "{transport:?}");
+        });
+    }
+}
+
+#[test]
+fn a_promise_that_resolves_to_the_other_side_is_unwrapped() {
+    for transport in TRANSPORTS {
+        let case = format!("{transport:?}");
+        let seen = Seen::default();
+        let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+        let hub: executor::Client = capnp_rpc::new_client(Hub(keeper.clone()));
+        let membrane = Membrane::ungated();
+        over(transport, &membrane, hub, |hub| async move {
+            // One of the outside's own, of what turns out to be inside.
+            let program = compiled(&hub).await;
+            let (resolve, resolution) = oneshot::channel();
+            let promise: program::Client = capnp_rpc::new_future_client(async {
+                resolution
+                    .await
+                    .map_err(|_| Error::failed("dropped".into()))
+            });
+            spawn(&program, &promise).await;
+            let kept = seen.callback.borrow().clone().unwrap();
+            let _ = resolve.send(program.clone());
+            let resolved = kept.client.when_resolved();
+            zip(async { resolved.await.unwrap() }, async {
+                promise.client.when_resolved().await.unwrap();
+            })
+            .await;
+            assert_eq!(hook_of(&kept), hook_of(&keeper), "{case}");
+        });
+    }
+}
+
+/// Notes what it is told, in order.
+#[derive(Clone, Default)]
+struct Notes(Rc<RefCell<Vec<String>>>);
+
+impl executor::Server for Notes {
+    async fn echo(
+        self: Rc<Self>,
+        params: executor::EchoParams,
+        _: executor::EchoResults,
+    ) -> Result<(), Error> {
+        let message = params.get()?.get_message()?.to_string()?;
+        self.0.borrow_mut().push(message);
+        Ok(())
+    }
+}
+
+/// Answers with a promise of what it is given, which it keeps when told to.
+struct Later(RefCell<Option<oneshot::Receiver<()>>>);
+
+struct Given(RefCell<Option<(Client, oneshot::Receiver<()>)>>);
+
+impl program::Server for Later {
+    async fn spawn(
+        self: Rc<Self>,
+        params: program::SpawnParams,
+        mut results: program::SpawnResults,
+    ) -> Result<(), Error> {
+        let given: Client = params.get()?.get_bootstrap().get_as_capability()?;
+        let given = Given(RefCell::new(self.0.take().map(|told| (given, told))));
+        results.get().set_process(capnp_rpc::new_client(given));
+        Ok(())
+    }
+}
+
+impl process::Server for Given {
+    async fn bootstrap(
+        self: Rc<Self>,
+        _: process::BootstrapParams,
+        mut results: process::BootstrapResults,
+    ) -> Result<(), Error> {
+        let given = self.0.take();
+        let promise: Client = capnp_rpc::new_future_client(async move {
+            let (given, told) = given.ok_or_else(|| Error::failed("given already".into()))?;
+            let _ = told.await;
+            Ok(given)
+        });
+        results.get().init_cap().set_as_capability(promise.hook);
+        Ok(())
+    }
+}
+
+#[test]
+fn calls_keep_their_order_while_a_promise_resolves_to_the_callers_own() {
+    for transport in TRANSPORTS {
+        for pipelined in [false, true] {
+            for revoked in [false, true] {
+                let case = format!("{transport:?}, pipelined: {pipelined}, revoked: {revoked}");
+                let (resolve, resolved) = oneshot::channel();
+                let later = Later(RefCell::new(Some(resolved)));
+                let later: program::Client = capnp_rpc::new_client(later);
+                let membrane = Membrane::ungated();
+                let by_hand = membrane.clone();
+                over(transport, &membrane, later, |later| async move {
+                    let notes = Notes::default();
+                    let own: executor::Client = capnp_rpc::new_client(notes.clone());
+                    let process = spawn(&later, &own).await;
+                    let sent = process.bootstrap_request().send();
+                    let promise: executor::Client = if pipelined {
+                        let early = sent.pipeline.get_cap().as_cap();
+                        FromClientHook::new(early)
+                    } else {
+                        let answer = sent.promise.await.unwrap();
+                        answer.get().unwrap().get_cap().get_as_capability().unwrap()
+                    };
+                    let mut calls = Vec::new();
+                    let mut resolve = Some(resolve);
+                    for count in 0..60 {
+                        let mut request = promise.echo_request();
+                        request.get().set_message(count.to_string());
+                        calls.push(maybe_done(request.send().promise));
+                        if count == 20
+                            && let Some(resolve) = resolve.take()
+                        {
+                            let _ = resolve.send(());
+                        }
+                        if count == 30 && revoked {
+                            by_hand.revoke(Error::disconnected("fell".into()));
+                        }
+                        if count % 3 == 0 {
+                            for call in &mut calls {
+                                let _ = poll_once(call).await;
+                            }
+                            yield_now().await;
+                        }
+                    }
+                    // All that is under way comes to an end.
+                    for call in &mut calls {
+                        (&mut *call).await;
+                        let ended = Pin::new(call).take_output().unwrap();
+                        assert!(revoked || ended.is_ok(), "{case}: {:?}", ended.err());
+                    }
+                    let told: Vec<usize> = notes
+                        .0
+                        .borrow()
+                        .iter()
+                        .map(|told| told.parse().unwrap())
+                        .collect();
+                    assert!(told.is_sorted(), "{case}: {told:?}");
+                    assert!(revoked || told.len() == 60, "{case}: {told:?}");
+                    // The connection is alive: what is the caller's own is.
+                    if revoked {
+                        let error = echo(&process.clone().cast_to(), "hi").await.unwrap_err();
+                        assert!(error.extra.contains("fell"), "{case}: {error}");
+                    } else {
+                        assert!(echo(&promise, "last").await.is_ok(), "{case}");
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn waiting_for_the_wrapper_of_a_resolved_promise_ends() {
+    for transport in [Transport::Local, Transport::Imported] {
+        let seen = Seen::default();
+        let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+        over(
+            transport,
+            &Membrane::ungated(),
+            keeper,
+            |keeper| async move {
+                let own = peer(&Seen::default());
+                // A pipelined capability is a promise, which the answer resolves.
+                let sent = keeper.spawn_request().send();
+                let promise = sent.pipeline.get_process();
+                sent.promise.await.err();
+                let mut request = keeper.spawn_request();
+                request
+                    .get()
+                    .init_bootstrap()
+                    .set_as_capability(own.client.hook);
+                let sent = request.send();
+                let promised = sent.pipeline.get_process();
+                let again = promised.clone();
+                sent.promise.await.unwrap();
+                for _ in 0..2 {
+                    promised.client.when_resolved().await.unwrap();
+                    again.client.when_resolved().await.unwrap();
+                }
+                drop(promise);
+            },
+        );
+    }
+}
+
+/// Redirects calls from outside to another object, once a promise is resolved.
+struct Redirect {
+    target: host::Client,
+    deadline: RefCell<Option<oneshot::Receiver<()>>>,
+    asked: Cell<usize>,
+}
+
+impl Policy for Redirect {
+    fn inbound(&self, call: &Call) -> Verdict {
+        if call.method() != 0 {
+            return Verdict::pass();
+        }
+        self.asked.set(self.asked.get() + 1);
+        let deadline = self.deadline.take();
+        Verdict::redirect_resolved(self.target.clone().client, async move {
+            match deadline {
+                Some(deadline) => drop(deadline.await),
+                None => pending().await,
+            }
+        })
+    }
+}
+
+/// Answers `id` with what it is.
+struct Named(&'static [u8]);
+
+impl host::Server for Named {
+    async fn id(
+        self: Rc<Self>,
+        _: host::IdParams,
+        mut results: host::IdResults,
+    ) -> Result<(), Error> {
+        results.get().set_peer_id(self.0);
+        Ok(())
+    }
+}
+
+fn named(name: &'static [u8]) -> host::Client {
+    capnp_rpc::new_client(Named(name))
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Becomes {
+    Inside,
+    CallersOwn,
+    Broken,
+    Nothing,
+}
+
+#[test]
+fn a_redirect_may_wait_for_a_promise_with_a_deadline() {
+    for transport in TRANSPORTS {
+        for (becomes, expected) in [
+            (Becomes::Inside, Ok(b"elsewhere")),
+            (Becomes::CallersOwn, Ok(b"outside__")),
+            (Becomes::Broken, Ok(b"elsewhere")),
+            (Becomes::Nothing, Err(ErrorKind::Overloaded)),
+        ] {
+            let case = format!("{transport:?}, {becomes:?}");
+            if let (Transport::Imported, Becomes::CallersOwn) = (transport, becomes) {
+                // It has not come in over the connection, so it is not known.
+                continue;
+            }
+            let (over_now, deadline) = oneshot::channel();
+            let redirect = Rc::new(Redirect {
+                target: named(b"elsewhere"),
+                deadline: RefCell::new(Some(deadline)),
+                asked: Cell::new(0),
+            });
+            let membrane = Membrane::policed(redirect.clone());
+            let outside = membrane.wrap_reverse(named(b"outside__"));
+            let (resolve, resolution) = oneshot::channel();
+            let promise: host::Client = capnp_rpc::new_future_client(async {
+                match resolution.await {
+                    Ok(resolution) => resolution,
+                    Err(_) => pending().await,
+                }
+            });
+            // A bootstrap capability never resolves, so it is not one.
+            let hub: executor::Client = capnp_rpc::new_client(Hub(promise.cast_to()));
+            over(transport, &membrane, hub, |hub| async move {
+                let host: host::Client = compiled(&hub).await.cast_to();
+                let mut first = host.id_request().send().promise;
+                let mut second = host.id_request().send().promise;
+                while redirect.asked.get() < 2 {
+                    let _ = poll_once(&mut first).await;
+                    let _ = poll_once(&mut second).await;
+                    yield_now().await;
+                }
+                for _ in 0..10 {
+                    assert!(poll_once(&mut first).await.is_none(), "{case}");
+                    yield_now().await;
+                }
+                let _ = match becomes {
+                    Becomes::Inside => resolve.send(Ok(named(b"inside"))).map_err(drop),
+                    Becomes::CallersOwn => resolve.send(Ok(outside)).map_err(drop),
+                    Becomes::Broken => resolve
+                        .send(Err(Error::unimplemented("broken".into())))
+                        .map_err(drop),
+                    Becomes::Nothing => over_now.send(()),
+                };
+                for call in [first, second] {
+                    let answer = call.await;
+                    let answer =
+                        answer.and_then(|answer| Ok(answer.get()?.get_peer_id()?.to_vec()));
+                    match expected {
+                        Ok(name) => assert_eq!(answer.unwrap(), name, "{case}"),
+                        Err(kind) => assert_eq!(answer.unwrap_err().kind, kind, "{case}"),
+                    }
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn revoking_ends_redirected_calls_that_wait() {
+    for transport in TRANSPORTS {
+        let redirect = Rc::new(Redirect {
+            target: named(b"elsewhere"),
+            deadline: RefCell::default(),
+            asked: Cell::new(0),
+        });
+        let membrane = Membrane::policed(redirect.clone());
+        let by_hand = membrane.clone();
+        let promise: host::Client = capnp_rpc::new_future_client(pending());
+        over(transport, &membrane, promise, |host| async move {
+            let mut call = host.id_request().send().promise;
+            while redirect.asked.get() < 1 {
+                let _ = poll_once(&mut call).await;
+                yield_now().await;
+            }
+            by_hand.revoke(Error::disconnected("fell".into()));
+            let error = call.await.err().unwrap();
+            assert!(error.extra.contains("fell"), "{transport:?}: {error}");
+        });
+    }
+}
