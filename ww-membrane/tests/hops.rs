@@ -1,6 +1,8 @@
 //! How many messages one after the other a call needs: none more than without
 //! a membrane.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use support::steps::Net;

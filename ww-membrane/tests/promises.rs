@@ -1,6 +1,8 @@
 //! Promises on either side of a membrane: what they resolve to, and in which
 //! order calls on them arrive.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::cell::{Cell, RefCell};
@@ -300,6 +302,37 @@ fn calls_keep_their_order_while_a_promise_resolves_to_the_callers_own() {
                 });
             }
         }
+    }
+}
+
+#[test]
+fn a_call_that_waits_for_a_promise_may_carry_that_promise() {
+    for transport in TRANSPORTS {
+        let seen = Seen::default();
+        let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+        // Behind another membrane, so that the call crosses where it is passed on.
+        let keeper = Membrane::ungated().wrap(keeper);
+        let (resolve, resolution) = oneshot::channel();
+        let promise: program::Client = capnp_rpc::new_future_client(async {
+            resolution
+                .await
+                .map_err(|_| Error::failed("dropped".into()))
+        });
+        let hub: executor::Client = capnp_rpc::new_client(Hub(promise));
+        over(transport, &Membrane::ungated(), hub, |hub| async move {
+            let promise = compiled(&hub).await;
+            let mut request = promise.spawn_request();
+            let hook = promise.client.hook.add_ref();
+            request.get().init_bootstrap().set_as_capability(hook);
+            let mut call = request.send().promise;
+            for _ in 0..10 {
+                assert!(poll_once(&mut call).await.is_none(), "{transport:?}");
+                yield_now().await;
+            }
+            let _ = resolve.send(keeper);
+            call.await.unwrap();
+            assert!(seen.callback.borrow().is_some(), "{transport:?}");
+        });
     }
 }
 

@@ -9,7 +9,7 @@
 //!     │                      ▼                               ▼
 //!     └── cross outward ◄── answer, pipeline ◄────────── response
 //!
-//!  connection ── call ─► results, flight ────────────────► client
+//!  connection ── call ─► turn ─► results, flight ────────► client
 //! ```
 //!
 //! Everything passes through [`cross`], the one function that wraps and
@@ -35,6 +35,7 @@ mod returned;
 mod selector;
 mod sent;
 mod stream;
+mod turn;
 mod wrapper;
 
 pub(crate) use boundary::Boundary;

@@ -34,7 +34,14 @@ enum Content {
     /// A message of our own, which the inside gets as it is.
     Own(Message),
     /// The message of a request to the inside, and the table of our own.
-    Inner(Box<dyn RequestHook>, Table),
+    Inner(Box<dyn RequestHook>, Table, Callee),
+}
+
+/// What an inner request was made for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Callee {
+    brand: usize,
+    ptr: usize,
 }
 
 /// Whether a capability is hosted on this thread and behind no other membrane,
@@ -55,7 +62,7 @@ impl Request {
             Content::Own(Message::new())
         } else {
             let inner = target.new_call(call.interface, call.method, None).hook;
-            Content::Inner(inner, Table::new())
+            Content::Inner(inner, Table::new(), Callee::of(target))
         };
         Self {
             wrapped,
@@ -73,7 +80,7 @@ impl Request {
                 let inner = content.copied(&self.call, &*target)?;
                 return Ok(pass(wrapped, inner, tickets));
             }
-            (Content::Own(message), Route::Inside) => {
+            (Content::Own(message), Route::Inside) if is_local(&*wrapped.callee()?) => {
                 return call(wrapped, &self.call, &*wrapped.callee()?, message, tickets);
             }
             (Content::Own(message), Route::Elsewhere(target)) if is_local(&*target) => {
@@ -92,7 +99,7 @@ impl Request {
     fn launch_stream(self) -> Result<Promise<(), Error>, Error> {
         let wrapped = self.wrapped.clone();
         let inner = match &self.content {
-            Content::Inner(inner, _) => inner.get_brand() != 0,
+            Content::Inner(inner, ..) => inner.get_brand() != 0,
             Content::Own(_) => false,
         };
         if !inner {
@@ -197,7 +204,7 @@ impl Content {
             Self::Own(message) => message
                 .root()
                 .expect("a message of our own has room for its root"),
-            Self::Inner(inner, table) => {
+            Self::Inner(inner, table, _) => {
                 let mut content = inner.get();
                 content.imbue_mut(table);
                 content
@@ -210,9 +217,9 @@ impl Content {
         let inward = wrapped.key().direction().reverse();
         Ok(match self {
             Self::Own(message) => Self::Own(message.crossed(wrapped.boundary(), inward)?),
-            Self::Inner(inner, mut table) => {
+            Self::Inner(inner, mut table, callee) => {
                 carry(&mut table, wrapped.boundary(), inward)?;
-                Self::Inner(inner, table)
+                Self::Inner(inner, table, callee)
             }
         })
     }
@@ -230,24 +237,38 @@ impl Content {
 
     /// The request to the inside, carried across.
     fn inner(self, wrapped: &Rc<Wrapped>, call: &Call) -> Result<Box<dyn RequestHook>, Error> {
+        let callee = wrapped.callee()?;
         match self.crossed(wrapped)? {
-            Self::Inner(inner, table) if table.is_empty() => Ok(inner),
-            // The table of the inner request is out of reach, other than by
-            // setting a field of it.
-            Self::Inner(mut inner, mut table) if table.len() == 1 => {
-                let mut content = inner.get();
-                content.imbue_mut(&mut table);
-                match link::field_of_one(content) {
-                    Some(field) => {
+            // A promise may have resolved since, and a connection redirects a
+            // request without its capabilities.
+            Self::Inner(mut inner, mut table, made_for) if made_for == Callee::of(&*callee) => {
+                if table.is_empty() {
+                    return Ok(inner);
+                }
+                // The table of the inner request is out of reach, other than
+                // by setting a field of it.
+                if table.len() == 1 {
+                    let mut content = inner.get();
+                    content.imbue_mut(&mut table);
+                    if let Some(field) = link::field_of_one(content) {
                         if let Some(Some(capability)) = table.pop() {
                             link::relink(inner.get(), field, capability)?;
                         }
-                        Ok(inner)
+                        return Ok(inner);
                     }
-                    None => Self::Inner(inner, table).copied(call, &*wrapped.callee()?),
                 }
+                Self::Inner(inner, table, made_for).copied(call, &*callee)
             }
-            content => content.copied(call, &*wrapped.callee()?),
+            content => content.copied(call, &*callee),
+        }
+    }
+}
+
+impl Callee {
+    fn of(target: &dyn ClientHook) -> Self {
+        Self {
+            brand: target.get_brand(),
+            ptr: target.get_ptr(),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::hook::request::{self, is_local};
 use crate::hook::results::{Params, Results};
 use crate::hook::returned::when_resolved;
 use crate::hook::stream::Stream;
+use crate::hook::turn::{Queue, Turn, Turns};
 use crate::{Call, thread};
 
 /// A reference to a capability on the other side of a boundary.
@@ -38,6 +39,8 @@ pub(crate) struct Wrapped {
     stream: OnceCell<Rc<Stream>>,
     /// Redirected calls that wait for its resolution, by where they go then.
     undecided: RefCell<HashMap<Key, Box<dyn ClientHook>>>,
+    /// Calls on it that have not begun.
+    turns: Turns,
 }
 
 impl Wrapped {
@@ -49,6 +52,7 @@ impl Wrapped {
             denied: OnceCell::new(),
             stream: OnceCell::new(),
             undecided: RefCell::default(),
+            turns: Turns::default(),
         });
         boundary.registry.borrow_mut().insert(&wrapped);
         boundary.root().insert(&wrapped);
@@ -142,6 +146,12 @@ impl Wrapped {
     }
 }
 
+impl Queue for Wrapped {
+    fn turns(&self) -> &Turns {
+        &self.turns
+    }
+}
+
 impl Drop for Wrapped {
     fn drop(&mut self) {
         self.boundary.registry.borrow_mut().remove(self);
@@ -211,7 +221,6 @@ impl Wrapper {
         }
         let params = Params::cross(boundary, direction.reverse(), params)?;
         let (results, written) = Results::of_caller(boundary, direction, results);
-        // Called now and not when first polled, so that calls keep their order.
         let done = target.call(call.interface, call.method, params, Box::new(results));
         let work = Promise::from_future(async move {
             let _tickets = tickets;
@@ -257,8 +266,14 @@ impl ClientHook for Wrapper {
         results: Box<dyn ResultsHook>,
     ) -> Promise<(), Error> {
         let call = Call { interface, method };
-        self.admit_and_call(call, params, results)
-            .unwrap_or_else(Promise::err)
+        let this = Self {
+            wrapped: self.wrapped.clone(),
+            judged: self.judged,
+        };
+        Promise::from_future(Turn::wait(self.wrapped.clone(), move || {
+            this.admit_and_call(call, params, results)
+                .unwrap_or_else(Promise::err)
+        }))
     }
 
     fn get_brand(&self) -> usize {

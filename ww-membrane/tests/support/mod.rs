@@ -1,6 +1,11 @@
 //! An inside to be wrapped, and the ways to get from outside to it.
 
-#![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test takes what it needs"
+)]
 
 pub mod hostile;
 pub mod steps;

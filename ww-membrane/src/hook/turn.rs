@@ -1,0 +1,101 @@
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use capnp::Error;
+use capnp::capability::Promise;
+
+/// Calls on one capability that have not begun.
+///
+/// A call begins when it is first polled, and those made before it on the same
+/// capability with it. It must not begin where it is made: capnp-rpc passes on
+/// calls that have waited for a promise while it has that promise borrowed, and
+/// panics where the call asks the promise anything, for instance because it is
+/// among the call's own parameters.
+#[derive(Default)]
+pub(super) struct Turns {
+    waiting: RefCell<VecDeque<Rc<Call>>>,
+}
+
+/// A call that waits for its turn.
+pub(super) struct Turn<Q: Queue> {
+    queue: Rc<Q>,
+    call: Rc<Call>,
+}
+
+/// Whatever has calls that wait for their turn.
+pub(super) trait Queue {
+    fn turns(&self) -> &Turns;
+}
+
+struct Call(RefCell<State>);
+
+enum State {
+    Waiting(Box<dyn FnOnce() -> Promise<(), Error>>),
+    Begun(Promise<(), Error>),
+    /// Being polled, begun, or over.
+    Away,
+}
+
+impl<Q: Queue> Turn<Q> {
+    /// Waits for its turn to `begin`.
+    pub(super) fn wait(queue: Rc<Q>, begin: impl FnOnce() -> Promise<(), Error> + 'static) -> Self {
+        let call = Rc::new(Call(RefCell::new(State::Waiting(Box::new(begin)))));
+        let mut waiting = queue.turns().waiting.borrow_mut();
+        waiting.push_back(call.clone());
+        drop(waiting);
+        Self { queue, call }
+    }
+
+    /// Has all calls up to this one begin.
+    fn begin(&self) {
+        loop {
+            let next = self.queue.turns().waiting.borrow_mut().pop_front();
+            let Some(next) = next else { return };
+            let state = next.0.replace(State::Away);
+            let state = match state {
+                State::Waiting(begin) => State::Begun(begin()),
+                state => state,
+            };
+            next.0.replace(state);
+            if Rc::ptr_eq(&next, &self.call) {
+                return;
+            }
+        }
+    }
+}
+
+impl<Q: Queue> Future for Turn<Q> {
+    type Output = Result<(), Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if matches!(*self.call.0.borrow(), State::Waiting(_)) {
+            self.begin();
+        }
+        let state = self.call.0.replace(State::Away);
+        let State::Begun(mut promise) = state else {
+            // Polled from within its own poll: the outer one will answer.
+            return Poll::Pending;
+        };
+        let polled = Pin::new(&mut promise).poll(cx);
+        if polled.is_pending() {
+            self.call.0.replace(State::Begun(promise));
+        }
+        polled
+    }
+}
+
+impl<Q: Queue> Drop for Turn<Q> {
+    fn drop(&mut self) {
+        let state = self.call.0.replace(State::Away);
+        let waited = matches!(state, State::Waiting(_));
+        drop(state);
+        if waited {
+            let mut waiting = self.queue.turns().waiting.borrow_mut();
+            waiting.retain(|call| !Rc::ptr_eq(call, &self.call));
+        }
+    }
+}
