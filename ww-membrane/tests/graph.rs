@@ -2,7 +2,11 @@
 //! reference is to what the model says, and none is to the other side's bare
 //! capability.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may panic, and says of what"
+)]
 
 mod support;
 
