@@ -37,7 +37,8 @@ pub(crate) struct Allocator {
 struct Class {
     /// The first free block, which holds the address of the next one.
     first: *mut Block,
-    blocks: usize,
+    /// How many more are kept.
+    room: usize,
 }
 
 struct Block {
@@ -52,29 +53,46 @@ unsafe impl Sync for Allocator {}
 impl Allocator {
     /// An allocator that keeps nothing yet.
     pub(crate) const fn new() -> Self {
-        let empty = Class {
+        let mut classes = [Class {
             first: ptr::null_mut(),
-            blocks: 0,
-        };
+            room: 0,
+        }; CLASSES];
+        let mut index = 0;
+        while index < CLASSES {
+            classes[index].room = KEPT / size(index);
+            index += 1;
+        }
         Self {
-            classes: UnsafeCell::new([empty; CLASSES]),
+            classes: UnsafeCell::new(classes),
         }
     }
 
-    /// The kept blocks that have room for `layout`, and how large they are.
-    /// None where blocks of its kind are not kept.
-    fn class(&self, layout: Layout) -> Option<(*mut Class, Layout)> {
-        let index = layout.size().div_ceil(STEP).checked_sub(1)?;
-        if index >= CLASSES || layout.align() > ALIGN {
-            return None;
-        }
-        let whole = Layout::from_size_align((index + 1) * STEP, ALIGN).ok()?;
+    /// The kept blocks of the class `index`, where there is one.
+    fn class(&self, index: usize) -> Option<*mut Class> {
         // SAFETY: the index is within the array.
-        Some((
-            unsafe { self.classes.get().cast::<Class>().add(index) },
-            whole,
-        ))
+        (index < CLASSES).then(|| unsafe { self.classes.get().cast::<Class>().add(index) })
     }
+}
+
+/// The class of blocks for `layout`, or no class where its kind is not kept.
+/// Every allocation goes through this, so it takes as few steps as can be.
+const fn class(layout: Layout) -> usize {
+    match layout.align() <= ALIGN {
+        // No bytes at all come out beyond the last class.
+        true => layout.size().wrapping_sub(1) / STEP,
+        false => CLASSES,
+    }
+}
+
+/// Bytes of each block of a class.
+const fn size(index: usize) -> usize {
+    (index + 1) * STEP
+}
+
+/// The layout of each block of a class.
+fn whole(index: usize) -> Layout {
+    // SAFETY: the alignment is a power of two, and a class's blocks are small.
+    unsafe { Layout::from_size_align_unchecked(size(index), ALIGN) }
 }
 
 impl Default for Allocator {
@@ -90,35 +108,37 @@ impl Default for Allocator {
 // does not call this one.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Some((class, whole)) = self.class(layout) else {
+        let index = class(layout);
+        let Some(class) = self.class(index) else {
             return unsafe { System.alloc(layout) };
         };
         let class = unsafe { &mut *class };
         if class.first.is_null() {
-            return unsafe { System.alloc(whole) };
+            return unsafe { System.alloc(whole(index)) };
         }
         let block = class.first;
         class.first = unsafe { (*block).next };
-        class.blocks -= 1;
+        class.room += 1;
         block.cast()
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let Some((class, whole)) = self.class(layout) else {
+        let index = class(layout);
+        let Some(class) = self.class(index) else {
             return unsafe { System.dealloc(block, layout) };
         };
         let class = unsafe { &mut *class };
-        if class.blocks >= KEPT / whole.size() {
-            return unsafe { System.dealloc(block, whole) };
+        if class.room == 0 {
+            return unsafe { System.dealloc(block, whole(index)) };
         }
         let block = block.cast::<Block>();
         unsafe { (*block).next = class.first };
         class.first = block;
-        class.blocks += 1;
+        class.room -= 1;
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if self.class(layout).is_none() {
+        if class(layout) >= CLASSES {
             return unsafe { System.alloc_zeroed(layout) };
         }
         let block = unsafe { self.alloc(layout) };
@@ -132,20 +152,21 @@ unsafe impl GlobalAlloc for Allocator {
         let Ok(wanted) = Layout::from_size_align(size, layout.align()) else {
             return ptr::null_mut();
         };
-        match (self.class(layout), self.class(wanted)) {
-            (None, None) => unsafe { System.realloc(block, layout, size) },
-            (Some((old, _)), Some((new, _))) if ptr::eq(old, new) => block,
-            _ => {
-                let moved = unsafe { self.alloc(wanted) };
-                if !moved.is_null() {
-                    let kept = layout.size().min(size);
-                    unsafe {
-                        moved.copy_from_nonoverlapping(block, kept);
-                        self.dealloc(block, layout);
-                    }
-                }
-                moved
+        let (old, new) = (class(layout), class(wanted));
+        if old >= CLASSES && new >= CLASSES {
+            return unsafe { System.realloc(block, layout, size) };
+        }
+        if old == new {
+            return block;
+        }
+        let moved = unsafe { self.alloc(wanted) };
+        if !moved.is_null() {
+            let kept = layout.size().min(size);
+            unsafe {
+                moved.copy_from_nonoverlapping(block, kept);
+                self.dealloc(block, layout);
             }
         }
+        moved
     }
 }
