@@ -2,10 +2,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::Stream;
 use slab::Slab;
 
 use crate::signal::Signal;
-use crate::{Error, Guard, Next, Settled};
+use crate::{Error, Follow, Guard, Next, Settled};
 
 /// One generation of a deployment. Authority granted under an epoch ends with
 /// it.
@@ -131,6 +132,46 @@ impl Epochs {
     /// Sequence number of the current epoch: one atomic load.
     pub fn seq(&self) -> u64 {
         self.shared.seq.load(Ordering::Acquire)
+    }
+
+    /// Advances to each epoch of `stream`, for as long as this is polled, and
+    /// answers when the stream has ended.
+    ///
+    /// Any executor may poll it, on any thread on which the stream may live.
+    /// The current epoch is passed over, so that a source may start again by
+    /// telling it. While nothing comes, and once this has ended, the epoch that
+    /// was adopted last stays current.
+    ///
+    /// ```
+    /// use futures::stream;
+    /// use ww_membrane::{Epoch, Epochs};
+    ///
+    /// # fn main() -> Result<(), ww_membrane::Error> {
+    /// # futures_lite::future::block_on(async {
+    /// let epochs = Epochs::new(Epoch::default());
+    /// let heads = stream::iter([(4, b"one".to_vec()), (9, b"two".to_vec())]);
+    /// let heads = futures::StreamExt::map(heads, |(seq, head)| Epoch {
+    ///     seq,
+    ///     head,
+    ///     ..Epoch::default()
+    /// });
+    /// epochs.follow(heads).await?;
+    /// assert_eq!(epochs.current().head, b"two");
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Advance`] where the stream yields an epoch that does not
+    /// follow; nothing further is taken from it then. To go on, follow again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the stream. What it had yielded is adopted.
+    pub fn follow<S: Stream<Item = Epoch> + Unpin>(&self, stream: S) -> Follow<S> {
+        Follow::new(self.clone(), stream)
     }
 
     /// Waits for an epoch whose sequence number is greater than `after`, and

@@ -1,4 +1,4 @@
-use crate::{Epochs, Error};
+use crate::{Epochs, Error, Fall};
 
 /// Says whether the epoch that something was issued under is still current.
 ///
@@ -27,6 +27,15 @@ impl Guard {
     /// Whether the guarded epoch is the current one.
     pub fn is_current(&self) -> bool {
         self.epochs.seq() == self.issued
+    }
+
+    /// Why what it guards has fallen, once it has.
+    pub(crate) fn fall(&self) -> Option<Fall> {
+        let current = self.epochs.seq();
+        (current != self.issued).then_some(Fall::Epoch {
+            issued: self.issued,
+            current,
+        })
     }
 
     /// Refuses once the guarded epoch has passed.

@@ -115,13 +115,18 @@
 //! built and not sent, until the request is sent, which fails, or dropped.
 
 mod admission;
+mod authority;
 mod challenge;
 mod envelope;
 mod epoch;
 mod error;
+mod fall;
+mod fallen;
+mod follow;
 mod graft;
 mod guard;
 mod hook;
+mod ledger;
 mod membrane;
 mod method;
 pub mod policies;
@@ -134,13 +139,18 @@ mod thread;
 mod watch;
 
 pub use admission::Admission;
+pub use authority::{Authority, Calls, Held, MethodCalls};
 pub use epoch::{Epoch, Epochs};
 pub use error::Error;
+pub use fall::Fall;
+pub use fallen::Fallen;
+pub use follow::Follow;
 pub use graft::membrane;
 pub use guard::Guard;
+pub use hook::Direction;
 pub use membrane::Membrane;
 pub use method::{Method, Methods, Selected};
-pub use policy::{Call, Policy, Verdict};
+pub use policy::{Call, Passage, Policy, Verdict};
 pub use reaper::Reaper;
 pub use session::{SessionContext, SessionExtensionBuilder};
 pub use signer::KeySigner;

@@ -1,10 +1,10 @@
 use std::fmt;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use capnp::capability::FromClientHook;
 
-use crate::hook::{Boundary, Direction, Message, cross};
-use crate::{Guard, Policy};
+use crate::hook::{Boundary, Message, cross};
+use crate::{Authority, Direction, Fall, Fallen, Guard, Policy};
 
 /// A boundary between an inside and an outside, on one thread.
 ///
@@ -40,17 +40,21 @@ impl Membrane {
     /// A membrane that stands until it is revoked by hand, and puts each call
     /// to `policy`.
     pub fn policed(policy: impl Policy) -> Self {
-        Self {
-            boundary: Boundary::new(None, Some(Box::new(policy))),
-        }
+        Self::joined(Boundary::new(None, Some(Box::new(policy))))
     }
 
     /// A membrane that stands as long as `guard`'s epoch is current, and puts
     /// each call to `policy`.
     pub fn policed_until(guard: Guard, policy: impl Policy) -> Self {
-        Self {
-            boundary: Boundary::new(Some(guard), Some(Box::new(policy))),
+        Self::joined(Boundary::new(Some(guard), Some(Box::new(policy))))
+    }
+
+    fn joined(boundary: Rc<Boundary>) -> Self {
+        let this = Self { boundary };
+        if let Some(policy) = this.boundary.policy() {
+            policy.joined(&this);
         }
+        this
     }
 
     /// A membrane within this one: it falls when this one does, and may fall
@@ -60,16 +64,14 @@ impl Membrane {
     /// have the same inside and outside, and know each other's capabilities:
     /// what one of them let out, any of them unwraps when it comes back in.
     pub fn child(&self, policy: impl Policy) -> Self {
-        Self {
-            boundary: Boundary::child(&self.boundary, None, Some(Box::new(policy))),
-        }
+        let policy = Some(Box::new(policy) as _);
+        Self::joined(Boundary::child(&self.boundary, None, policy))
     }
 
     /// The same for a membrane that also falls when `guard`'s epoch passes.
     pub fn child_until(&self, guard: Guard, policy: impl Policy) -> Self {
-        Self {
-            boundary: Boundary::child(&self.boundary, Some(guard), Some(Box::new(policy))),
-        }
+        let policy = Some(Box::new(policy) as _);
+        Self::joined(Boundary::child(&self.boundary, Some(guard), policy))
     }
 
     /// Wraps an inside capability for those outside.
@@ -102,10 +104,10 @@ impl Membrane {
     /// thing outlives it: a request that was built and not sent keeps its
     /// target until it is sent, which fails, or dropped.
     pub fn revoke(&self, error: capnp::Error) {
-        self.boundary.end(error);
+        self.boundary.end(Fall::Revoked(error));
     }
 
-    /// Why the membrane has fallen.
+    /// Refuses once the membrane has fallen.
     ///
     /// # Errors
     ///
@@ -114,13 +116,61 @@ impl Membrane {
         self.boundary.check()
     }
 
+    /// Why the membrane has fallen, once it has.
+    pub fn fall(&self) -> Option<Fall> {
+        self.boundary.fall().cloned()
+    }
+
+    /// Waits until the membrane has fallen, and answers why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub fn fallen(&self) -> Fallen {
+        Fallen::new(self.boundary.clone())
+    }
+
     /// How many capabilities are held across the membrane, in both directions.
     pub fn held(&self) -> usize {
         self.boundary.held()
     }
 
+    /// What is held across the membrane and what was called, as data. What is
+    /// held across a [`child`](Self::child), that lists itself.
+    pub fn authority(&self) -> Authority {
+        let fall = self.fall();
+        Authority {
+            epoch: self.boundary.issued(),
+            policy: self.boundary.describe(),
+            fall,
+            held: self.boundary.list(),
+            past: self.boundary.ledger().past(),
+        }
+    }
+
+    /// Calls `then` once: when the last capability that is held across the
+    /// membrane is gone, or the membrane has fallen. If nothing is held now,
+    /// something must come first.
+    pub fn when_empty(&self, then: impl FnOnce() + 'static) {
+        self.boundary.ledger().wait(Box::new(then));
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakMembrane {
+        WeakMembrane(Rc::downgrade(&self.boundary))
+    }
+
     pub(crate) fn carry_out(&self, message: &mut Message) -> Result<(), capnp::Error> {
         message.cross(&self.boundary, Direction::Outward)
+    }
+}
+
+/// A membrane, if something else keeps it.
+#[derive(Clone)]
+pub(crate) struct WeakMembrane(Weak<Boundary>);
+
+impl WeakMembrane {
+    pub(crate) fn upgrade(&self) -> Option<Membrane> {
+        self.0.upgrade().map(|boundary| Membrane { boundary })
     }
 }
 

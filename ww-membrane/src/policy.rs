@@ -2,11 +2,11 @@ use std::any::Any;
 use std::fmt;
 use std::rc::Rc;
 
-use capnp::Error;
 use capnp::capability::Client;
+use capnp::{Error, MessageSize};
 use futures::future::LocalBoxFuture;
 
-use crate::Method;
+use crate::{Direction, Membrane, Method};
 
 /// Decides on each call across a [`Membrane`](crate::Membrane), on top of
 /// whether that stands.
@@ -36,10 +36,43 @@ pub trait Policy: 'static {
         let _ = call;
         None
     }
+
+    /// Whether [`weigh`](Self::weigh) is to be asked about each message.
+    fn weighs(&self) -> bool {
+        false
+    }
+
+    /// A message of a call that was passed, or of its answer, about to cross.
+    ///
+    /// An answer is shown when the call has been executed; pipelined calls on
+    /// what is in it may have gone ahead.
+    ///
+    /// # Errors
+    ///
+    /// The message may not cross. The call fails with this.
+    fn weigh(&self, passage: &Passage) -> Result<(), Error> {
+        let _ = passage;
+        Ok(())
+    }
+
+    /// Called when a membrane has been made with this policy. Holding on to a
+    /// clone of `membrane` keeps both for ever; see
+    /// [`Caretaker`](crate::policies::Caretaker) for one that does not.
+    fn joined(&self, membrane: &Membrane) {
+        let _ = membrane;
+    }
+
+    /// What it does, in a few words, for [`Authority`](crate::Authority). Its
+    /// type's name, unless a policy says otherwise.
+    fn describe(&self) -> String {
+        let name = std::any::type_name::<Self>();
+        let name = name.split('<').next().unwrap_or(name);
+        name.rsplit("::").next().unwrap_or(name).to_owned()
+    }
 }
 
 /// A call that a policy decides on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Call {
     pub(crate) interface: u64,
     pub(crate) method: u16,
@@ -54,6 +87,62 @@ impl Call {
     /// Ordinal of the method in that interface.
     pub fn method(&self) -> u16 {
         self.method
+    }
+}
+
+/// A message that crosses: what a call carries, or its answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Passage {
+    call: Call,
+    direction: Direction,
+    answer: bool,
+    size: MessageSize,
+}
+
+impl Passage {
+    pub(crate) fn params(call: Call, direction: Direction, size: MessageSize) -> Self {
+        Self {
+            call,
+            direction,
+            answer: false,
+            size,
+        }
+    }
+
+    pub(crate) fn answer(call: Call, direction: Direction, size: MessageSize) -> Self {
+        Self {
+            call,
+            direction,
+            answer: true,
+            size,
+        }
+    }
+
+    /// The call that it belongs to.
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// Which way it crosses.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Whether it is the answer of the call.
+    pub fn is_answer(&self) -> bool {
+        self.answer
+    }
+
+    /// Its content, in bytes, as it would be in a message of its own. What is
+    /// pointed to twice counts twice. The frame around it, and what a
+    /// connection adds, do not count.
+    pub fn bytes(&self) -> u64 {
+        self.size.word_count.saturating_add(1).saturating_mul(8)
+    }
+
+    /// How many capabilities it points to.
+    pub fn capabilities(&self) -> u32 {
+        self.size.cap_count
     }
 }
 
@@ -150,12 +239,34 @@ impl<A: Policy, B: Policy> Policy for (A, B) {
     fn method(&self, call: &Call) -> Option<Method> {
         self.0.method(call).or_else(|| self.1.method(call))
     }
+
+    fn weighs(&self) -> bool {
+        self.0.weighs() || self.1.weighs()
+    }
+
+    fn weigh(&self, passage: &Passage) -> Result<(), Error> {
+        self.0.weigh(passage)?;
+        self.1.weigh(passage)
+    }
+
+    fn joined(&self, membrane: &Membrane) {
+        self.0.joined(membrane);
+        self.1.joined(membrane);
+    }
+
+    fn describe(&self) -> String {
+        format!("{}; {}", self.0.describe(), self.1.describe())
+    }
 }
 
 /// Passes every call.
 impl Policy for () {
     fn inbound(&self, _: &Call) -> Verdict {
         Verdict::pass()
+    }
+
+    fn describe(&self) -> String {
+        "any call".to_owned()
     }
 }
 
@@ -171,6 +282,22 @@ impl<P: Policy + ?Sized> Policy for Rc<P> {
     fn method(&self, call: &Call) -> Option<Method> {
         (**self).method(call)
     }
+
+    fn weighs(&self) -> bool {
+        (**self).weighs()
+    }
+
+    fn weigh(&self, passage: &Passage) -> Result<(), Error> {
+        (**self).weigh(passage)
+    }
+
+    fn joined(&self, membrane: &Membrane) {
+        (**self).joined(membrane);
+    }
+
+    fn describe(&self) -> String {
+        (**self).describe()
+    }
 }
 
 impl<P: Policy + ?Sized> Policy for Box<P> {
@@ -184,6 +311,22 @@ impl<P: Policy + ?Sized> Policy for Box<P> {
 
     fn method(&self, call: &Call) -> Option<Method> {
         (**self).method(call)
+    }
+
+    fn weighs(&self) -> bool {
+        (**self).weighs()
+    }
+
+    fn weigh(&self, passage: &Passage) -> Result<(), Error> {
+        (**self).weigh(passage)
+    }
+
+    fn joined(&self, membrane: &Membrane) {
+        (**self).joined(membrane);
+    }
+
+    fn describe(&self) -> String {
+        (**self).describe()
     }
 }
 

@@ -1,17 +1,17 @@
 use std::any::Any;
 use std::rc::Rc;
 
-use capnp::Error;
 use capnp::capability::Promise;
 use capnp::private::capability::ClientHook;
+use capnp::{Error, MessageSize};
 use futures::future::{Either, LocalBoxFuture, select};
 
-use crate::Call;
 use crate::hook::broken;
 use crate::hook::cross::{RESOLUTIONS, cross, resolved};
 use crate::hook::registry::Key;
 use crate::hook::wrapper::{Wrapped, Wrapper};
 use crate::policy::{Outcome, Redirect};
+use crate::{Call, Passage};
 
 /// A call that may go on.
 pub(super) struct Admitted {
@@ -47,19 +47,64 @@ impl Tickets {
 }
 
 impl Wrapped {
-    /// Puts a call to the policy, unless one that it has passed already.
+    /// Puts a call to the policy, unless one that it has passed already, and
+    /// its parameters where they cross here.
+    ///
+    /// `size` is theirs, and is asked for where a policy weighs messages.
     ///
     /// # Errors
     ///
     /// The boundary has fallen, or the call is denied.
-    pub(super) fn admit(self: &Rc<Self>, call: &Call, judged: bool) -> Result<Admitted, Error> {
-        let inside = Admitted {
-            route: Route::Inside,
-            tickets: Tickets::default(),
-        };
+    pub(super) fn admit(
+        self: &Rc<Self>,
+        call: &Call,
+        judged: bool,
+        size: impl FnOnce() -> Result<MessageSize, Error>,
+    ) -> Result<Admitted, Error> {
         if judged {
-            return self.boundary().check().map(|()| inside);
+            self.boundary().check()?;
+            self.weigh(call, size)?;
+            return Ok(Admitted {
+                route: Route::Inside,
+                tickets: Tickets::default(),
+            });
         }
+        let admitted = self.judge(call).and_then(|admitted| {
+            if !matches!(admitted.route, Route::Undecided(_)) {
+                self.weigh(call, size)?;
+            }
+            Ok(admitted)
+        });
+        if admitted.is_ok() || self.boundary().stands() {
+            self.count(call, admitted.is_ok());
+        }
+        admitted
+    }
+
+    /// Shows the policy the parameters of a call.
+    fn weigh(
+        &self,
+        call: &Call,
+        size: impl FnOnce() -> Result<MessageSize, Error>,
+    ) -> Result<(), Error> {
+        if !self.boundary().weighs() {
+            return Ok(());
+        }
+        let inward = self.key().direction().reverse();
+        let passage = Passage::params(*call, inward, size()?);
+        let weighed = self.boundary().weigh(&passage);
+        weighed.inspect_err(|error| self.deny_stream(call, error))
+    }
+
+    /// A denial sticks where a method streams.
+    fn deny_stream(&self, call: &Call, error: &Error) {
+        let method = self.boundary().method(call);
+        if method.is_some_and(|method| method.streams()) {
+            self.deny(error.clone());
+        }
+    }
+
+    fn judge(self: &Rc<Self>, call: &Call) -> Result<Admitted, Error> {
         self.settle();
         if let Some(error) = self.denied() {
             self.boundary().check()?;
@@ -77,10 +122,7 @@ impl Wrapped {
                 deadline: Some(deadline),
             }) => self.resolved_first(target.hook, deadline)?,
             Outcome::Deny(error) => {
-                let method = self.boundary().method(call);
-                if method.is_some_and(|method| method.streams()) {
-                    self.deny(error.clone());
-                }
+                self.deny_stream(call, &error);
                 return Err(error);
             }
         };

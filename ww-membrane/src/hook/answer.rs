@@ -9,6 +9,7 @@ use crate::hook::boundary::Boundary;
 use crate::hook::broken;
 use crate::hook::cross::Direction;
 use crate::hook::message::Message;
+use crate::{Call, Passage};
 
 /// A response that has crossed.
 #[derive(Clone)]
@@ -22,10 +23,16 @@ pub(super) enum Answer {
 impl Answer {
     pub(super) fn cross(
         boundary: &Rc<Boundary>,
+        call: Call,
         direction: Direction,
         response: Response<any_pointer::Owned>,
     ) -> Result<Self, Error> {
-        let carried = Message::carried(boundary, direction, response.hook.get()?)?;
+        let content = response.hook.get()?;
+        if boundary.weighs() {
+            let size = content.target_size()?;
+            boundary.weigh(&Passage::answer(call, direction, size))?;
+        }
+        let carried = Message::carried(boundary, direction, content)?;
         Ok(match carried {
             Some(message) => Self::Carried(Rc::new(message)),
             None => Self::Plain(Rc::from(response.hook)),

@@ -8,9 +8,10 @@ use slab::Slab;
 use crate::epoch::Enrolment;
 use crate::hook::cross::Direction;
 use crate::hook::registry::{Registry, Root};
+use crate::ledger::Ledger;
 use crate::signal::Signal;
 use crate::thread;
-use crate::{Call, Guard, Method, Policy, Verdict};
+use crate::{Call, Fall, Guard, Held, Method, Passage, Policy, Verdict};
 
 /// The state of one membrane: whether it stands, and what is held across it.
 pub(crate) struct Boundary {
@@ -22,8 +23,10 @@ pub(crate) struct Boundary {
     /// Its place among what its parent holds.
     held: Cell<usize>,
     /// Set once, when the boundary falls.
-    ended: OnceCell<Error>,
+    ended: OnceCell<Fall>,
     pub(super) registry: RefCell<Registry>,
+    /// What can be seen of the boundary beyond what is alive.
+    ledger: Ledger,
     /// What must let go when the boundary falls, wrappers aside.
     holders: RefCell<Slab<Weak<dyn Release>>>,
     /// Wakes the calls in flight.
@@ -79,6 +82,7 @@ impl Boundary {
             policy,
             ended: OnceCell::new(),
             registry: RefCell::default(),
+            ledger: Ledger::default(),
             holders: RefCell::default(),
             signal,
             enrolment: Cell::new(enrolment),
@@ -89,25 +93,22 @@ impl Boundary {
     /// Refuses once the boundary has fallen. Notices that the epoch has
     /// passed, and then falls before it answers.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if let Some(error) = self.ended.get() {
-            return Err(error.clone());
+        match self.fall() {
+            Some(fall) => Err(fall.error()),
+            None => Ok(()),
         }
-        let stale = match &self.guard {
-            Some(guard) => guard.check().map_err(Error::from),
-            None => Ok(()),
-        };
-        let fallen = stale.and_then(|()| match &self.parent {
-            Some(parent) => parent.check(),
-            None => Ok(()),
-        });
+    }
+
+    /// Why it has fallen. Notices it like [`check`](Self::check).
+    pub(crate) fn fall(&self) -> Option<&Fall> {
+        if let Some(fall) = self.ended.get() {
+            return Some(fall);
+        }
+        let stale = self.guard.as_ref().and_then(Guard::fall);
+        let fall = stale.or_else(|| self.parent.as_ref()?.fall().cloned())?;
         // Where the parent has just fallen, this one has fallen with it.
-        fallen.or_else(|error| {
-            self.end(error);
-            match self.ended.get() {
-                Some(error) => Err(error.clone()),
-                None => Ok(()),
-            }
-        })
+        self.end(fall);
+        self.ended.get()
     }
 
     /// What the policy says of a call on a capability that has crossed in this
@@ -152,6 +153,61 @@ impl Boundary {
         known.or_else(|| self.parent.as_ref()?.method(call))
     }
 
+    /// Whether [`weigh`](Self::weigh) has anything to say.
+    pub(super) fn weighs(&self) -> bool {
+        self.policy.as_ref().is_some_and(|policy| policy.weighs())
+            || self.parent.as_ref().is_some_and(|parent| parent.weighs())
+    }
+
+    /// Shows its policies a message that is about to cross.
+    ///
+    /// # Errors
+    ///
+    /// It may not, or the boundary has fallen.
+    pub(super) fn weigh(&self, passage: &Passage) -> Result<(), Error> {
+        if let Some(parent) = &self.parent {
+            parent.weigh(passage)?;
+        }
+        match &self.policy {
+            Some(policy) if policy.weighs() => {
+                policy.weigh(passage)?;
+                self.check()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn policy(&self) -> Option<&dyn Policy> {
+        self.policy.as_deref()
+    }
+
+    /// What its policies do, in their own words.
+    pub(crate) fn describe(&self) -> Option<String> {
+        let own = self.policy.as_ref().map(|policy| policy.describe());
+        let above = self.parent.as_ref().and_then(|parent| parent.describe());
+        match (above, own) {
+            (Some(above), Some(own)) => Some(format!("{above}; {own}")),
+            (above, own) => above.or(own),
+        }
+    }
+
+    /// The epoch that it was issued under.
+    pub(crate) fn issued(&self) -> Option<u64> {
+        let own = self.guard.as_ref().map(Guard::issued);
+        own.or_else(|| self.parent.as_ref()?.issued())
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// What is held across it, the oldest first.
+    pub(crate) fn list(&self) -> Vec<Held> {
+        let mut held: Vec<Held> = self.registry.borrow().list().collect();
+        held.sort_unstable_by_key(|held| held.id);
+        held
+    }
+
     /// Whether a call would be admitted. Changes nothing.
     pub(crate) fn stands(&self) -> bool {
         self.ended.get().is_none()
@@ -161,14 +217,15 @@ impl Boundary {
 
     /// Falls, unless it already has. No borrow is held while foreign code
     /// runs.
-    pub(crate) fn end(&self, error: Error) {
-        if self.ended.set(error).is_err() {
+    pub(crate) fn end(&self, fall: Fall) {
+        if self.ended.set(fall).is_err() {
             return;
         }
         let wrapped = self.registry.take().into_wrapped();
         let holders = self.holders.take();
         for wrapped in wrapped {
             self.root.remove(&wrapped);
+            wrapped.close();
             wrapped.release();
         }
         for (_, holder) in holders {
@@ -178,6 +235,7 @@ impl Boundary {
         }
         self.signal.fire();
         drop(self.enrolment.take());
+        self.ledger.emptied();
     }
 
     /// How many wrappers are alive.
@@ -185,7 +243,7 @@ impl Boundary {
         self.registry.borrow().len()
     }
 
-    pub(super) fn signal(&self) -> &Arc<Signal> {
+    pub(crate) fn signal(&self) -> &Arc<Signal> {
         &self.signal
     }
 

@@ -13,9 +13,9 @@ use crate::hook::wrapper::{Wrapped, Wrapper};
 /// a hostile peer can make it endless.
 pub(super) const RESOLUTIONS: usize = 64;
 
-/// Which way a capability crosses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Direction {
+/// Which way something crosses a [`Membrane`](crate::Membrane).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
     /// From inside to outside: answers of calls from outside.
     Outward,
     /// From outside to inside: parameters of calls from outside.
@@ -23,7 +23,7 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    pub(super) fn reverse(self) -> Self {
+    pub(crate) fn reverse(self) -> Self {
         match self {
             Self::Outward => Self::Inward,
             Self::Inward => Self::Outward,

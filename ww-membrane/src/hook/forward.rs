@@ -4,12 +4,12 @@ use capnp::Error;
 use capnp::capability::{Promise, RemotePromise};
 use capnp::private::capability::{ClientHook, ParamsHook, PipelineOp, ResultsHook};
 
-use crate::Call;
 use crate::hook::boundary::Boundary;
 use crate::hook::cross::{Direction, cross};
 use crate::hook::link::Fields;
 use crate::hook::message::Message;
 use crate::hook::results::overwrite;
+use crate::{Call, Passage};
 
 /// Makes the call of a caller outside to a `target` that is not of this
 /// thread's own: behind a connection, or behind another membrane.
@@ -44,10 +44,14 @@ pub(super) fn forward(
         };
         promise_results(&mut *results, fields, promised)?;
     }
-    let boundary = boundary.clone();
+    let (boundary, call) = (boundary.clone(), *call);
     Ok(Promise::from_future(async move {
         let response = promise.await?;
         let content = response.get()?;
+        if boundary.weighs() {
+            let answer = Passage::answer(call, direction, content.target_size()?);
+            boundary.weigh(&answer)?;
+        }
         match Message::carried(&boundary, direction, content)? {
             Some(carried) => overwrite(results.get()?, carried.reader()?),
             None => overwrite(results.get()?, content),

@@ -39,7 +39,8 @@ mod turn;
 mod wrapper;
 
 pub(crate) use boundary::Boundary;
-pub(crate) use cross::{Direction, cross};
+pub use cross::Direction;
+pub(crate) use cross::cross;
 pub(crate) use message::Message;
 pub(crate) use selector::selected;
 pub(crate) use stream::Stream;

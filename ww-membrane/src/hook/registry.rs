@@ -4,6 +4,7 @@ use std::rc::{Rc, Weak};
 
 use capnp::private::capability::ClientHook;
 
+use crate::Held;
 use crate::hook::cross::Direction;
 use crate::hook::wrapper::Wrapped;
 
@@ -52,19 +53,26 @@ impl Registry {
         self.by_inner.insert(wrapped.key(), Rc::downgrade(wrapped));
     }
 
-    pub(super) fn remove(&mut self, wrapped: &Wrapped) {
+    /// Answers whether it was there.
+    pub(super) fn remove(&mut self, wrapped: &Wrapped) -> bool {
         // While this one was being dropped, another may have taken its key.
-        if self
-            .by_inner
-            .get(&wrapped.key())
-            .is_some_and(|known| known.strong_count() == 0)
-        {
+        let known = self.by_inner.get(&wrapped.key());
+        let known = known.is_some_and(|known| known.strong_count() == 0);
+        if known {
             self.by_inner.remove(&wrapped.key());
         }
+        known
     }
 
     pub(super) fn len(&self) -> usize {
         self.by_inner.len()
+    }
+
+    /// What can be seen of the wrappers that are alive.
+    pub(super) fn list(&self) -> impl Iterator<Item = Held> {
+        self.by_inner
+            .values()
+            .filter_map(|wrapped| Some(wrapped.upgrade()?.seen()))
     }
 
     pub(super) fn into_wrapped(self) -> impl Iterator<Item = Rc<Wrapped>> {

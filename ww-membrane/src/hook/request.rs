@@ -72,9 +72,11 @@ impl Request {
         }
     }
 
-    fn launch(self) -> Result<RemotePromise<any_pointer::Owned>, Error> {
+    fn launch(mut self) -> Result<RemotePromise<any_pointer::Owned>, Error> {
         let wrapped = &self.wrapped;
-        let Admitted { route, tickets } = wrapped.admit(&self.call, self.judged)?;
+        let content = &mut self.content;
+        let size = || content.get().target_size();
+        let Admitted { route, tickets } = wrapped.admit(&self.call, self.judged, size)?;
         let inner = match (self.content, route) {
             (content, Route::Undecided(target)) => {
                 let inner = content.copied(&self.call, &*target)?;
@@ -91,12 +93,12 @@ impl Request {
                 content.crossed(wrapped)?.copied(&self.call, &*target)?
             }
         };
-        Ok(send(wrapped, inner, tickets))
+        Ok(send(wrapped, self.call, inner, tickets))
     }
 
     /// The request in whose stead this stands, where it goes over a connection
     /// as a stream.
-    fn launch_stream(self) -> Result<Promise<(), Error>, Error> {
+    fn launch_stream(mut self) -> Result<Promise<(), Error>, Error> {
         let wrapped = self.wrapped.clone();
         let inner = match &self.content {
             Content::Inner(inner, ..) => inner.get_brand() != 0,
@@ -108,7 +110,9 @@ impl Request {
                 async move { promise.await.map(|_| ()) },
             ));
         }
-        let Admitted { route, tickets } = wrapped.admit(&self.call, self.judged)?;
+        let content = &mut self.content;
+        let size = || content.get().target_size();
+        let Admitted { route, tickets } = wrapped.admit(&self.call, self.judged, size)?;
         let mut inner = match route {
             Route::Inside => self.content.inner(&wrapped, &self.call)?,
             Route::Elsewhere(target) => {
@@ -148,7 +152,7 @@ fn call(
     let direction = wrapped.key().direction();
     let params = Params(message.crossed(boundary, direction.reverse())?);
     let early = Rc::<Early>::default();
-    let (results, written) = Results::own(boundary, direction, early.clone());
+    let (results, written) = Results::own(boundary, *call, direction, early.clone());
     let done = target.call(
         call.interface,
         call.method,
@@ -162,12 +166,13 @@ fn call(
         written.await.map_err(lost)
     });
     let flight = Flight::new(boundary, work, None);
-    Ok(Sent::new(flight, direction, Pipelining::Waiting(early)).promise())
+    Ok(Sent::new(flight, *call, direction, Pipelining::Waiting(early)).promise())
 }
 
 /// Sends a request that has crossed.
 fn send(
     wrapped: &Rc<Wrapped>,
+    call: Call,
     inner: Box<dyn RequestHook>,
     tickets: Tickets,
 ) -> RemotePromise<any_pointer::Owned> {
@@ -177,7 +182,7 @@ fn send(
     let work = tickets.until_over(promise);
     let flight = Flight::new(wrapped.boundary(), work, Some(pipeline.hook));
     let direction = wrapped.key().direction();
-    Sent::new(flight, direction, Pipelining::Along { eager }).promise()
+    Sent::new(flight, call, direction, Pipelining::Along { eager }).promise()
 }
 
 /// Sends a request that does not cross here.

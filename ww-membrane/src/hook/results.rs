@@ -15,6 +15,7 @@ use crate::hook::cross::Direction;
 use crate::hook::early::Early;
 use crate::hook::link;
 use crate::hook::message::{Message, Table, carry};
+use crate::{Call, Passage};
 
 /// Where the inside writes the results of a call that came through a wrapper.
 ///
@@ -29,6 +30,7 @@ pub(super) struct Results {
 /// What was written.
 pub(super) struct Draft {
     boundary: Rc<Boundary>,
+    call: Call,
     direction: Direction,
     place: Place,
     /// Set with the pipeline, after which no capability may follow: how many
@@ -73,24 +75,27 @@ impl Results {
     /// it has written once it drops them.
     pub(super) fn of_caller(
         boundary: &Rc<Boundary>,
+        call: Call,
         direction: Direction,
         outer: Box<dyn ResultsHook>,
     ) -> (Self, oneshot::Receiver<Draft>) {
-        Self::new(boundary, direction, Place::Outer(outer, Table::new()))
+        Self::new(boundary, call, direction, Place::Outer(outer, Table::new()))
     }
 
     /// The same for a caller that takes an [`Answer`], and whoever waits for
     /// its pipeline at `early`.
     pub(super) fn own(
         boundary: &Rc<Boundary>,
+        call: Call,
         direction: Direction,
         early: Rc<Early>,
     ) -> (Self, oneshot::Receiver<Draft>) {
-        Self::new(boundary, direction, Place::Own(Message::new(), early))
+        Self::new(boundary, call, direction, Place::Own(Message::new(), early))
     }
 
     fn new(
         boundary: &Rc<Boundary>,
+        call: Call,
         direction: Direction,
         place: Place,
     ) -> (Self, oneshot::Receiver<Draft>) {
@@ -98,6 +103,7 @@ impl Results {
         let results = Self {
             draft: Some(Draft {
                 boundary: boundary.clone(),
+                call,
                 direction,
                 place,
                 sealed: OnceCell::new(),
@@ -128,9 +134,10 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// Capabilities were added after the pipeline was set, or may not cross.
-    pub(super) fn into_answer(self) -> Result<Answer, Error> {
+    /// Capabilities were added after the pipeline was set, or it may not cross.
+    pub(super) fn into_answer(mut self) -> Result<Answer, Error> {
         self.check_seal()?;
+        self.weigh()?;
         match self.place {
             Place::Own(mut message, _) => {
                 message.cross(&self.boundary, self.direction)?;
@@ -144,15 +151,26 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// Capabilities were added after the pipeline was set, or may not cross.
+    /// Capabilities were added after the pipeline was set, or it may not cross.
     pub(super) fn hand_over(mut self) -> Result<(), Error> {
         self.check_seal()?;
+        self.weigh()?;
         match &mut self.place {
             Place::Outer(outer, table) if self.sealed.get().is_none() => {
                 hand_over(&mut **outer, table, &self.boundary, self.direction)
             }
             _ => Ok(()),
         }
+    }
+
+    /// Shows the policy what was written.
+    fn weigh(&mut self) -> Result<(), Error> {
+        if !self.boundary.weighs() {
+            return Ok(());
+        }
+        let size = self.root()?.target_size()?;
+        let answer = Passage::answer(self.call, self.direction, size);
+        self.boundary.weigh(&answer)
     }
 
     fn check_seal(&self) -> Result<(), Error> {

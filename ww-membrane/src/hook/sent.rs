@@ -11,6 +11,7 @@ use capnp::private::capability::{ClientHook, PipelineHook, PipelineOp};
 use futures::FutureExt;
 use futures::future::Shared;
 
+use crate::Call;
 use crate::hook::answer::Answer;
 use crate::hook::boundary::Boundary;
 use crate::hook::broken;
@@ -23,6 +24,7 @@ use crate::signal::Listener;
 /// A request that was sent: what its promise and its pipeline share.
 pub(super) struct Sent<T: Arrival> {
     flight: Rc<Flight<T>>,
+    call: Call,
     direction: Direction,
     pipeline: Pipelining,
     answer: RefCell<Option<Result<Answer, Error>>>,
@@ -32,7 +34,12 @@ pub(super) struct Sent<T: Arrival> {
 
 /// How a call's answer comes in, before it crosses.
 pub(super) trait Arrival: 'static {
-    fn cross(self, boundary: &Rc<Boundary>, direction: Direction) -> Result<Answer, Error>;
+    fn cross(
+        self,
+        boundary: &Rc<Boundary>,
+        call: Call,
+        direction: Direction,
+    ) -> Result<Answer, Error>;
 }
 
 /// Where calls go meanwhile that are made on the capabilities of the answer.
@@ -56,9 +63,15 @@ struct Promised {
 }
 
 impl<T: Arrival> Sent<T> {
-    pub(super) fn new(flight: Rc<Flight<T>>, direction: Direction, pipeline: Pipelining) -> Self {
+    pub(super) fn new(
+        flight: Rc<Flight<T>>,
+        call: Call,
+        direction: Direction,
+        pipeline: Pipelining,
+    ) -> Self {
         Self {
             flight,
+            call,
             direction,
             pipeline,
             answer: RefCell::new(None),
@@ -91,7 +104,8 @@ impl<T: Arrival> Sent<T> {
         let shared = self.shared.borrow_mut().take();
         let polled = match shared {
             None => self.flight.poll(cx).map(|landed| {
-                landed.and_then(|came| came.cross(self.flight.boundary(), self.direction))
+                landed
+                    .and_then(|came| came.cross(self.flight.boundary(), self.call, self.direction))
             }),
             Some(mut arriving) => {
                 let polled = Pin::new(&mut arriving).poll(cx);
@@ -159,10 +173,11 @@ impl<T: Arrival> Sent<T> {
         if let Some(arriving) = &*self.shared.borrow() {
             return arriving.clone();
         }
-        let (boundary, direction) = (self.flight.boundary().clone(), self.direction);
+        let (boundary, call) = (self.flight.boundary().clone(), self.call);
+        let direction = self.direction;
         let landing = Landing::new(self.flight.clone());
         let arriving =
-            Promise::from_future(async move { landing.await?.cross(&boundary, direction) });
+            Promise::from_future(async move { landing.await?.cross(&boundary, call, direction) });
         let arriving = arriving.shared();
         *self.shared.borrow_mut() = Some(arriving.clone());
         // Whoever waits for the answer is known to the flight alone.
@@ -174,13 +189,18 @@ impl<T: Arrival> Sent<T> {
 }
 
 impl Arrival for Response<any_pointer::Owned> {
-    fn cross(self, boundary: &Rc<Boundary>, direction: Direction) -> Result<Answer, Error> {
-        Answer::cross(boundary, direction, self)
+    fn cross(
+        self,
+        boundary: &Rc<Boundary>,
+        call: Call,
+        direction: Direction,
+    ) -> Result<Answer, Error> {
+        Answer::cross(boundary, call, direction, self)
     }
 }
 
 impl Arrival for Draft {
-    fn cross(self, _: &Rc<Boundary>, _: Direction) -> Result<Answer, Error> {
+    fn cross(self, _: &Rc<Boundary>, _: Call, _: Direction) -> Result<Answer, Error> {
         self.into_answer()
     }
 }

@@ -18,7 +18,8 @@ use crate::hook::results::{Params, Results};
 use crate::hook::returned::when_resolved;
 use crate::hook::stream::Stream;
 use crate::hook::turn::{Queue, Turn, Turns};
-use crate::{Call, thread};
+use crate::ledger::Tally;
+use crate::{Call, Held, thread};
 
 /// A reference to a capability on the other side of a boundary.
 pub(super) struct Wrapper {
@@ -41,6 +42,9 @@ pub(crate) struct Wrapped {
     undecided: RefCell<HashMap<Key, Box<dyn ClientHook>>>,
     /// Calls on it that have not begun.
     turns: Turns,
+    /// Tells it from all others that this boundary ever had.
+    id: u64,
+    tally: RefCell<Tally>,
 }
 
 impl Wrapped {
@@ -53,10 +57,30 @@ impl Wrapped {
             stream: OnceCell::new(),
             undecided: RefCell::default(),
             turns: Turns::default(),
+            id: boundary.ledger().next_id(),
+            tally: RefCell::default(),
         });
         boundary.registry.borrow_mut().insert(&wrapped);
         boundary.root().insert(&wrapped);
         wrapped
+    }
+
+    /// What can be seen of it.
+    pub(super) fn seen(&self) -> Held {
+        Held {
+            id: self.id,
+            direction: self.key.direction(),
+            calls: self.tally.borrow().calls(),
+        }
+    }
+
+    pub(super) fn count(&self, call: &Call, passed: bool) {
+        self.tally.borrow_mut().count(*call, passed);
+    }
+
+    /// Moves its counts to those of what is held no longer.
+    pub(super) fn close(&self) {
+        self.boundary.ledger().close(&self.tally);
     }
 
     /// Denies all calls from now on.
@@ -154,11 +178,18 @@ impl Queue for Wrapped {
 
 impl Drop for Wrapped {
     fn drop(&mut self) {
-        self.boundary.registry.borrow_mut().remove(self);
+        let emptied = {
+            let mut registry = self.boundary.registry.borrow_mut();
+            registry.remove(self) && registry.len() == 0
+        };
         self.boundary.root().remove(self);
+        self.close();
         if let Some(stream) = self.stream.take() {
             // What was sent arrives, whoever holds on to the capability.
             thread::set_adrift(stream);
+        }
+        if emptied {
+            self.boundary.ledger().emptied();
         }
     }
 }
@@ -199,7 +230,8 @@ impl Wrapper {
         params: Box<dyn ParamsHook>,
         results: Box<dyn ResultsHook>,
     ) -> Result<Promise<(), Error>, Error> {
-        let Admitted { route, tickets } = self.wrapped.admit(&call, self.judged)?;
+        let size = || params.get()?.target_size();
+        let Admitted { route, tickets } = self.wrapped.admit(&call, self.judged, size)?;
         let boundary = &self.wrapped.boundary;
         let direction = self.wrapped.key.direction();
         let target = match route {
@@ -220,7 +252,7 @@ impl Wrapper {
             return Ok(Flight::promise(boundary, tickets.until_over(work)));
         }
         let params = Params::cross(boundary, direction.reverse(), params)?;
-        let (results, written) = Results::of_caller(boundary, direction, results);
+        let (results, written) = Results::of_caller(boundary, call, direction, results);
         let done = target.call(call.interface, call.method, params, Box::new(results));
         let work = Promise::from_future(async move {
             let _tickets = tickets;

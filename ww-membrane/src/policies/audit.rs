@@ -24,6 +24,10 @@ impl<F: Fn(&Call) + 'static> Policy for Audit<F> {
     fn outbound(&self, call: &Call) -> Verdict {
         self.inbound(call)
     }
+
+    fn describe(&self) -> String {
+        "audited".to_owned()
+    }
 }
 
 impl<F> fmt::Debug for Audit<F> {

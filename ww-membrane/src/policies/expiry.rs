@@ -32,6 +32,10 @@ impl<C: Fn() -> Duration + 'static> Policy for Expiry<C> {
     fn outbound(&self, call: &Call) -> Verdict {
         self.inbound(call)
     }
+
+    fn describe(&self) -> String {
+        format!("until {:?} on its clock", self.at)
+    }
 }
 
 impl<C> fmt::Debug for Expiry<C> {

@@ -44,4 +44,8 @@ impl Policy for InFlight {
             self.most
         )))
     }
+
+    fn describe(&self) -> String {
+        format!("{} of {} calls in flight", self.count(), self.most)
+    }
 }

@@ -1,0 +1,265 @@
+//! Policies that limit how much, how fast and how long.
+
+mod support;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use capnp::{Error, ErrorKind};
+use futures_lite::future::{block_on, poll_once};
+use support::*;
+use ww_membrane::policies::{Allow, Bytes, Caretaker, InFlight, Rate};
+use ww_membrane::{Fall, Membrane};
+use ww_rpc::cell_capnp::program;
+use ww_rpc::peer_capnp::{executor, host};
+
+fn overloaded<T: std::fmt::Debug>(outcome: Result<T, Error>, reason: &str, case: Transport) {
+    let error = outcome.expect_err("went through");
+    assert_eq!(error.kind, ErrorKind::Overloaded, "{case:?}: {error}");
+    assert!(error.extra.contains(reason), "{case:?}: {error}");
+}
+
+/// A clock that stands until it is set.
+fn clock() -> (Rc<Cell<Duration>>, impl Fn() -> Duration + 'static) {
+    let now = Rc::new(Cell::new(Duration::from_secs(100)));
+    let hand = now.clone();
+    (hand, move || now.get())
+}
+
+#[test]
+fn calls_that_come_too_fast_are_denied() {
+    for transport in TRANSPORTS {
+        let seen = Seen::default();
+        let (hand, now) = clock();
+        let pass = move |by: u64| hand.set(hand.get() + Duration::from_millis(by));
+        let rate = Rate::new(now, 3, Duration::from_millis(100));
+        let membrane = Membrane::policed(rate);
+        over(transport, &membrane, peer(&seen), |host| async move {
+            // How long to wait, how many calls pass then, and that no more do.
+            let rounds = [(0, 3), (99, 0), (1, 1), (250, 2), (50, 1), (1_000_000, 3)];
+            for (wait, passed) in rounds {
+                pass(wait);
+                for _ in 0..passed {
+                    assert_eq!(id(&host).await.unwrap(), b"peer", "{transport:?}");
+                }
+                overloaded(id(&host).await, "too fast", transport);
+            }
+        });
+        assert_eq!(seen.calls.get(), 10, "{transport:?}");
+    }
+}
+
+#[test]
+fn a_bucket_is_never_fuller_than_it_may_be() {
+    let seconds = Duration::from_secs;
+    for (burst, every, waited, passed) in [
+        (0, seconds(1), seconds(100), 0),
+        (2, seconds(1), Duration::MAX - seconds(200), 2),
+        (2, Duration::from_nanos(1), seconds(1_000_000), 2),
+        (2, Duration::MAX, seconds(100), 0),
+        (1, Duration::ZERO, Duration::ZERO, 1),
+        (0, Duration::ZERO, seconds(1), 0),
+    ] {
+        let (hand, now) = clock();
+        let rate = Rate::new(now, burst, every);
+        let host = Membrane::policed(rate.clone()).wrap(peer(&Seen::default()));
+        let spend = || async {
+            let mut spent = 0;
+            while spent < 5 && id(&host).await.is_ok() {
+                spent += 1;
+            }
+            spent
+        };
+        block_on(async {
+            let first = spend().await;
+            assert_eq!(
+                first,
+                if every.is_zero() && burst > 0 {
+                    5
+                } else {
+                    burst
+                }
+            );
+            hand.set(hand.get() + waited);
+            let expected = if every.is_zero() && burst > 0 {
+                5
+            } else {
+                passed
+            };
+            assert_eq!(spend().await, expected, "{burst} {every:?} {waited:?}");
+            // A clock that goes back adds nothing, and breaks nothing.
+            hand.set(Duration::ZERO);
+            let after = spend().await;
+            assert_eq!(after, if every.is_zero() && burst > 0 { 5 } else { 0 });
+        });
+    }
+}
+
+#[test]
+fn clones_take_from_one_bucket() {
+    let (_, now) = clock();
+    let rate = Rate::new(now, 3, Duration::from_secs(1));
+    let (one, other) = (Membrane::policed(rate.clone()), Membrane::policed(rate));
+    block_on(async {
+        let one = one.wrap(peer(&Seen::default()));
+        let other = other.wrap(peer(&Seen::default()));
+        assert!(id(&one).await.is_ok() && id(&other).await.is_ok());
+        assert!(id(&one).await.is_ok());
+        overloaded(id(&other).await, "too fast", Transport::Local);
+    });
+}
+
+#[test]
+fn messages_of_both_directions_share_a_budget() {
+    for transport in TRANSPORTS {
+        let seen = Seen::default();
+        let budget = Bytes::new(2000);
+        let left = budget.clone();
+        let inside: executor::Client = capnp_rpc::new_client(Runner(seen.clone()));
+        let membrane = Membrane::policed(budget);
+        let calls = seen.clone();
+        over(transport, &membrane, inside, |executor| async move {
+            let message = "x".repeat(600);
+            let answer = echo(&executor, &message).await.unwrap();
+            assert_eq!(answer.len(), 606, "{transport:?}");
+            // Root, struct of one pointer, text with its zero: call and answer.
+            let spent = (8 + 8 + 608) + (8 + 8 + 608);
+            assert_eq!(left.left(), 2000 - spent, "{transport:?}");
+
+            // The call fits, its answer does not: executed and withheld.
+            let outcome = echo(&executor, &message).await;
+            overloaded(outcome, "an answer of 624 bytes does not fit", transport);
+            assert_eq!(calls.calls.get(), 2, "{transport:?}");
+            // Not even the call fits: not executed.
+            let outcome = echo(&executor, &message).await;
+            overloaded(outcome, "a call of 624 bytes does not fit", transport);
+            assert_eq!(calls.calls.get(), 2, "{transport:?}");
+            // What is smaller does.
+            assert_eq!(echo(&executor, "hi").await.unwrap(), "Echo: hi");
+            left.add(2000);
+            assert!(echo(&executor, &message).await.is_ok(), "{transport:?}");
+        });
+    }
+}
+
+#[test]
+fn callbacks_spend_the_same_budget() {
+    for transport in TRANSPORTS {
+        let seen = Seen::default();
+        let budget = Bytes::new(10_000);
+        let left = budget.clone();
+        let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+        let membrane = Membrane::policed(budget);
+        over(transport, &membrane, keeper, |keeper| async move {
+            let callback: executor::Client = capnp_rpc::new_client(Runner(Seen::default()));
+            let mut request = keeper.spawn_request();
+            let hook = callback.client.hook;
+            request.get().init_bootstrap().set_as_capability(hook);
+            request.send().promise.await.unwrap();
+            let kept = seen.callback.borrow().clone().unwrap();
+            let kept: executor::Client = capnp::capability::FromClientHook::cast_to(kept);
+            let before = left.left();
+            assert_eq!(echo(&kept, "hi").await.unwrap(), "Echo: hi");
+            assert_eq!(before - left.left(), 24 + 32, "{transport:?}");
+            let outcome = echo(&kept, &"x".repeat(20_000)).await;
+            overloaded(outcome, "a call of 20024 bytes", transport);
+        });
+    }
+}
+
+#[test]
+fn a_caretaker_suspends_and_resumes() {
+    for transport in TRANSPORTS {
+        let seen = Seen::default();
+        let caretaker = Caretaker::new();
+        let allow = Allow::new()
+            .method(host::Client::id_request)
+            .method(host::Client::addrs_request);
+        let membrane = Membrane::policed((caretaker.clone(), allow));
+        over(transport, &membrane, peer(&seen), |host| async move {
+            let mut pending = host.addrs_request().send().promise;
+            while seen.waiting.get() == 0 {
+                assert!(poll_once(&mut pending).await.is_none());
+                futures_lite::future::yield_now().await;
+            }
+            caretaker.suspend(Error::overloaded("back at noon".into()));
+            overloaded(id(&host).await, "back at noon", transport);
+            // What was in flight goes on.
+            assert_eq!(seen.waiting.get(), 1, "{transport:?}");
+            caretaker.resume();
+            assert_eq!(id(&host).await.unwrap(), b"peer", "{transport:?}");
+
+            caretaker.revoke(Error::disconnected("closed".into()));
+            // Across a connection it learns of it with the next messages.
+            until(|| seen.waiting.get() == 0).await;
+            caretaker.resume();
+            let error = id(&host).await.unwrap_err();
+            assert_eq!(
+                error.kind,
+                ErrorKind::Disconnected,
+                "{transport:?}: {error}"
+            );
+            assert!(error.extra.contains("closed"), "{transport:?}: {error}");
+        });
+        let Some(Fall::Revoked(error)) = membrane.fall() else {
+            panic!("{transport:?}: {:?}", membrane.fall());
+        };
+        assert_eq!(error.extra, "closed");
+    }
+}
+
+#[test]
+fn a_caretaker_revokes_all_that_it_looks_after_and_will() {
+    let seen = Seen::default();
+    let (lent, caretaker) = Caretaker::lend(peer(&seen));
+    let held: Vec<_> = (0..3)
+        .map(|_| Membrane::policed(caretaker.clone()).wrap(peer(&seen)))
+        .collect();
+    // One that is gone by then; the caretaker does not keep it.
+    let gone = Membrane::policed(caretaker.clone()).wrap(peer(&seen));
+    drop(gone);
+    assert_eq!(seen.dropped.get(), 1);
+    block_on(async {
+        assert!(id(&lent).await.is_ok() && id(&held[2]).await.is_ok());
+        caretaker.revoke(Error::disconnected("enough".into()));
+        caretaker.revoke(Error::failed("once more".into()));
+        caretaker.suspend(Error::failed("no".into()));
+        assert_eq!(seen.dropped.get(), 5, "all let go at once");
+        let late = Membrane::policed(caretaker.clone()).wrap(peer(&seen));
+        for host in held.iter().chain([&lent, &late]) {
+            let error = id(host).await.unwrap_err();
+            assert_eq!(error.extra, "enough");
+        }
+    });
+}
+
+#[test]
+fn what_limits_composes_in_any_order() {
+    for transport in TRANSPORTS {
+        let (_, now) = clock();
+        let (caretaker, budget) = (Caretaker::new(), Bytes::new(200));
+        let flight = InFlight::new(1);
+        let rate = Rate::new(now, 9, Duration::from_secs(1));
+        let policy = (caretaker.clone(), ((budget, rate), flight.clone()));
+        let membrane = Membrane::policed(policy);
+        let told = membrane.authority().policy.unwrap();
+        assert_eq!(
+            told,
+            "revocable; 200 bytes left; one call every 1s, 9 at once; 0 of 1 calls in flight"
+        );
+        let inside: executor::Client = capnp_rpc::new_client(Runner(Seen::default()));
+        over(transport, &membrane, inside, |executor| async move {
+            assert_eq!(echo(&executor, "hi").await.unwrap(), "Echo: hi");
+            let outcome = echo(&executor, &"x".repeat(200)).await;
+            overloaded(outcome, "does not fit the budget", transport);
+            assert_eq!(
+                flight.count(),
+                0,
+                "{transport:?}: a denied call holds nothing"
+            );
+            caretaker.revoke(Error::overloaded("shut".into()));
+            overloaded(echo(&executor, "hi").await, "shut", transport);
+        });
+    }
+}
