@@ -42,7 +42,39 @@ impl Admission {
         }
     }
 
-    /// Grants a session to these peers, once they have signed.
+    /// Grants a session to these peers, once they have signed. What each of
+    /// them is granted, the extension's builder selects.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use ww_membrane::policies::Allow;
+    /// use ww_membrane::{Admission, Epoch, Epochs, Membrane, SessionContext, membrane};
+    /// use ww_rpc::membrane_capnp::wetware_session;
+    /// use ww_rpc::peer_capnp::host;
+    /// use ww_rpc::stem_capnp;
+    /// # use libp2p_identity::Keypair;
+    /// # struct Peer;
+    /// # impl host::Server for Peer {}
+    /// # let own: host::Client = capnp_rpc::new_client(Peer);
+    /// # let peer = || Keypair::generate_ed25519().public().to_peer_id();
+    /// # let (alice, bob) = (peer(), peer());
+    ///
+    /// let looks = Allow::new().method(host::Client::id_request);
+    /// let connects = looks.clone().method(host::Client::connect_request);
+    /// let granted = BTreeMap::from([(alice, connects), (bob, looks)]);
+    /// let peers: Vec<_> = granted.keys().copied().collect();
+    /// let grant = move |session: &SessionContext, mut ext: wetware_session::Builder<'_>| {
+    ///     if let Some(allow) = session.signer().and_then(|peer| granted.get(peer)) {
+    ///         ext.set_host(Membrane::policed(allow.clone()).wrap(own.clone()));
+    ///     }
+    ///     Ok(())
+    /// };
+    /// let client: stem_capnp::membrane::Client<wetware_session::Owned> = membrane(
+    ///     Epochs::new(Epoch::default()),
+    ///     Admission::peers("ww.example", peers),
+    ///     grant,
+    /// );
+    /// ```
     pub fn peers(domain: impl Into<Rc<str>>, peers: impl IntoIterator<Item = PeerId>) -> Self {
         Self {
             rule: Rule::Signed {

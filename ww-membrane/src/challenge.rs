@@ -7,8 +7,12 @@ use crate::envelope::Envelope;
 /// What the payload of a signature for a graft is called.
 const PAYLOAD_TYPE: &[u8] = b"/ww/graft/1";
 
-/// What a membrane asks a signer to sign: a nonce that it has never used
-/// before, for its own domain and one epoch.
+/// How much is told of a domain that a signer was asked to sign for, in
+/// characters.
+const LONGEST: usize = 200;
+
+/// What a membrane asks a signer to sign: a nonce drawn at random for one graft,
+/// for the membrane's domain and one epoch.
 pub(crate) struct Challenge {
     /// The membrane's domain, `#`, and the epoch's number.
     domain: String,
@@ -51,7 +55,7 @@ impl Challenge {
             Some(seq) => Ok(Self::with_nonce(own, seq, nonce)),
             None => Err(Error::OtherDomain {
                 own: own.to_owned(),
-                asked: domain.to_owned(),
+                asked: domain.chars().take(LONGEST).collect(),
             }),
         }
     }
@@ -132,13 +136,46 @@ mod tests {
         b691e4b3a71fee7ae33ec837f6ed12a3fd1c3765fe1d55700d71d46805dfea4dd37ac7782c2aa2b60894\
         afd7d853a3701c638225c083d3c0ce60e43e08";
 
-    fn foreign() -> Vec<u8> {
+    /// The same, signed by keys of other kinds that were thrown away.
+    const RSA: &str = "\
+        0aab02080012a60230820122300d06092a864886f70d01010105000382010f003082010a0282010100c4\
+        e3eb87de471d26733d2bd793aae03a690e451dab3667062ef2af4a8ccb24b37d014dbcc89089fe45de02\
+        9bfdcdd60dc142644daa2575ee039ff367bcad397434332fc2426a0b03fbb196dc4c0cb705846a68a0ca\
+        29ef8bb205c0c497071fce7dd62605f519e235ab9b241886c85f574880f83b4a77b7c6e87695093ae820\
+        40e0f53bbcdca886bee8fc8dedf86daf2ecdca839cb94e3de835b37118b45a72a6ebed38732922aefc33\
+        fd742f8bd7064153c806515052c5943675ec12eddfb90d006cec39fcd1396a579ae0d6ec49686103bf3c\
+        2de693f17fe5fea085bb8bffb7cbf3cd1637a7481195a794c7d975575ffa8649441b53478e95c35d1fcf\
+        1213e90203010001120b2f77772f67726166742f311a10010203040506070800000000000000072a8002\
+        8e618fc6d3fee9258a55df6bbfdad408bd3f3f7eba13e87778d31917566422c6ed31ef17a04eb64e5729\
+        eb305bdda0ff716c7b8fa1fb6cc38506d2fa1f6af66e27c7ee2229007ccfa5b712ef4245c3571099716b\
+        51a848b3c3c35350d21662d88a61cca286878b1e1d7e764b5e492292aab6af42d8444dab6e60c9f38262\
+        b5998f889a48aa421784b78db24511b3f160368716f03ac934aecca9671a479414b4327a86e31055435a\
+        8c3ba61b7aa1d2edd2246cf09ad53e0b099e522a78455e21124a2599525f948e3971adcda971268f2f60\
+        122036aad1f35d828a1e93416148a7bda6501582d7bfda09f907e49c372ee3a26ff13e9ccc448f746d21\
+        40b3bd17";
+    const SECP256K1: &str = "\
+        0a250802122103932bf95879dafa72d5bffd85fb972f2d6f767ece41199842160d824d6a5401cb120b2f\
+        77772f67726166742f311a10010203040506070800000000000000072a4630440220585bce65df868271\
+        2114611243db8cb0bed80a2016db9389d7f7b440444cb29902201e486b53756a5448cb04a05e6588f0da\
+        d93da65068e94f3a7fc751587c88abab";
+    const ECDSA: &str = "\
+        0a5f0803125b3059301306072a8648ce3d020106082a8648ce3d03010703420004091354be07a37b0744\
+        134c4074aa6f65cad41be79125d8ada67d3fa12c0cecd03df5aab93aab66fc10c12477450ee1b59c2ca0\
+        41c9f3ae2df0dff9ff6da82eb8120b2f77772f67726166742f311a100102030405060708000000000000\
+        00072a46304402206a37247338c9bccecfc466f98186e334c9f9a538d67c78596f4c0634d3c202720220\
+        090c437ad565d2323b45f20cc9a4a1786196649be96b56c0b735e67fcd7bcdc0";
+
+    fn bytes(hex: &str) -> Vec<u8> {
         let digit = |byte: &u8| (*byte as char).to_digit(16).unwrap() as u8;
-        let digits: Vec<u8> = FOREIGN.as_bytes().iter().map(digit).collect();
+        let digits: Vec<u8> = hex.as_bytes().iter().map(digit).collect();
         digits
             .chunks(2)
             .map(|pair| pair[0] << 4 | pair[1])
             .collect()
+    }
+
+    fn foreign() -> Vec<u8> {
+        bytes(FOREIGN)
     }
 
     fn key() -> Keypair {
@@ -155,6 +192,31 @@ mod tests {
         assert_eq!(challenge().sign(&key()).unwrap(), foreign());
         let peer = challenge().verify(&foreign()).unwrap();
         assert_eq!(peer, key().public().to_peer_id());
+    }
+
+    #[test]
+    fn keys_of_every_kind_are_verified() {
+        use libp2p_identity::KeyType;
+        for (hex, kind) in [
+            (FOREIGN, KeyType::Ed25519),
+            (RSA, KeyType::RSA),
+            (SECP256K1, KeyType::Secp256k1),
+            (ECDSA, KeyType::Ecdsa),
+        ] {
+            let signature = bytes(hex);
+            let envelope = Envelope::read(&signature).unwrap();
+            let key = envelope.signer(challenge().domain()).unwrap().unwrap();
+            assert_eq!(key.key_type(), kind);
+            let peer = challenge().verify(&signature);
+            assert_eq!(peer, Ok(key.to_peer_id()), "{kind:?}");
+            let other = Challenge::with_nonce("ww.example", 7, 1);
+            assert_eq!(other.verify(&signature), Err(Error::Replayed), "{kind:?}");
+            for at in 0..signature.len() {
+                let mut changed = signature.clone();
+                changed[at] ^= 0x10;
+                assert!(challenge().verify(&changed).is_err(), "{kind:?} {at}");
+            }
+        }
     }
 
     #[test]
@@ -217,6 +279,32 @@ mod tests {
         ] {
             let challenge = Challenge::asked("ww.example", asked, 1).ok();
             assert_eq!(challenge.map(|challenge| challenge.seq), seq, "{asked}");
+        }
+        let endless = "x".repeat(1 << 20);
+        let refused = Challenge::asked("ww.example", &endless, 1).err().unwrap();
+        assert!(refused.to_string().len() < 300, "what is told is bounded");
+    }
+
+    #[test]
+    fn no_two_domains_ask_for_the_same_signature() {
+        // Domains and epochs that look alike when they are put together.
+        let alike = [
+            ("a", 1),
+            ("a#1", 1),
+            ("a#1#1", 1),
+            ("a#", 1),
+            ("", 1),
+            ("#", 11),
+        ];
+        for (domain, seq) in alike {
+            let signed = Challenge::with_nonce(domain, seq, 1).sign(&key()).unwrap();
+            for (other, other_seq) in alike {
+                let asked = Challenge::with_nonce(other, other_seq, 1);
+                let answered = asked.verify(&signed).is_ok();
+                assert_eq!(answered, domain == other, "{domain} {other}");
+                let asked = Challenge::asked(domain, asked.domain(), 1);
+                assert_eq!(asked.is_ok(), domain == other, "{domain} {other}");
+            }
         }
     }
 }

@@ -59,6 +59,8 @@ where
             params if params.has_signer() => Some(membrane.wrap_reverse(params.get_signer()?)),
             _ => None,
         };
+        // Not kept while the signer takes its time.
+        drop(params);
         let signer = self.admission.admit(signer, &epoch).await?;
         // The signer may have taken its time.
         guard.check()?;

@@ -13,6 +13,8 @@
 //!        Membrane::revoke ────► ┃ flight end, references are released
 //! ```
 //!
+//! The [`guide`] explains the pattern to those who have not met it.
+//!
 //! Three layers, each of which can be used alone:
 //!
 //! - A [`Membrane`] stands between an inside and an outside. Whatever leaves
@@ -32,8 +34,8 @@
 //! [`Admission::open`] grants one to whoever asks. With [`Admission::signed`]
 //! and [`Admission::peers`] the caller hands in a `Signer`, which is asked to
 //! sign a nonce of this one graft, for the membrane's domain and the epoch; the
-//! extension's builder learns which peer that was. [`KeySigner`] is such a
-//! signer, and never shows its key.
+//! extension's builder learns which peer that was, and may grant one more than
+//! another. [`KeySigner`] is such a signer, and never shows its key.
 //!
 //! # What may be called
 //!
@@ -41,6 +43,14 @@
 //! [`Policy`], which passes it, redirects it or denies it. [`policies`] has the
 //! usual ones, and tuples compose them. This attenuates: whoever holds a
 //! capability can hand on less than all of it.
+//!
+//! # What is held
+//!
+//! [`Membrane::authority`] lists what is held across a membrane, what was
+//! called, and what was denied; [`Membrane::when_empty`] tells when the last of
+//! it is gone, and [`Membrane::fallen`] waits for the end and says why it came.
+//! Counting costs a call a look through the handful of methods that were called
+//! before on the same capability.
 //!
 //! # Example
 //!
@@ -125,6 +135,8 @@ mod fallen;
 mod follow;
 mod graft;
 mod guard;
+#[doc = include_str!("../GUIDE.md")]
+pub mod guide {}
 mod hook;
 mod ledger;
 mod membrane;

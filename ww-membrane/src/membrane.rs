@@ -25,9 +25,10 @@ pub struct Membrane {
 impl Membrane {
     /// A membrane that stands as long as `guard`'s epoch is current.
     pub fn new(guard: Guard) -> Self {
-        Self {
+        let this = Self {
             boundary: Boundary::new(Some(guard), None),
-        }
+        };
+        this.noticed()
     }
 
     /// A membrane that stands until it is revoked by hand.
@@ -54,7 +55,14 @@ impl Membrane {
         if let Some(policy) = this.boundary.policy() {
             policy.joined(&this);
         }
-        this
+        this.noticed()
+    }
+
+    /// Lets it fall now where its epoch had passed before it was made: nobody
+    /// will tell of that again.
+    fn noticed(self) -> Self {
+        let _ = self.check();
+        self
     }
 
     /// A membrane within this one: it falls when this one does, and may fall

@@ -13,6 +13,16 @@ use crate::challenge::Challenge;
 /// nothing else with it. Nobody gets the key from it: a host may hand one to a
 /// guest.
 ///
+/// Whoever is handed a signer has its authority while holding it, the membrane
+/// that it is grafted with among them: one that is hostile can have a challenge
+/// of another membrane with the same domain signed by it. So a domain should
+/// name who serves it and no more, and what is lent can be
+/// [bounded](crate::policies) like any capability.
+///
+/// Keys are Ed25519, or of the kinds that the crate's features `ecdsa`, `rsa`
+/// (not on WebAssembly) and `secp256k1` name; so it is with those that
+/// [`Admission`](crate::Admission) verifies.
+///
 /// ```
 /// use ww_membrane::KeySigner;
 /// use ww_rpc::stem_capnp::signer;

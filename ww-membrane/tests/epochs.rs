@@ -184,3 +184,14 @@ fn a_session_that_is_dropped_has_settled() {
     drop(membrane);
     assert!(block_on(poll_once(epochs.settled(2))).is_some());
 }
+
+#[test]
+fn a_membrane_that_was_made_too_late_keeps_nobody_waiting() {
+    let epochs = Epochs::new(epoch(1));
+    let guard = epochs.guard();
+    epochs.advance(epoch(2)).unwrap();
+    let late = Membrane::new(guard.clone());
+    let policed = Membrane::policed_until(guard, ww_membrane::policies::Allow::new());
+    assert!(block_on(poll_once(epochs.settled(2))).is_some());
+    assert!(late.fall().is_some() && policed.fall().is_some());
+}

@@ -3,6 +3,7 @@
 mod support;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::Rc;
 
@@ -11,8 +12,10 @@ use capnp::{Error, ErrorKind};
 use futures_lite::future::{block_on, pending, zip};
 use libp2p_identity::{Keypair, PeerId};
 use support::*;
+use ww_membrane::policies::Allow;
 use ww_membrane::{Admission, Epochs, KeySigner, SessionContext, membrane};
-use ww_rpc::peer_capnp::peer_info;
+use ww_rpc::membrane_capnp::wetware_session;
+use ww_rpc::peer_capnp::{executor, host, peer_info};
 use ww_rpc::stem_capnp::{membrane as wire, signer};
 
 type Membrane = wire::Client<peer_info::Owned>;
@@ -272,5 +275,85 @@ fn an_epoch_that_advances_meanwhile_ends_the_graft() {
         });
         assert_stale(graft(&served.membrane, Some(&late)).await, case);
         assert_eq!(served.built.get(), 0, "{case}");
+    });
+}
+
+#[test]
+fn every_kind_of_key_signs() {
+    both(&Admission::signed(DOMAIN), |served, case| async move {
+        for key in [
+            Keypair::generate_ed25519(),
+            Keypair::generate_secp256k1(),
+            Keypair::generate_ecdsa(),
+        ] {
+            let kind = key.key_type();
+            let signer = KeySigner::new(key, DOMAIN);
+            let peer = signer.peer();
+            let signer = capnp_rpc::new_client(signer);
+            let granted = graft(&served.membrane, Some(&signer)).await.unwrap();
+            assert_eq!(granted, Some(peer), "{case}: {kind:?}");
+        }
+    });
+}
+
+#[test]
+fn who_signs_selects_what_is_granted() {
+    let (one, one_signer) = keyed(DOMAIN);
+    let (other, other_signer) = keyed(DOMAIN);
+    let all = Allow::new()
+        .method(host::Client::id_request)
+        .method(host::Client::executor_request)
+        .method(executor::Client::echo_request);
+    let some = Allow::new().method(host::Client::id_request);
+    let granted = BTreeMap::from([(one, all), (other, some)]);
+    let peers: Vec<PeerId> = granted.keys().copied().collect();
+    let grant = move |session: &SessionContext, mut ext: wetware_session::Builder<'_>| {
+        let allow = session.signer().and_then(|peer| granted.get(peer));
+        let allow = allow.expect("only listed peers are admitted");
+        ext.set_host(ww_membrane::Membrane::policed(allow.clone()).wrap(peer(&Seen::default())));
+        Ok(())
+    };
+    let epochs = Epochs::new(epoch(7));
+    let served: wire::Client<wetware_session::Owned> =
+        membrane(epochs.clone(), Admission::peers(DOMAIN, peers), grant);
+    connected(served, |client| async move {
+        let mut hosts = Vec::new();
+        for (signer, goes_further) in [(one_signer, true), (other_signer, false)] {
+            let mut request = client.graft_request();
+            request.get().set_signer(signer);
+            let answer = request.send().promise.await.unwrap();
+            let session = answer.get().unwrap().get_session().unwrap();
+            let host = session.get_extension().unwrap().get_host().unwrap();
+            assert_eq!(id(&host).await.unwrap(), b"peer");
+            let executor = host.executor_request().send().pipeline.get_executor();
+            assert_eq!(echo(&executor, "hi").await.is_ok(), goes_further);
+            hosts.push(host);
+        }
+        epochs.advance(epoch(8)).unwrap();
+        for host in &hosts {
+            assert_stale(id(host).await, "both layers fall");
+        }
+    });
+}
+
+#[test]
+fn a_signer_that_grafts_while_it_signs_is_served() {
+    both(&Admission::signed(DOMAIN), |served, case| async move {
+        let (peer, honest) = keyed(DOMAIN);
+        let inner = Rc::new(Cell::new(None));
+        let nesting = {
+            let (membrane, honest, inner) =
+                (served.membrane.clone(), honest.clone(), inner.clone());
+            scripted(move |domain, nonce| {
+                let (membrane, honest, inner) = (membrane.clone(), honest.clone(), inner.clone());
+                async move {
+                    inner.set(graft(&membrane, Some(&honest)).await?);
+                    sign(&honest, &domain, nonce).await
+                }
+            })
+        };
+        let granted = graft(&served.membrane, Some(&nesting)).await.unwrap();
+        assert_eq!((granted, inner.get()), (Some(peer), Some(peer)), "{case}");
+        assert_eq!(served.built.get(), 2, "{case}");
     });
 }
