@@ -19,6 +19,8 @@ const SOURCES: &[&str] = &[
     "ww-guest-sdk/Cargo.toml",
     "ww-guest-sdk/macros",
     "ww-guest-sdk/src",
+    "ww-membrane/Cargo.toml",
+    "ww-membrane/src",
     "ww-rpc/Cargo.toml",
     "ww-rpc/src",
     "wit",

@@ -8,10 +8,12 @@ pub(crate) struct Entry {
 /// Every image. Each has the guest of its own name as its `bin/main.wasm`;
 /// what else it holds is committed in place.
 pub(crate) const CATALOG: &[Entry] = &[
+    image("attenuates", &["escapes"]),
     image("caller", &[]),
     image("closer", &[]),
     image("dice", &[]),
     image("echo-child", &[]),
+    image("escapes", &[]),
     image("exits", &[]),
     image("exporter", &[]),
     image("fails", &[]),

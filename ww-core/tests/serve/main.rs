@@ -6,6 +6,7 @@
     reason = "helpers of tests fail as tests do, and tables of cases have long types"
 )]
 
+mod attenuation;
 mod host;
 mod input;
 mod lifetime;
