@@ -13,6 +13,7 @@ use crate::{Call, Passage, Policy, Verdict};
 /// - A message counts as [`Passage::bytes`] says, 8 bytes at least. One that
 ///   does not fit is not counted, and smaller ones may still pass.
 /// - An answer that does not fit is withheld. The call was executed then.
+/// - The texts of errors do not count.
 ///
 /// Clones share one budget.
 #[derive(Clone, Debug)]
