@@ -288,3 +288,33 @@ fn calls_by_another_interface_are_listed_by_it() {
         assert_eq!(held.interfaces(), ids);
     });
 }
+
+#[test]
+fn a_child_lists_what_is_its_own_on_its_parents_terms() {
+    let (epochs, parent) = standing();
+    let child = parent.child(Allow::new().method(host::Client::id_request));
+    let (one, other) = (
+        parent.wrap(peer(&Seen::default())),
+        child.wrap(peer(&Seen::default())),
+    );
+    block_on(async {
+        id(&other).await.unwrap();
+        assert!(other.executor_request().send().promise.await.is_err());
+        assert_eq!(parent.authority().held[0].calls.passed(), 0);
+        let authority = child.authority();
+        assert_eq!((authority.epoch, authority.held.len()), (Some(1), 1));
+        assert_eq!(counted(&authority.held[0]), [(0, 1, 0), (4, 0, 1)]);
+        let mut fallen = child.fallen();
+        assert!(poll_once(&mut fallen).await.is_none());
+        epochs.advance(epoch(2)).unwrap();
+        // The child has no epoch of its own, but its parent's reason.
+        assert!(id(&one).await.is_err());
+        let stale = Fall::Epoch {
+            issued: 1,
+            current: 2,
+        };
+        assert_eq!(poll_once(fallen).await, Some(stale.clone()));
+        assert_eq!(child.authority().fall, Some(stale));
+        assert_eq!(child.authority().past.denied(), 1);
+    });
+}

@@ -12,7 +12,7 @@ use support::*;
 use ww_membrane::policies::{Allow, Bytes, Caretaker, InFlight, Rate};
 use ww_membrane::{Fall, Membrane};
 use ww_rpc::cell_capnp::program;
-use ww_rpc::peer_capnp::{executor, host};
+use ww_rpc::peer_capnp::{byte_stream, executor, host};
 
 fn overloaded<T: std::fmt::Debug>(outcome: Result<T, Error>, reason: &str, case: Transport) {
     let error = outcome.expect_err("went through");
@@ -262,4 +262,90 @@ fn what_limits_composes_in_any_order() {
             overloaded(echo(&executor, "hi").await, "shut", transport);
         });
     }
+}
+
+/// Counts what is pushed.
+struct Pushed(Seen);
+
+impl byte_stream::Server for Pushed {
+    async fn push(self: Rc<Self>, _: byte_stream::PushParams) -> Result<(), Error> {
+        self.0.calls.set(self.0.calls.get() + 1);
+        Ok(())
+    }
+
+    async fn finish(
+        self: Rc<Self>,
+        _: byte_stream::FinishParams,
+        _: byte_stream::FinishResults,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stream_that_does_not_fit_the_budget_stays_denied() {
+    for transport in TRANSPORTS {
+        let seen = Seen::default();
+        let budget = Bytes::new(1000);
+        let more = budget.clone();
+        let allow = Allow::new()
+            .method(byte_stream::Client::push_request)
+            .method(byte_stream::Client::finish_request);
+        let membrane = Membrane::policed((allow, budget));
+        let pushed = seen.clone();
+        let inside: byte_stream::Client = capnp_rpc::new_client(Pushed(seen.clone()));
+        over(transport, &membrane, inside, |stream| async move {
+            let push = |bytes: usize| {
+                let mut request = stream.push_request();
+                request.get().set_data(&vec![0; bytes]);
+                request.send()
+            };
+            push(400).await.unwrap();
+            push(400).await.unwrap();
+            // The sender of a stream hears of it now or at its end.
+            let _ = push(400).await;
+            let finish = || stream.finish_request().send().promise;
+            let denied = finish().await.map(drop);
+            overloaded(denied, "does not fit", transport);
+            // What fits now does not mend it.
+            more.add(1_000_000);
+            let _ = push(8).await;
+            let denied = finish().await.map(drop);
+            overloaded(denied, "does not fit", transport);
+            until(|| pushed.calls.get() == 2).await;
+        });
+        assert_eq!(seen.calls.get(), 2, "{transport:?}");
+    }
+}
+
+#[test]
+fn what_a_parent_limits_its_children_share() {
+    for transport in TRANSPORTS {
+        let (whole, part) = (Bytes::new(1000), Bytes::new(200));
+        let parent = Membrane::policed(whole.clone());
+        let child = parent.child((part.clone(), Caretaker::new()));
+        let inside: executor::Client = capnp_rpc::new_client(Runner(Seen::default()));
+        let told = child.authority().policy.unwrap();
+        assert_eq!(told, "1000 bytes left; 200 bytes left; revocable");
+        over(transport, &child, inside, |executor| async move {
+            assert_eq!(echo(&executor, "hi").await.unwrap(), "Echo: hi");
+            assert_eq!((whole.left(), part.left()), (1000 - 56, 200 - 56));
+            let outcome = echo(&executor, &"x".repeat(300)).await;
+            overloaded(outcome, "of which 144 are left", transport);
+        });
+    }
+}
+
+#[test]
+fn a_caretaker_of_a_child_leaves_the_parent() {
+    let caretaker = Caretaker::new();
+    let parent = Membrane::ungated();
+    let child = parent.child(caretaker.clone());
+    block_on(async {
+        let own = parent.wrap(peer(&Seen::default()));
+        let lent = child.wrap(peer(&Seen::default()));
+        caretaker.revoke(Error::failed("enough".into()));
+        assert_eq!(id(&lent).await.unwrap_err().extra, "enough");
+        assert_eq!(id(&own).await.unwrap(), b"peer");
+    });
 }
