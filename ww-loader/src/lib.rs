@@ -42,6 +42,7 @@ mod ext;
 mod file;
 #[cfg(unix)]
 mod host_dir;
+pub mod ipld;
 mod loader;
 mod memory;
 mod node;

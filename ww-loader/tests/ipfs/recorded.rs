@@ -1,0 +1,33 @@
+//! Trees that `ipfs-unixfs-importer` packed; `tests/npm/record.mjs` writes
+//! them.
+
+use std::collections::BTreeMap;
+
+use ww_loader::Bytes;
+use ww_loader::ipld::Cid;
+
+const RECORDED: &str = include_str!("../recorded/blocks.txt");
+
+/// The roots of the trees by name.
+pub(crate) fn roots() -> BTreeMap<&'static str, Cid> {
+    lines("root")
+        .map(|(name, cid)| (name, cid.parse().unwrap()))
+        .collect()
+}
+
+/// All blocks of all trees.
+pub(crate) fn blocks() -> BTreeMap<Cid, Bytes> {
+    lines("block")
+        .map(|(cid, base64)| {
+            let bytes = multibase::Base::Base64Pad.decode(base64).unwrap();
+            (cid.parse().unwrap(), bytes.into())
+        })
+        .collect()
+}
+
+fn lines(kind: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    RECORDED.lines().filter_map(move |line| {
+        let (name, value) = line.strip_prefix(kind)?.trim().split_once(' ')?;
+        Some((name, value))
+    })
+}
