@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::{StreamExt, stream};
 
 use crate::{Error, Loader, Node, Path};
 
@@ -10,6 +11,10 @@ use crate::{Error, Loader, Node, Path};
 /// Only *not found* goes on to the next loader; any other failure ends the
 /// search, since it says nothing about what exists. A directory comes whole
 /// from the first loader that has it. To unite directories use an image.
+///
+/// A loader that is meant for a part of the tree goes into a
+/// [`Mount`](crate::Mount), one that may be asked again into a
+/// [`Patient`](crate::Patient).
 ///
 /// ```
 /// use ww_loader::{ChainLoader, LoaderExt, Memory, Path};
@@ -22,20 +27,35 @@ use crate::{Error, Loader, Node, Path};
 /// assert_eq!(chain.load(&Path::new("b")?, 64).await?, "second");
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct ChainLoader {
     loaders: Vec<Arc<dyn Loader>>,
+    /// At least one.
+    at_once: usize,
 }
 
 impl ChainLoader {
     /// A chain of no loaders, in which nothing is found but an empty root.
     pub fn new() -> Self {
-        Self::default()
+        let loaders = Vec::new();
+        Self {
+            loaders,
+            at_once: 1,
+        }
     }
 
     /// Asks `loader` where all before it have nothing.
     pub fn then(mut self, loader: impl Loader + 'static) -> Self {
         self.loaders.push(Arc::new(loader));
+        self
+    }
+
+    /// Asks `count` loaders at once, one if this is not said. The first *of
+    /// the chain* that has the path still gives it, however late it answers;
+    /// what others answer is dropped.
+    #[must_use]
+    pub fn at_once(mut self, count: usize) -> Self {
+        self.at_once = count.max(1);
         self
     }
 }
@@ -44,8 +64,14 @@ impl ChainLoader {
 impl Loader for ChainLoader {
     async fn open(&self, path: &Path) -> Result<Node, Error> {
         let mut errors = Vec::new();
-        for loader in &self.loaders {
-            match loader.open(path).await {
+        let opens: Vec<_> = self
+            .loaders
+            .iter()
+            .map(|loader| loader.open(path))
+            .collect();
+        let mut answers = stream::iter(opens).buffered(self.at_once);
+        while let Some(answer) = answers.next().await {
+            match answer {
                 Ok(node) => return Ok(node),
                 Err(error) => {
                     let absent = error.is_not_found();
@@ -57,13 +83,19 @@ impl Loader for ChainLoader {
             }
         }
         match errors.len() {
-            0 if path.is_root() => Ok(Node::Dir(Box::pin(futures::stream::empty()))),
+            0 if path.is_root() => Ok(Node::Dir(Box::pin(stream::empty()))),
             1 => Err(errors.remove(0)),
             _ => Err(Error::Chain {
                 path: path.clone(),
                 errors,
             }),
         }
+    }
+}
+
+impl Default for ChainLoader {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

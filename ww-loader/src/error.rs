@@ -1,6 +1,6 @@
 use std::io;
 
-use crate::{Kind, Path, PathError};
+use crate::{Kind, Path, PathError, ipfs};
 
 /// Why a loader did not give what it was asked for.
 ///
@@ -99,6 +99,16 @@ pub enum Error {
         /// What went wrong.
         source: io::Error,
     },
+    /// A tree of IPFS does not give the path.
+    #[error("{path} in {loader} cannot be had")]
+    Ipfs {
+        /// What was asked for.
+        path: Path,
+        /// The loader it was asked of.
+        loader: String,
+        /// Which block fails, and what every source says of it.
+        source: Box<ipfs::Error>,
+    },
     /// No loader of a chain gave the path: `errors` holds what each one that
     /// was asked said, in order. The last one ended the search.
     #[error("no loader of the chain gave {path}: {}", listed(errors))]
@@ -129,18 +139,76 @@ impl Error {
             _ => None,
         }
     }
+
+    /// Whether the same question may have another answer before long: a time
+    /// that ran out, a connection that broke, a source that is busy.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::HostUnreachable
+                    | io::ErrorKind::Interrupted
+                    | io::ErrorKind::NetworkDown
+                    | io::ErrorKind::NetworkUnreachable
+                    | io::ErrorKind::NotConnected
+                    | io::ErrorKind::ResourceBusy
+                    | io::ErrorKind::StaleNetworkFileHandle
+                    | io::ErrorKind::TimedOut
+                    | io::ErrorKind::WouldBlock
+            ),
+            Self::Ipfs { source, .. } => source.is_passing(),
+            Self::Chain { errors, .. } => errors.last().is_some_and(Self::is_passing),
+            _ => false,
+        }
+    }
+
+    /// This error with its paths seen from above `prefix`.
+    pub(crate) fn under(mut self, prefix: &Path) -> Self {
+        // A path that grows too long by it stays as it was.
+        let moved = |path: &mut Path| {
+            if let Ok(longer) = prefix.join(path) {
+                *path = longer;
+            }
+        };
+        match &mut self {
+            Self::NotDirectory { path, at, .. } => {
+                moved(path);
+                moved(at);
+            }
+            Self::NotFound { path, .. }
+            | Self::NotFile { path, .. }
+            | Self::Special { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::Changed { path, .. }
+            | Self::Link { path, .. }
+            | Self::Name { path, .. }
+            | Self::Ipfs { path, .. }
+            | Self::Io { path, .. } => moved(path),
+            Self::Root { .. } => {}
+            Self::Chain { path, errors } => {
+                moved(path);
+                let inner = std::mem::take(errors);
+                *errors = inner.into_iter().map(|error| error.under(prefix)).collect();
+            }
+        }
+        self
+    }
 }
 
 fn listed(errors: &[Error]) -> String {
-    let texts: Vec<_> = errors.iter().map(chain_text).collect();
+    let texts: Vec<_> = errors.iter().map(|error| chain_text(error)).collect();
     texts.join("; ")
 }
 
 /// A chain holds several causes, and `source` can name but one, so the text
 /// carries them.
-fn chain_text(error: &Error) -> String {
+pub(crate) fn chain_text(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         text = format!("{text}: {error}");
         cause = error.source();

@@ -1,5 +1,6 @@
-//! The formats that content addressed trees are made of: [`Cid`]s,
-//! [`dag_pb`] nodes, and the [`unixfs`] data in them.
+//! The formats that content addressed trees are made of: [`Cid`]s, [`dag_pb`]
+//! nodes, the [`unixfs`] data in them, and the [`car`]s they travel
+//! in.
 //!
 //! What is decoded may come from anybody: every length is bounded before
 //! anything is allocated for it, and what breaks a rule is refused with a
@@ -22,6 +23,7 @@
 //! # Ok::<(), ww_loader::ipld::CodecError>(())
 //! ```
 
+pub mod car;
 mod cid;
 pub mod dag_pb;
 mod error;

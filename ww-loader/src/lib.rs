@@ -1,10 +1,12 @@
-//! Files by path from somewhere: a directory of the host, memory, or a chain of
-//! loaders.
+//! Files by path from somewhere: a directory of the host, memory, IPFS, or a
+//! chain of loaders.
 //!
 //! ```text
 //!                       ┌─ HostDir      a directory of the host
 //!   Path ──► Loader ────┼─ Memory       a tree held in memory
+//!              │        ├─ Ipfs         a tree named by its content
 //!              │        ├─ ChainLoader  the first loader that has it
+//!              │        ├─ Mount, Patient  around another loader
 //!              │        └─ your own
 //!              ▼
 //!            Node ──┬─ File   read by range
@@ -36,18 +38,23 @@
 //! ```
 
 mod chain;
+pub mod clock;
 pub mod contract;
 mod error;
 mod ext;
 mod file;
 #[cfg(unix)]
 mod host_dir;
+pub mod http;
+pub mod ipfs;
 pub mod ipld;
 mod loader;
 mod memory;
+mod mount;
 mod node;
 mod path;
 mod path_error;
+mod patient;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
@@ -58,8 +65,12 @@ pub use ext::LoaderExt;
 pub use file::File;
 #[cfg(unix)]
 pub use host_dir::HostDir;
+pub use ipfs::Ipfs;
+
 pub use loader::Loader;
 pub use memory::Memory;
+pub use mount::Mount;
 pub use node::{Entry, Kind, Node};
 pub use path::Path;
 pub use path_error::PathError;
+pub use patient::Patient;

@@ -42,6 +42,14 @@ pub enum CodecError {
         /// Where.
         at: usize,
     },
+    /// The bytes are no CAR.
+    #[error("not a CAR: {reason} (at byte {at})")]
+    Car {
+        /// What is wrong.
+        reason: String,
+        /// Where.
+        at: u64,
+    },
     /// The node's data is no UnixFS.
     #[error("not UnixFS: {reason}")]
     UnixFs {

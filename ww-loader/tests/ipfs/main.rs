@@ -2,5 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(unix)]
+mod cache;
+mod clock;
 mod codec;
+mod hostile;
+mod names;
+mod npm;
+mod pack;
 mod recorded;
+mod server;
+mod shapes;
+mod trees;

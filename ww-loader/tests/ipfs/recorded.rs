@@ -27,7 +27,7 @@ pub(crate) fn blocks() -> BTreeMap<Cid, Bytes> {
 
 fn lines(kind: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
     RECORDED.lines().filter_map(move |line| {
-        let (name, value) = line.strip_prefix(kind)?.trim().split_once(' ')?;
+        let (name, value) = line.strip_prefix(kind)?.trim_start().split_once(' ')?;
         Some((name, value))
     })
 }

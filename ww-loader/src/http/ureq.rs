@@ -1,0 +1,119 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use blocking::Unblock;
+use bytes::Bytes;
+use futures::AsyncReadExt;
+use futures::stream;
+use ureq::{Agent, AsSendBody, RequestExt};
+
+use super::{Body, Http, HttpError, Method, Request, Response};
+
+/// Bytes of a body that are read at once.
+const PIECE: usize = 64 << 10;
+
+/// The longest that a thread is held by a request which nobody waits for.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// The `ureq` client, on the `blocking` crate's pool, with TLS by `rustls` and
+/// the roots of Mozilla.
+///
+/// Connections are kept and used again. A clone shares them.
+#[derive(Clone, Debug)]
+pub struct Ureq {
+    agent: Agent,
+}
+
+impl Ureq {
+    /// A client without connections.
+    pub fn new() -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            // The default looks into the environment.
+            .proxy(None)
+            .user_agent(concat!("ww-loader/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(Duration::from_secs(10)))
+            .timeout_global(Some(LONGEST))
+            .build();
+        let agent = config.into();
+        Self { agent }
+    }
+
+    fn run(&self, request: Request) -> Result<Answer, HttpError> {
+        let url = request.url.clone();
+        self.ask(request)
+            .map_err(|error| HttpError::new(url, error))
+    }
+
+    fn ask(&self, request: Request) -> Result<Answer, ureq::Error> {
+        let mut builder = ureq::http::Request::builder().uri(&request.url);
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
+        }
+        let timeout = request.timeout.unwrap_or(LONGEST).min(LONGEST);
+        match request.method {
+            Method::Get => self.with(builder.method("GET").body(())?, timeout),
+            Method::Post => {
+                let body = request.body.to_vec();
+                self.with(builder.method("POST").body(body)?, timeout)
+            }
+        }
+    }
+
+    fn with(
+        &self,
+        request: ureq::http::Request<impl AsSendBody>,
+        timeout: Duration,
+    ) -> Result<Answer, ureq::Error> {
+        request
+            .with_agent(&self.agent)
+            .configure()
+            .timeout_global(Some(timeout))
+            .run()
+    }
+}
+
+type Answer = ureq::http::Response<ureq::Body>;
+
+impl Default for Ureq {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Http for Ureq {
+    async fn send(&self, request: Request) -> Result<Response, HttpError> {
+        let (client, url) = (self.clone(), request.url.clone());
+        let answer = blocking::unblock(move || client.run(request)).await?;
+        let (head, body) = answer.into_parts();
+        let headers = head.headers.iter().map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            (name.as_str().to_owned(), value.into_owned())
+        });
+        Ok(Response {
+            status: head.status.as_u16(),
+            headers: headers.collect(),
+            body: stream_of(body.into_reader(), url),
+        })
+    }
+}
+
+fn stream_of(reader: ureq::BodyReader<'static>, url: String) -> Body {
+    let reader = Unblock::with_capacity(PIECE, reader);
+    let pieces = stream::unfold(Some((reader, url)), |open| async {
+        let (mut reader, url) = open?;
+        let mut piece = vec![0; PIECE];
+        match reader.read(&mut piece).await {
+            Ok(0) => None,
+            Ok(len) => {
+                piece.truncate(len);
+                Some((Ok(Bytes::from(piece)), Some((reader, url))))
+            }
+            Err(error) => Some((Err(HttpError::new(url, error)), None)),
+        }
+    });
+    Body::new(Box::pin(pieces))
+}

@@ -1,0 +1,101 @@
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use self::directory::Directory;
+use crate::ipld::Cid;
+
+mod directory;
+
+/// Blocks on disk, in a directory that belongs to the process's user alone
+/// (mode 0700), and that any number of processes may share. Unix only.
+///
+/// A block is its own seal: it is checked again each time it is read, and one
+/// that was cut or changed is removed and counts as not there. It appears all
+/// at once, by rename, so that a crash leaves no half of one. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Disk(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    directory: Directory,
+    most: u64,
+    /// Bytes that are there, as far as this process knows.
+    held: AtomicU64,
+}
+
+impl Disk {
+    /// Blocks in the directory `path`, which is made, with its parents, where
+    /// there is none. Those used longest ago are removed where all together
+    /// have more than `most` bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be made or read, does not belong to the
+    /// process's user, or lets others in.
+    pub fn open(path: impl AsRef<Path>, most: u64) -> io::Result<Self> {
+        let path = path.as_ref();
+        let directory = Directory::open(path).map_err(|error| {
+            let text = format!("blocks cannot be kept in {}: {error}", path.display());
+            io::Error::new(error.kind(), text)
+        })?;
+        let held = directory.trim(most);
+        Ok(Self(Arc::new(Inner {
+            path: path.to_owned(),
+            directory,
+            most,
+            held: AtomicU64::new(held),
+        })))
+    }
+
+    /// Where the blocks are.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The block, where there is one of at most `limit` bytes that has its
+    /// hash.
+    pub(super) async fn find(&self, cid: &Cid, limit: usize) -> Option<Bytes> {
+        let (inner, cid) = (self.0.clone(), cid.clone());
+        blocking::unblock(move || {
+            let name = name(&cid);
+            let block = inner.directory.read(&name, limit)?;
+            if cid.verify(&block).is_err() {
+                inner.directory.remove(&name);
+                return None;
+            }
+            Some(block.into())
+        })
+        .await
+    }
+
+    /// Keeps a block that was checked, unless the directory does not take it:
+    /// then it is asked for again some day.
+    pub(super) async fn keep(&self, cid: &Cid, block: Bytes) {
+        let (inner, cid) = (self.0.clone(), cid.clone());
+        blocking::unblock(move || {
+            let len = block.len() as u64;
+            if len > inner.most || inner.directory.write(&name(&cid), &block).is_err() {
+                return;
+            }
+            let held = inner.held.fetch_add(len, Ordering::Relaxed) + len;
+            if held > inner.most {
+                // A tenth of room, so that not every block looks at all files.
+                let room = inner.most - inner.most / 10;
+                inner
+                    .held
+                    .store(inner.directory.trim(room), Ordering::Relaxed);
+            }
+        })
+        .await;
+    }
+}
+
+/// By multihash, so that CIDs of the same bytes share a file.
+fn name(cid: &Cid) -> String {
+    multibase::Base::Base32Lower.encode(cid.multihash())
+}

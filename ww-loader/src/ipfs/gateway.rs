@@ -1,0 +1,91 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::ipns::{Name, Record};
+use super::{Query, Scope, Source, SourceError, answer};
+use crate::http::{Body, Http, Request};
+use crate::ipld::Cid;
+
+/// What may stand unescaped in a path's component: the unreserved characters
+/// of RFC 3986.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A trustless gateway: raw blocks, CARs and IPNS records over HTTP.
+///
+/// See <https://specs.ipfs.tech/http-gateways/trustless-gateway/>.
+#[derive(Clone)]
+pub struct Gateway {
+    url: String,
+    http: Arc<dyn Http>,
+}
+
+impl Gateway {
+    /// The gateway at `url`, which is what comes before `/ipfs/`, asked by
+    /// `http`.
+    pub fn new(url: impl Into<String>, http: impl Http + 'static) -> Self {
+        let url = url.into().trim_end_matches('/').to_owned();
+        let http = Arc::new(http);
+        Self { url, http }
+    }
+}
+
+#[async_trait]
+impl Source for Gateway {
+    fn name(&self) -> &str {
+        &self.url
+    }
+
+    async fn block(
+        &self,
+        cid: &Cid,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Bytes, SourceError> {
+        let request = Request::get(format!("{}/ipfs/{cid}?format=raw", self.url))
+            .header("accept", "application/vnd.ipld.raw")
+            .timeout(timeout);
+        let response = self.http.send(request).await.map_err(SourceError::Http)?;
+        answer::whole(response, limit).await
+    }
+
+    async fn car(&self, query: &Query, timeout: Duration) -> Result<Body, SourceError> {
+        let mut url = format!("{}/ipfs/{}", self.url, query.cid);
+        for part in query.path.components() {
+            url.push('/');
+            url.extend(utf8_percent_encode(part, ESCAPED));
+        }
+        let scope = match query.scope {
+            Scope::Block => "block",
+            Scope::Entity => "entity",
+            Scope::All => "all",
+        };
+        let request = Request::get(format!("{url}?format=car&dag-scope={scope}"))
+            .header("accept", "application/vnd.ipld.car;version=1")
+            .timeout(timeout);
+        let response = self.http.send(request).await.map_err(SourceError::Http)?;
+        answer::body(response).await
+    }
+
+    async fn record(&self, name: &Name, timeout: Duration) -> Result<Bytes, SourceError> {
+        let request = Request::get(format!("{}/ipns/{name}?format=ipns-record", self.url))
+            .header("accept", "application/vnd.ipfs.ipns-record")
+            .timeout(timeout);
+        let response = self.http.send(request).await.map_err(SourceError::Http)?;
+        answer::whole(response, Record::MAX_LEN).await
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gateway({:?})", self.url)
+    }
+}

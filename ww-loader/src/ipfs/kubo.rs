@@ -1,0 +1,54 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Source, SourceError, answer};
+use crate::http::{Http, Request};
+use crate::ipld::Cid;
+
+/// The RPC of a Kubo node: raw blocks, one at a time.
+///
+/// See <https://docs.ipfs.tech/reference/kubo/rpc/#api-v0-block-get>. A node
+/// that has not got a block looks for it at its peers.
+#[derive(Clone)]
+pub struct Kubo {
+    url: String,
+    http: Arc<dyn Http>,
+}
+
+impl Kubo {
+    /// The node at `url`, which is what comes before `/api/`, asked by `http`.
+    pub fn new(url: impl Into<String>, http: impl Http + 'static) -> Self {
+        let url = url.into().trim_end_matches('/').to_owned();
+        let http = Arc::new(http);
+        Self { url, http }
+    }
+}
+
+#[async_trait]
+impl Source for Kubo {
+    fn name(&self) -> &str {
+        &self.url
+    }
+
+    async fn block(
+        &self,
+        cid: &Cid,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Bytes, SourceError> {
+        let url = format!("{}/api/v0/block/get?arg={cid}", self.url);
+        let request = Request::post(url, Bytes::new()).timeout(timeout);
+        let response = self.http.send(request).await.map_err(SourceError::Http)?;
+        answer::whole(response, limit).await
+    }
+}
+
+impl fmt::Debug for Kubo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kubo({:?})", self.url)
+    }
+}

@@ -1,0 +1,88 @@
+use std::fmt;
+
+use async_trait::async_trait;
+use futures::{StreamExt, stream};
+
+use crate::{Entry, Error, Kind, Loader, Node, Path};
+
+/// A loader's tree at a path of its own: routing by prefix.
+///
+/// Only what is at or below the prefix is asked of the loader, as if its root
+/// stood there. The directories on the way to the prefix hold the way and
+/// nothing else.
+///
+/// ```
+/// use ww_loader::{ChainLoader, LoaderExt, Memory, Mount, Path};
+///
+/// # futures_lite::future::block_on(async {
+/// let chain = ChainLoader::new()
+///     .then(Mount::new(Path::new("svc/web")?, Memory::files([("etc/motd", "web")])?))
+///     .then(Memory::files([("etc/motd", "main")])?);
+/// assert_eq!(chain.load(&Path::new("svc/web/etc/motd")?, 64).await?, "web");
+/// assert_eq!(chain.load(&Path::new("etc/motd")?, 64).await?, "main");
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Mount<L> {
+    prefix: Path,
+    loader: L,
+}
+
+impl<L: Loader> Mount<L> {
+    /// The tree of `loader` at `prefix`.
+    pub fn new(prefix: Path, loader: L) -> Self {
+        Self { prefix, loader }
+    }
+
+    /// What stands on the way to the prefix, if `path` is there.
+    fn way(&self, path: &Path) -> Result<Node, Error> {
+        let below = self.prefix.below(path);
+        let next = below.as_ref().and_then(|below| below.components().next());
+        match next {
+            Some(name) => {
+                let name = name.to_owned();
+                let entry = Entry {
+                    name,
+                    kind: Kind::Dir,
+                };
+                Ok(Node::Dir(Box::pin(stream::iter([Ok(entry)]))))
+            }
+            None => Err(Error::NotFound {
+                path: path.clone(),
+                loader: format!("the tree at {}", self.prefix),
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl<L: Loader> Loader for Mount<L> {
+    async fn open(&self, path: &Path) -> Result<Node, Error> {
+        let Some(below) = path.below(&self.prefix) else {
+            return self.way(path);
+        };
+        let node = self.loader.open(&below).await;
+        Ok(match node.map_err(|error| error.under(&self.prefix))? {
+            Node::Link(target) => {
+                let moved = self.prefix.join(&target);
+                Node::Link(moved.map_err(|source| Error::Link {
+                    path: path.clone(),
+                    loader: format!("the tree at {}", self.prefix),
+                    source,
+                })?)
+            }
+            Node::Dir(entries) => {
+                let prefix = self.prefix.clone();
+                let entries = entries.map(move |entry| entry.map_err(|error| error.under(&prefix)));
+                Node::Dir(Box::pin(entries))
+            }
+            file @ Node::File(_) => file,
+        })
+    }
+}
+
+impl<L> fmt::Debug for Mount<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mount({})", self.prefix)
+    }
+}

@@ -1,0 +1,212 @@
+//! Blocks that were had before are had again, and only those.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path as HostPath;
+use std::sync::Arc;
+
+use futures_lite::future::{block_on, zip};
+use ww_loader::ipfs::{Blocks, Disk, Error};
+use ww_loader::ipld::{Cid, Codec};
+
+use crate::pack::{Held, Pack};
+
+fn some(count: usize, len: usize) -> (Pack, Vec<Cid>) {
+    let mut pack = Pack::default();
+    let cids = (0..count).map(|n| pack.raw(&vec![u8::try_from(n).unwrap(); len]));
+    let cids = cids.collect();
+    (pack, cids)
+}
+
+fn files(dir: &HostPath) -> Vec<fs::DirEntry> {
+    fs::read_dir(dir).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn memory_is_bounded_and_forgets_what_was_used_longest_ago() {
+    let (pack, cids) = some(10, 1000);
+    let held = Held::new(pack.blocks);
+    let blocks = Blocks::builder().memory(4000).source(held.clone()).build();
+    let get = |n: usize| assert_eq!(block_on(blocks.block(&cids[n])).unwrap().len(), 1000);
+    (0..3).for_each(get);
+    get(0);
+    get(3);
+    assert_eq!(held.asked(), 4);
+    get(0);
+    assert_eq!(held.asked(), 4, "0 was used after 1");
+    get(1);
+    assert_eq!(held.asked(), 5, "1 made room for 3");
+}
+
+#[test]
+fn a_block_that_several_want_is_asked_for_once() {
+    let (pack, cids) = some(1, 10);
+    let held = Held::new(pack.blocks);
+    let blocks = Blocks::builder().memory(0).source(held.clone()).build();
+    let v0 = Cid::v0_of(&[0; 10]);
+    let both = zip(blocks.block(&cids[0]), blocks.block(&v0));
+    let (one, other) = block_on(both);
+    assert_eq!(one.unwrap(), other.unwrap());
+    assert_eq!(held.asked(), 1);
+}
+
+#[test]
+fn what_is_on_disk_needs_no_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("made/here");
+    let (pack, cids) = some(3, 100);
+    let disk = Disk::open(&dir, 1 << 20).unwrap();
+    assert_eq!(
+        fs::metadata(&dir).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    let first = Blocks::builder()
+        .source(Held::new(pack.blocks))
+        .disk(disk.clone());
+    let first = first.build();
+    for cid in &cids {
+        block_on(first.block(cid)).unwrap();
+    }
+    assert_eq!(files(&dir).len(), 3);
+    let again = Blocks::builder()
+        .disk(Disk::open(&dir, 1 << 20).unwrap())
+        .build();
+    for cid in &cids {
+        cid.verify(&block_on(again.block(cid)).unwrap()).unwrap();
+    }
+    let other = Cid::of(Codec::Raw, b"never had");
+    assert!(matches!(
+        block_on(again.block(&other)),
+        Err(Error::Unavailable { attempts, .. }) if attempts.is_empty()
+    ));
+}
+
+#[test]
+fn a_file_that_was_cut_edited_or_replaced_is_not_believed() {
+    type Tamper = Box<dyn Fn(&HostPath)>;
+    let tamper: [(&str, Tamper); 6] = [
+        ("cut", Box::new(|file| fs::write(file, [0; 50]).unwrap())),
+        ("emptied", Box::new(|file| fs::write(file, []).unwrap())),
+        (
+            "edited",
+            Box::new(|file| fs::write(file, [9; 100]).unwrap()),
+        ),
+        (
+            "grown",
+            Box::new(|file| fs::write(file, vec![0; 8 << 20]).unwrap()),
+        ),
+        (
+            "linked",
+            Box::new(|file| {
+                fs::remove_file(file).unwrap();
+                std::os::unix::fs::symlink("/dev/zero", file).unwrap();
+            }),
+        ),
+        (
+            "made a directory",
+            Box::new(|file| {
+                fs::remove_file(file).unwrap();
+                fs::create_dir(file).unwrap();
+            }),
+        ),
+    ];
+    for (name, tamper) in tamper {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("blocks");
+        let (pack, cids) = some(1, 100);
+        let source = Held::new(pack.blocks);
+        let blocks = |disk| {
+            Blocks::builder()
+                .memory(0)
+                .source(source.clone())
+                .disk(disk)
+                .build()
+        };
+        let open = || Disk::open(&dir, 1 << 20).unwrap();
+        block_on(blocks(open()).block(&cids[0])).unwrap();
+        tamper(&files(&dir)[0].path());
+        let alone = Blocks::builder().memory(0).disk(open()).build();
+        assert!(block_on(alone.block(&cids[0])).is_err(), "{name}");
+        let block = block_on(blocks(open()).block(&cids[0])).unwrap();
+        assert_eq!(block, vec![0; 100], "{name}");
+        let left: Vec<_> = files(&dir).iter().map(|file| file.file_name()).collect();
+        assert!(left.len() <= 1, "{name}: {left:?}");
+    }
+}
+
+#[test]
+fn disk_is_bounded_and_nothing_half_written_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("blocks");
+    let (pack, cids) = some(50, 1000);
+    let disk = Disk::open(&dir, 10_000).unwrap();
+    let blocks = Blocks::builder()
+        .memory(0)
+        .source(Held::new(pack.blocks))
+        .disk(disk)
+        .build();
+    for cid in &cids {
+        block_on(blocks.block(cid)).unwrap();
+        let total: u64 = files(&dir)
+            .iter()
+            .map(|file| file.metadata().unwrap().len())
+            .sum();
+        assert!(total <= 10_000, "{total}");
+    }
+    assert!(files(&dir).len() >= 5);
+    // What a writer left behind long ago, and what one may be writing now.
+    let old = dir.join(".new-1-1");
+    fs::write(&old, "half").unwrap();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+    fs::File::options()
+        .write(true)
+        .open(&old)
+        .unwrap()
+        .set_modified(long_ago)
+        .unwrap();
+    fs::write(dir.join(".new-1-2"), "half").unwrap();
+    Disk::open(&dir, 1000).unwrap();
+    let left: Vec<_> = files(&dir).iter().map(|file| file.file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(!old.exists());
+}
+
+#[test]
+fn a_directory_that_lets_others_in_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("open");
+    fs::create_dir(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let error = Disk::open(&path, 1).unwrap_err();
+    assert!(error.to_string().contains("mode is 755"), "{error}");
+    assert!(error.to_string().contains("open"), "{error}");
+    fs::write(dir.path().join("file"), "").unwrap();
+    assert!(Disk::open(dir.path().join("file"), 1).is_err());
+}
+
+#[test]
+fn cells_on_many_threads_share_one() {
+    let (pack, cids) = some(20, 1000);
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::open(dir.path().join("blocks"), 5_000).unwrap();
+    let source = Held::new(pack.blocks);
+    let blocks = Blocks::builder()
+        .memory(5_000)
+        .source(source)
+        .disk(disk)
+        .build();
+    let cids = Arc::new(cids);
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (blocks, cids) = (blocks.clone(), cids.clone());
+            std::thread::spawn(move || {
+                for cid in cids.iter().cycle().take(100) {
+                    cid.verify(&block_on(blocks.block(cid)).unwrap()).unwrap();
+                }
+            })
+        })
+        .collect();
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+}

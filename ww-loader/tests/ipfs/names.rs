@@ -1,0 +1,285 @@
+//! IPNS names are followed by their owners' signatures alone.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use futures_lite::future::block_on;
+use libp2p_identity::Keypair;
+use ww_loader::ipfs::ipns::{Name, Record, RecordError};
+use ww_loader::ipfs::{Blocks, Error, Source, SourceError};
+use ww_loader::ipld::Cid;
+use ww_loader::{Bytes, async_trait};
+
+const TARGET: &str = "/ipfs/bafkqaaa/below";
+
+/// What goes into a record.
+#[derive(Clone)]
+struct Draft<'d> {
+    value: &'d str,
+    until: &'d str,
+    kind: u8,
+    sequence: u8,
+    copies: bool,
+    key: Option<Vec<u8>>,
+}
+
+impl Default for Draft<'_> {
+    fn default() -> Self {
+        Self {
+            value: TARGET,
+            until: "2100-01-01T00:00:00.000000001Z",
+            kind: 0,
+            sequence: 1,
+            copies: false,
+            key: None,
+        }
+    }
+}
+
+impl Draft<'_> {
+    fn sign(&self, by: &Keypair) -> Vec<u8> {
+        let data = self.data();
+        let signature = by.sign(&[b"ipns-signature:", &data[..]].concat()).unwrap();
+        self.entry(&signature, &data)
+    }
+
+    /// In the order of DAG-CBOR: by length, then by bytes.
+    fn data(&self) -> Vec<u8> {
+        let mut data = b"\xa5\x63TTL\x0a\x65Value".to_vec();
+        let text = |data: &mut Vec<u8>, text: &str| {
+            match u8::try_from(text.len()).unwrap() {
+                len @ 0..24 => data.push(0x40 | len),
+                len => data.extend_from_slice(&[0x58, len]),
+            }
+            data.extend_from_slice(text.as_bytes());
+        };
+        text(&mut data, self.value);
+        data.extend_from_slice(b"\x68Sequence");
+        data.push(self.sequence);
+        data.extend_from_slice(b"\x68Validity");
+        text(&mut data, self.until);
+        data.extend_from_slice(b"\x6cValidityType");
+        data.push(self.kind);
+        data
+    }
+
+    fn entry(&self, signature: &[u8], data: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut field = |number: u8, bytes: &[u8]| {
+            let mut buffer = unsigned_varint::encode::usize_buffer();
+            out.push(number << 3 | 2);
+            out.extend_from_slice(unsigned_varint::encode::usize(bytes.len(), &mut buffer));
+            out.extend_from_slice(bytes);
+        };
+        if self.copies {
+            field(1, self.value.as_bytes());
+            field(4, self.until.as_bytes());
+        }
+        if let Some(key) = &self.key {
+            field(7, key);
+        }
+        field(8, signature);
+        field(9, data);
+        if self.copies {
+            out.extend_from_slice(&[3 << 3, self.kind, 5 << 3, self.sequence, 6 << 3, 10]);
+        }
+        out
+    }
+}
+
+#[test]
+fn a_record_counts_only_as_its_owner_signed_it() {
+    let (owner, other) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
+    let name = Name::of(&owner.public());
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let verify = |bytes: &[u8]| Record::verify(&name, bytes, now);
+    let draft = Draft::default;
+    let copies = Draft {
+        copies: true,
+        ..draft()
+    };
+    let keyed = |by: &Keypair| Draft {
+        key: Some(by.public().encode_protobuf()),
+        ..draft()
+    };
+    for whole in [
+        draft().sign(&owner),
+        copies.sign(&owner),
+        keyed(&owner).sign(&owner),
+    ] {
+        let record = verify(&whole).unwrap();
+        assert_eq!((&*record.value, record.sequence), (TARGET, 1));
+        assert_eq!(record.ttl, Duration::from_nanos(10));
+        for at in 0..whole.len() {
+            // The copies that old readers have are checked too, so no byte of
+            // a record can change.
+            let mut flipped = whole.clone();
+            flipped[at] ^= 4;
+            assert!(
+                verify(&flipped).map_or(true, |read| read == record),
+                "byte {at}"
+            );
+            assert!(verify(&whole[..at]).is_err(), "cut at {at}");
+        }
+    }
+    let until = |until| Draft { until, ..draft() }.sign(&owner);
+    let mut twisted = copies.sign(&owner);
+    twisted[2] = b'?';
+    for (bytes, why) in [
+        (draft().sign(&other), "signature"),
+        (keyed(&other).sign(&other), "is not the name's"),
+        (keyed(&other).sign(&owner), "is not the name's"),
+        (
+            Draft {
+                key: Some(vec![8, 0, 18, 1, 0]),
+                ..draft()
+            }
+            .sign(&owner),
+            "cannot be read",
+        ),
+        (Draft { kind: 1, ..draft() }.sign(&owner), "type 1"),
+        (until("2001-01-01T00:00:00Z"), "ended at 2001"),
+        (until("when it ends"), "its end"),
+        (until(""), "its end"),
+        (twisted, "value is not the signed one"),
+        (draft().entry(&[], &draft().data()), "no signature"),
+        (draft().entry(b"signature", &[]), "no data"),
+        (draft().entry(b"signature", &draft().data()), "signature"),
+        (Vec::new(), "no signature"),
+        (vec![0xff; 40], "no IPNS record"),
+        (vec![0; Record::MAX_LEN + 1], "over 10240"),
+    ] {
+        let error = verify(&bytes).unwrap_err();
+        assert!(error.to_string().contains(why), "{why}: {error}");
+    }
+}
+
+#[test]
+fn names_are_read_in_every_form_and_dns_is_refused() {
+    let key = Keypair::generate_ed25519().public();
+    let name = Name::of(&key);
+    assert!(name.to_string().starts_with("k51qzi5uqu5"), "{name}");
+    let peer = key.to_peer_id();
+    let bytes = [&[1, 0x72][..], &peer.to_bytes()].concat();
+    let base32 = multibase::encode(multibase::Base::Base32Lower, bytes);
+    for text in [name.to_string(), peer.to_string(), base32] {
+        assert_eq!(text.parse::<Name>().unwrap(), name, "{text}");
+    }
+    let raw = Cid::of(ww_loader::ipld::Codec::Raw, b"").to_string();
+    for (text, why) in [
+        ("docs.ipfs.tech", "DNSLink"),
+        (&*raw, "not that of a key"),
+        ("", "neither"),
+        ("a b", "neither"),
+        (&"1".repeat(4096), "neither"),
+    ] {
+        let error = text.parse::<Name>().unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}
+
+/// Has records by name.
+#[derive(Default)]
+struct Records(Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl Records {
+    fn put(&self, by: &Keypair, draft: &Draft<'_>) {
+        let name = Name::of(&by.public()).to_string();
+        self.0.lock().unwrap().insert(name, draft.sign(by));
+    }
+}
+
+#[async_trait]
+impl Source for Records {
+    fn name(&self) -> &str {
+        "records"
+    }
+
+    async fn block(&self, _: &Cid, _: usize, _: Duration) -> Result<Bytes, SourceError> {
+        Err(SourceError::Missing)
+    }
+
+    async fn record(&self, name: &Name, _: Duration) -> Result<Bytes, SourceError> {
+        let records = self.0.lock().unwrap();
+        let record = records.get(&name.to_string()).cloned();
+        record.map(Bytes::from).ok_or(SourceError::Missing)
+    }
+}
+
+#[test]
+fn the_newest_record_of_all_sources_counts_and_none_goes_back() {
+    let owner = Keypair::generate_ed25519();
+    let name = Name::of(&owner.public());
+    let at = |value, sequence| Draft {
+        value,
+        sequence,
+        ..Draft::default()
+    };
+    let sources = [(); 2].map(|()| std::sync::Arc::new(Records::default()));
+    let [one, other] = &sources;
+    let blocks = Blocks::builder()
+        .source(one.clone())
+        .source(other.clone())
+        .build();
+    let text = format!("/ipns/{name}/x/y");
+    let resolve = || block_on(blocks.resolve(&text));
+
+    let nowhere = resolve().unwrap_err();
+    assert!(matches!(&nowhere, Error::Name { attempts, .. } if attempts.len() == 2));
+    assert!(nowhere.to_string().contains(&name.to_string()), "{nowhere}");
+
+    one.put(&owner, &at("/ipfs/bafkqaaa", 5));
+    other.put(&owner, &at(TARGET, 6));
+    assert_eq!(resolve().unwrap().to_string(), "/ipfs/bafkqaaa/below/x/y");
+    other.put(&owner, &at(TARGET, 4));
+    let back = resolve().unwrap_err();
+    let old = |attempt: &ww_loader::ipfs::Attempt| {
+        matches!(
+            attempt.error,
+            SourceError::Record(RecordError::Old { seen: 6, .. })
+        )
+    };
+    assert!(
+        matches!(&back, Error::Name { attempts, .. } if attempts.iter().all(old)),
+        "{back}"
+    );
+}
+
+#[test]
+fn names_of_names_are_followed_but_not_round_in_circles() {
+    let (a, b) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
+    let to = |key: &Keypair| format!("/ipns/{}", Name::of(&key.public()));
+    let records = std::sync::Arc::new(Records::default());
+    let blocks = Blocks::builder().source(records.clone()).build();
+    let point = |by: &Keypair, value: &str, sequence| {
+        let draft = Draft {
+            value,
+            sequence,
+            ..Draft::default()
+        };
+        records.put(by, &draft);
+    };
+    point(&a, &format!("{}/mid", to(&b)), 1);
+    point(&b, TARGET, 1);
+    let found = block_on(blocks.resolve(&format!("{}/end", to(&a)))).unwrap();
+    assert_eq!(found.to_string(), "/ipfs/bafkqaaa/below/mid/end");
+    point(&b, &to(&a), 2);
+    let round = block_on(blocks.resolve(&to(&a))).unwrap_err();
+    assert!(round.to_string().contains("too often"), "{round}");
+    point(&b, "/ipns/example.com", 3);
+    let dns = block_on(blocks.resolve(&to(&a))).unwrap_err();
+    assert!(dns.to_string().contains("DNSLink"), "{dns}");
+    for text in [
+        "",
+        "/",
+        "/ipfs",
+        "/ipns/",
+        "ipfs://bafkqaaa",
+        "/ipfs/bafkqaaa/../x",
+        "bafkqaaa",
+    ] {
+        let error = block_on(blocks.resolve(text)).unwrap_err();
+        assert!(error.to_string().contains("is not an IPFS path"), "{error}");
+    }
+}

@@ -1,0 +1,102 @@
+// A trustless gateway made of published handlers, over trees packed by
+// published packers. Says where it is in one line of JSON, and ends with its
+// standard input.
+
+import { createServer } from 'node:http'
+import { Readable } from 'node:stream'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { handleBlock, handleCar } from '@web3-storage/gateway-lib/handlers'
+import { Dagula } from 'dagula'
+import { CAREncoderStream, createDirectoryEncoderStream } from 'ipfs-car'
+import { createIPNSRecord, marshalIPNSRecord } from 'ipns'
+import { CID } from 'multiformats/cid'
+import { trees } from './trees.mjs'
+
+const { roots, blocks } = await trees()
+
+const store = {
+  get: async cid => {
+    const bytes = blocks.get(cid.toString())
+    return bytes && { cid, bytes }
+  },
+  stat: async cid => {
+    const bytes = blocks.get(cid.toString())
+    return bytes && { size: bytes.length }
+  },
+  stream: async (cid, { range } = {}) => {
+    const bytes = blocks.get(cid.toString())
+    return bytes && new Blob([range ? bytes.subarray(range[0], (range[1] ?? bytes.length - 1) + 1) : bytes]).stream()
+  }
+}
+const dagula = new Dagula(store)
+
+const key = await generateKeyPair('Ed25519')
+const records = new Map()
+const name = key.publicKey.toCID().toString((await import('multiformats/bases/base36')).base36)
+records.set(name, marshalIPNSRecord(await createIPNSRecord(key, `/ipfs/${roots.v1}`, 3n, 60 * 60 * 1000)))
+
+async function archive () {
+  const files = [
+    new File(['packed elsewhere'], 'a/b.txt'),
+    new File([new Uint8Array(3 << 20).map((_, at) => at % 251)], 'large')
+  ]
+  let root
+  const chunks = []
+  await createDirectoryEncoderStream(files)
+    .pipeThrough(new TransformStream({
+      transform (block, controller) {
+        root = block.cid
+        controller.enqueue(block)
+      }
+    }))
+    .pipeThrough(new CAREncoderStream())
+    .pipeTo(new WritableStream({ write: chunk => { chunks.push(chunk) } }))
+  return { root, bytes: Buffer.concat(chunks) }
+}
+const packed = await archive()
+
+async function answer (request) {
+  const url = new URL(request.url)
+  const [, space, root, ...rest] = url.pathname.split('/')
+  if (space === 'packed') return new Response(packed.bytes)
+  if (space === 'api') {
+    const bytes = blocks.get(url.searchParams.get('arg'))
+    if (request.method !== 'POST') return new Response('', { status: 405 })
+    return bytes ? new Response(bytes) : new Response('{"Message":"not found"}', { status: 500 })
+  }
+  if (space === 'ipns') {
+    const record = records.get(root)
+    return record ? new Response(record) : new Response('', { status: 404 })
+  }
+  const ctx = {
+    waitUntil () {},
+    dataCid: CID.parse(root),
+    path: rest.length ? `/${rest.map(decodeURIComponent).join('/')}` : '',
+    searchParams: url.searchParams,
+    blocks: dagula,
+    dag: dagula,
+    unixfs: dagula
+  }
+  const handle = url.searchParams.get('format') === 'car' ? handleCar : handleBlock
+  return handle(request, {}, ctx)
+}
+
+const server = createServer(async (incoming, outgoing) => {
+  let response
+  try {
+    const { method, headers } = incoming
+    response = await answer(new Request(`http://localhost${incoming.url}`, { method, headers }))
+  } catch (error) {
+    response = new Response(error.message, { status: error.code === 'ERR_DONT_HAVE' ? 404 : 500 })
+  }
+  outgoing.writeHead(response.status, Object.fromEntries(response.headers))
+  if (response.body) Readable.fromWeb(response.body).pipe(outgoing)
+  else outgoing.end()
+})
+server.listen(0, '127.0.0.1', () => {
+  const url = `http://127.0.0.1:${server.address().port}`
+  const said = { url, name, packed: packed.root.toString() }
+  for (const [tree, cid] of Object.entries(roots)) said[tree] = cid.toString()
+  console.log(JSON.stringify(said))
+})
+process.stdin.on('end', () => process.exit(0)).resume()
