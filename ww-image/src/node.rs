@@ -18,7 +18,7 @@ pub enum Node {
 #[derive(Clone, Debug)]
 pub struct Link {
     pub(crate) path: Path,
-    pub(crate) target: Path,
+    pub(crate) link: ww_loader::Link,
     pub(crate) layer: Layer,
 }
 
@@ -52,7 +52,12 @@ impl Link {
     /// Where it points, seen from the root of the image. Nothing need stand
     /// there.
     pub fn target(&self) -> &Path {
-        &self.target
+        self.link.target()
+    }
+
+    /// The target as it is written in the layer.
+    pub fn text(&self) -> &str {
+        self.link.text()
     }
 
     /// The layer it comes from.

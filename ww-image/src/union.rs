@@ -32,11 +32,9 @@ impl Image {
                 layer,
                 content,
             }),
-            Found::Leaf(layer, ww_loader::Node::Link(target)) => Node::Link(Link {
-                path,
-                target,
-                layer,
-            }),
+            Found::Leaf(layer, ww_loader::Node::Link(link)) => {
+                Node::Link(Link { path, link, layer })
+            }
             _ => {
                 let image = self.clone();
                 Node::Dir(Dir { image, path })
@@ -72,12 +70,14 @@ impl Image {
             let (link, target) = match self.ask(&path).await? {
                 Answer::Absent if path.is_root() => return Ok((path, Found::Dir(Vec::new()))),
                 Answer::Absent => return Err(self.absent(asked)),
-                Answer::Found(Found::Leaf(_, ww_loader::Node::Link(target))) if follow => {
-                    (path.clone(), target)
+                Answer::Found(Found::Leaf(_, ww_loader::Node::Link(link))) if follow => {
+                    (path.clone(), link.target().clone())
                 }
                 Answer::Found(found) => return Ok((path, found)),
                 Answer::Barred(at) => match self.ask(&at).await? {
-                    Answer::Found(Found::Leaf(_, ww_loader::Node::Link(target))) => (at, target),
+                    Answer::Found(Found::Leaf(_, ww_loader::Node::Link(link))) => {
+                        (at, link.target().clone())
+                    }
                     Answer::Found(Found::Leaf(layer, _)) => return Err(barred(asked, at, &layer)),
                     // The layers changed between the two questions.
                     _ => return Err(self.absent(asked)),

@@ -22,7 +22,7 @@ use std::fmt::Debug;
 
 use futures::StreamExt;
 
-use crate::{Kind, Loader, Node, Path};
+use crate::{Kind, Link, Loader, Node, Path};
 
 /// What stands at a path of a sample.
 #[derive(Clone, Copy, Debug)]
@@ -139,13 +139,16 @@ async fn file(loader: &dyn Loader, path: &Path, bytes: &[u8]) -> Result<(), Viol
 
 async fn link(loader: &dyn Loader, path: &Path, target: &str) -> Result<(), Violation> {
     let parent = path.parent().unwrap_or_else(Path::root);
-    let target = expect(
+    let link = expect(
         path,
         "the sample's links stay inside",
-        parent.resolve(target),
+        Link::new(&parent, target),
     )?;
     match expect(path, "a link can be opened", loader.open(path).await)? {
-        Node::Link(seen) if seen == target => Ok(()),
+        Node::Link(seen) if seen == link => Ok(()),
+        Node::Link(seen) if seen.target() == link.target() => {
+            broken(path, "a link keeps the text it is written with", seen)
+        }
         node => broken(path, "a link gives its target from the root", node),
     }
 }

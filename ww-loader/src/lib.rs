@@ -48,6 +48,7 @@ mod host_dir;
 pub mod http;
 pub mod ipfs;
 pub mod ipld;
+mod link;
 mod loader;
 mod memory;
 mod mount;
@@ -66,7 +67,7 @@ pub use file::File;
 #[cfg(unix)]
 pub use host_dir::HostDir;
 pub use ipfs::Ipfs;
-
+pub use link::Link;
 pub use loader::Loader;
 pub use memory::Memory;
 pub use mount::Mount;

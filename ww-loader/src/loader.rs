@@ -15,9 +15,8 @@ use crate::{Error, Node, Path};
 ///   [`Error::NotDirectory`] and names the topmost such ancestor.
 /// - What a directory lists can be opened, and has the kind that was listed,
 ///   as long as the source stays the same.
-/// - Link targets are told from the root of the loader, whatever they look like
-///   in the source; see [`Path::resolve`]. One that leads out of the tree is an
-///   error.
+/// - A link keeps the text it has in the source, and tells what that means from
+///   the root of the loader. One that leads out of the tree is an error.
 /// - Calls may run at once, on any executor, and may be dropped at any time.
 ///
 /// The suite in [`contract`](crate::contract) checks a loader for these.

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream;
 
-use crate::{Entry, Error, Kind, Loader, Node, Path, PathError};
+use crate::{Entry, Error, Kind, Link, Loader, Node, Path, PathError};
 
 /// A tree held in memory.
 ///
@@ -30,7 +30,7 @@ pub struct Memory {
 enum Stored {
     File(Bytes),
     Dir(BTreeMap<String, Kind>),
-    Link(Path),
+    Link(Link),
 }
 
 const NAME: &str = "memory";
@@ -91,9 +91,9 @@ impl Memory {
     /// [`Error::Link`] if the target leaves the tree, otherwise as
     /// [`Memory::file`].
     pub fn link(&mut self, path: &Path, target: &str) -> Result<(), Error> {
-        let resolved = path.parent().unwrap_or_else(Path::root).resolve(target);
-        let target = resolved.map_err(|source| self.link_error(path, source))?;
-        self.put(path, Stored::Link(target))
+        let link = Link::new(&path.parent().unwrap_or_else(Path::root), target);
+        let link = link.map_err(|source| self.link_error(path, source))?;
+        self.put(path, Stored::Link(link))
     }
 
     fn put(&mut self, path: &Path, stored: Stored) -> Result<(), Error> {
@@ -168,7 +168,7 @@ impl Loader for Memory {
     async fn open(&self, path: &Path) -> Result<Node, Error> {
         Ok(match self.nodes.get(path) {
             Some(Stored::File(bytes)) => Node::File(Arc::new(bytes.clone())),
-            Some(Stored::Link(target)) => Node::Link(target.clone()),
+            Some(Stored::Link(link)) => Node::Link(link.clone()),
             Some(Stored::Dir(names)) => {
                 let entries = names.clone().into_iter();
                 let entries = entries.map(|(name, kind)| Ok(Entry { name, kind }));

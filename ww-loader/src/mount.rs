@@ -3,7 +3,7 @@ use std::fmt;
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
 
-use crate::{Entry, Error, Kind, Loader, Node, Path};
+use crate::{Entry, Error, Kind, Link, Loader, Node, Path, PathError};
 
 /// A loader's tree at a path of its own: routing by prefix.
 ///
@@ -32,6 +32,16 @@ impl<L: Loader> Mount<L> {
     /// The tree of `loader` at `prefix`.
     pub fn new(prefix: Path, loader: L) -> Self {
         Self { prefix, loader }
+    }
+
+    /// A link of the tree as it reads here, where the tree's root is not the
+    /// root.
+    fn moved(&self, path: &Path, link: &Link) -> Result<Link, PathError> {
+        let dir = path.parent().unwrap_or_else(Path::root);
+        match link.text().starts_with('/') {
+            true => Link::new(&dir, format!("/{}", self.prefix.join(link.target())?.as_str())),
+            false => Link::new(&dir, link.text()),
+        }
     }
 
     /// What stands on the way to the prefix, if `path` is there.
@@ -63,9 +73,8 @@ impl<L: Loader> Loader for Mount<L> {
         };
         let node = self.loader.open(&below).await;
         Ok(match node.map_err(|error| error.under(&self.prefix))? {
-            Node::Link(target) => {
-                let moved = self.prefix.join(&target);
-                Node::Link(moved.map_err(|source| Error::Link {
+            Node::Link(link) => {
+                Node::Link(self.moved(path, &link).map_err(|source| Error::Link {
                     path: path.clone(),
                     loader: format!("the tree at {}", self.prefix),
                     source,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use futures::stream::BoxStream;
 
-use crate::{Error, File, Path};
+use crate::{Error, File, Link};
 
 /// What stands at a path.
 #[non_exhaustive]
@@ -15,15 +15,14 @@ pub enum Node {
     /// An entry that cannot be told is an error in its place, and the stream
     /// goes on behind it.
     Dir(BoxStream<'static, Result<Entry, Error>>),
-    /// A symbolic link and the path it points to, seen from the loader's root.
-    /// Nothing need stand there.
-    Link(Path),
+    /// A symbolic link.
+    Link(Link),
 }
 
 /// One name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
-    /// The name: one component of a [`Path`].
+    /// The name: one component of a [`Path`](crate::Path).
     pub name: String,
     /// What it names.
     pub kind: Kind,
@@ -57,7 +56,7 @@ impl fmt::Debug for Node {
         match self {
             Self::File(file) => write!(f, "File({} bytes)", file.len()),
             Self::Dir(_) => f.write_str("Dir"),
-            Self::Link(target) => write!(f, "Link({target})"),
+            Self::Link(link) => write!(f, "Link({link})"),
         }
     }
 }

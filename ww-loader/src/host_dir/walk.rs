@@ -7,7 +7,7 @@ use rustix::io::{Errno, Result as Sys, retry_on_intr};
 
 use super::{file, listing};
 use crate::path::utf8;
-use crate::{Error, Node, Path};
+use crate::{Error, Link, Node, Path};
 
 /// The open root and how one walks down from it.
 #[derive(Debug)]
@@ -128,8 +128,8 @@ impl Tree {
         let text = retry_on_intr(|| fs::readlinkat(dir, name, Vec::new()))
             .map_err(|errno| self.error(path, errno))?;
         let parent = path.parent().unwrap_or_else(Path::root);
-        let target = utf8(text.as_bytes()).and_then(|text| parent.resolve(text));
-        target.map(Node::Link).map_err(|source| Error::Link {
+        let link = utf8(text.as_bytes()).and_then(|text| Link::new(&parent, text));
+        link.map(Node::Link).map_err(|source| Error::Link {
             path: path.clone(),
             loader: self.name.clone(),
             source,

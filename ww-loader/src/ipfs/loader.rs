@@ -10,7 +10,7 @@ use super::node::Unixfs;
 use super::walk::Stop;
 use super::{Blocks, Error, IpfsPath};
 use crate::path::utf8;
-use crate::{Loader, Node, Path};
+use crate::{Link, Loader, Node, Path};
 
 /// The tree at an immutable path of IPFS.
 ///
@@ -66,8 +66,8 @@ impl Ipfs {
             })),
             Unixfs::Symlink(target) => {
                 let parent = path.parent().unwrap_or_else(Path::root);
-                let target = utf8(&target).and_then(|text| parent.resolve(text));
-                Node::Link(target.map_err(|source| crate::Error::Link {
+                let link = utf8(&target).and_then(|text| Link::new(&parent, text));
+                Node::Link(link.map_err(|source| crate::Error::Link {
                     path: path.clone(),
                     loader: self.name.to_string(),
                     source,
