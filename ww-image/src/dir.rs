@@ -9,6 +9,7 @@ use crate::{Error, Image, Layer};
 pub struct Dir {
     pub(crate) image: Image,
     pub(crate) path: Path,
+    pub(crate) layers: Vec<Layer>,
 }
 
 /// One name in a directory of an image.
@@ -27,6 +28,12 @@ impl Dir {
     /// Where the directory stands, with every link on the way followed.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The layers that have the directory, lowest first; none for the root of
+    /// an image without layers.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
     }
 
     /// What is in the directory, sorted by name.

@@ -95,6 +95,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the path itself is at fault, or a link it leads through, rather
+    /// than a layer that failed.
+    pub(crate) fn is_of_the_path(&self) -> bool {
+        match self {
+            Self::Layer { source, .. } => matches!(source, ww_loader::Error::Link { .. }),
+            Self::NotFound { .. } | Self::NotDirectory { .. } | Self::Loop { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether what was asked for is absent from all layers, as opposed to
     /// every other failure.
     pub fn is_not_found(&self) -> bool {

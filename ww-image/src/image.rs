@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ww_loader::{Memory, Path};
+use ww_loader::{Kind, Memory, Path};
 
 use crate::{Builder, Entry, Error, Layer, Memo, Node, fhs};
 
@@ -48,6 +48,11 @@ impl Image {
             main_limit,
             memo,
         }))
+    }
+
+    /// An image of other layers with the settings of this one.
+    pub(crate) fn derived(&self, layers: Vec<Layer>) -> Self {
+        Self::assemble(layers, self.0.main_limit)
     }
 
     /// The layers, lowest first.
@@ -124,6 +129,55 @@ impl Image {
         match self.read(&Path::new(fhs::MAIN)?, self.0.main_limit).await {
             Err(Error::NotFound { layers, .. }) => Err(Error::NoMain { layers }),
             read => read,
+        }
+    }
+
+    /// The nested image of service `name`: [`fhs::service`] as an image of its
+    /// own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Path`] if the name is not one component of a path, otherwise as
+    /// [`Image::nested`].
+    pub async fn service(&self, name: &str) -> Result<Self, Error> {
+        self.nested(&fhs::service(name)?).await
+    }
+
+    /// The names of the nested images: of what is a directory in [`fhs::SVC`],
+    /// or a link there, sorted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Image::read_dir`], but for an image without services.
+    pub async fn services(&self) -> Result<Vec<String>, Error> {
+        let entries = match self.read_dir(&Path::new(fhs::SVC)?).await {
+            Err(error) if error.is_not_found() => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let nested = entries.into_iter().filter(|entry| entry.kind != Kind::File);
+        Ok(nested.map(|entry| entry.name).collect())
+    }
+
+    /// The directory at `path`, links followed, as an image of its own: with
+    /// the same layers, seen from there, and the same settings.
+    ///
+    /// Nothing in it leads out of it: an absolute link starts at its own root.
+    /// It has a [`Memo`] of its own, so whoever runs it more than once should
+    /// keep it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotDirectory`] if a file stands there, otherwise as
+    /// [`Image::open`].
+    pub async fn nested(&self, path: &Path) -> Result<Self, Error> {
+        match self.open(path).await? {
+            Node::Dir(dir) => Ok(self.rooted(dir.path())),
+            Node::File(file) => Err(Error::NotDirectory {
+                path: path.clone(),
+                at: file.path().clone(),
+                layer: file.layer().name().into(),
+            }),
+            Node::Link(link) => Err(self.absent(link.target())),
         }
     }
 

@@ -7,6 +7,8 @@
 //!     ├─ open, open_link ──► Node: File, Dir or Link
 //!     ├─ read_dir ─────────► entries, each with its layers
 //!     ├─ main ─────────────► the bytes of bin/main.wasm
+//!     ├─ boot ─────────────► the peers that boot/ names
+//!     ├─ service, nested ──► an image within the image
 //!     └─ memo               what a runtime made of it
 //! ```
 //!
@@ -35,6 +37,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 
+mod boot;
 mod builder;
 mod dir;
 mod error;
@@ -43,15 +46,19 @@ mod file;
 mod image;
 mod layer;
 mod memo;
+mod nested;
 mod node;
 mod union;
 
+pub use boot::{Boot, BootFault, BootPeer};
 pub use builder::Builder;
 pub use dir::{Dir, Entry};
 pub use error::Error;
 pub use file::File;
 pub use image::Image;
 pub use layer::Layer;
+pub use libp2p_identity::PeerId;
 pub use memo::Memo;
+pub use multiaddr::Multiaddr;
 pub use node::{Link, Node};
 pub use ww_loader::{Kind, Path, PathError};

@@ -35,10 +35,12 @@ impl Image {
             Found::Leaf(layer, ww_loader::Node::Link(link)) => {
                 Node::Link(Link { path, link, layer })
             }
-            _ => {
-                let image = self.clone();
-                Node::Dir(Dir { image, path })
-            }
+            Found::Leaf(..) => return Err(self.absent(asked)),
+            Found::Dir(dirs) => Node::Dir(Dir {
+                image: self.clone(),
+                path,
+                layers: dirs.into_iter().map(|(layer, _)| layer).collect(),
+            }),
         })
     }
 
@@ -119,7 +121,7 @@ impl Image {
         }
     }
 
-    fn absent(&self, path: &Path) -> Error {
+    pub(crate) fn absent(&self, path: &Path) -> Error {
         let layers = self.described();
         let path = path.clone();
         Error::NotFound { path, layers }
