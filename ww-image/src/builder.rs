@@ -1,4 +1,10 @@
-use crate::{Image, Layer};
+use bytes::Bytes;
+use libp2p_identity::PeerId;
+use ww_loader::ipld::Cid;
+
+use crate::pin::{Hold, Pin};
+use crate::signature::Required;
+use crate::{Image, Layer, Profile};
 
 /// Builds an [`Image`] layer by layer.
 ///
@@ -17,6 +23,10 @@ use crate::{Image, Layer};
 pub struct Builder {
     layers: Vec<Layer>,
     main_limit: u64,
+    pin: Option<Cid>,
+    profile: Option<Profile>,
+    must_be_signed: bool,
+    signatures: Required,
 }
 
 impl Builder {
@@ -33,9 +43,57 @@ impl Builder {
         self
     }
 
+    /// Pins the image, as [`Image::pin`] says.
+    pub fn pin(mut self, cid: Cid) -> Self {
+        self.pin = Some(cid);
+        self
+    }
+
+    /// Accepts the image only with a signature over its CID by one of `signers`,
+    /// from [`signature`](Self::signature) or [`signatures`](Self::signatures);
+    /// of several calls, by one of all of them. Without any signer, no image is
+    /// accepted.
+    ///
+    /// The image is hashed when it is first used and held to what it was then,
+    /// as [`Image::pin`] says. Without a good signature every question fails
+    /// with [`Error::Unsigned`](crate::Error::Unsigned), which says what was
+    /// wrong with each that was found.
+    pub fn signed_by(mut self, signers: impl IntoIterator<Item = PeerId>) -> Self {
+        self.must_be_signed = true;
+        self.signatures.signers.extend(signers);
+        self
+    }
+
+    /// A detached signature, as [`signature::sign`](crate::signature::sign)
+    /// makes it. It counts only where signers are required.
+    pub fn signature(mut self, signature: impl Into<Bytes>) -> Self {
+        self.signatures.given.push(signature.into());
+        self
+    }
+
+    /// A tree to look for signatures in, which is no part of the image: that of
+    /// signer `S` over the CID `C` is the file `C/S`. It counts only where
+    /// signers are required.
+    pub fn signatures(mut self, store: impl Into<Layer>) -> Self {
+        self.signatures.stores.push(store.into());
+        self
+    }
+
+    /// The profile under which an image that is pinned or must be signed is
+    /// hashed; by default that of the CID's version, or [`Profile::default`].
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = Some(profile);
+        self
+    }
+
     /// The image of these layers. Nothing is read yet.
     pub fn build(self) -> Image {
-        Image::assemble(self.layers, self.main_limit)
+        let signers = self.must_be_signed.then_some(self.signatures);
+        let hold = match self.pin.is_none() && signers.is_none() {
+            true => Hold::Nothing,
+            false => Hold::Pinned(Box::new(Pin::new(self.pin, signers, self.profile))),
+        };
+        Image::assemble(self.layers, self.main_limit, hold)
     }
 }
 
@@ -44,6 +102,10 @@ impl Default for Builder {
         Self {
             layers: Vec::new(),
             main_limit: Image::MAIN_LIMIT,
+            pin: None,
+            profile: None,
+            must_be_signed: false,
+            signatures: Required::default(),
         }
     }
 }

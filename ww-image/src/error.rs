@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use ww_loader::ipld::Cid;
 use ww_loader::{Kind, Path, PathError};
 
 use crate::fhs;
@@ -78,6 +79,46 @@ pub enum Error {
         len: u64,
         /// The limit in bytes.
         limit: u64,
+    },
+    /// The image's content is not what it is pinned to.
+    #[error("{layers}: the content is {found}, and is pinned to {expected}")]
+    Pin {
+        /// What the image is pinned to.
+        expected: Cid,
+        /// What its layers held when they were hashed.
+        found: Cid,
+        /// The image's layers, as text.
+        layers: String,
+    },
+    /// The image must be signed, and is not by anybody who counts.
+    #[error(
+        "{layers}: the content is {cid}, and no accepted signer vouches for that ({})",
+        reasons.join("; ")
+    )]
+    Unsigned {
+        /// What the layers held when they were hashed.
+        cid: Cid,
+        /// What is wrong with each signature, or where none was found.
+        reasons: Vec<String>,
+        /// The image's layers, as text.
+        layers: String,
+    },
+    /// The image is pinned, and a layer no longer holds what was hashed.
+    #[error("{path} in layer {layer} is not what it was when the image was hashed")]
+    Altered {
+        /// The file or directory.
+        path: Path,
+        /// The layer it comes from.
+        layer: String,
+    },
+    /// A directory is large enough for shards, and two of its names have the
+    /// same hash, so that no UnixFS directory can hold both.
+    #[error("names {:?} and {:?} in {path} have equal hashes", names.0, names.1)]
+    Collision {
+        /// The directory.
+        path: Path,
+        /// The names.
+        names: (String, String),
     },
     /// A text is no path, or following a link made a path too long.
     #[error("not a path in the image")]

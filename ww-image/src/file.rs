@@ -4,6 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ww_loader::Path;
 
+use crate::tree::{Seal, hash};
 use crate::{Error, Layer};
 
 /// A file of an image, open for reading. Cloning is cheap.
@@ -12,6 +13,7 @@ pub struct File {
     pub(crate) path: Path,
     pub(crate) layer: Layer,
     pub(crate) content: Arc<dyn ww_loader::File>,
+    pub(crate) seal: Option<Seal>,
 }
 
 impl File {
@@ -32,23 +34,27 @@ impl File {
 
     /// Whether the file is empty.
     pub fn is_empty(&self) -> bool {
-        self.content.is_empty()
+        self.len() == 0
     }
 
     /// The bytes from `offset`, `len` of them or as many as there are before
-    /// the end. No more is allocated than is given.
+    /// the end. No more is allocated than is given; of a pinned image, whole
+    /// chunks are read, and a few of them kept.
     ///
     /// # Errors
     ///
     /// [`Error::Layer`] if reading fails, or if the file has become shorter
-    /// since it was opened.
+    /// since it was opened; [`Error::Altered`] if the image is pinned and the
+    /// bytes are not those that were hashed.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future has no effect.
     pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
-        let read = self.content.read_at(offset, len).await;
-        read.map_err(|source| self.layer.error(&self.path, source))
+        match &self.seal {
+            None => self.read_layer(offset, len).await,
+            Some(seal) => self.read_sealed(seal, offset, len).await,
+        }
     }
 
     /// The whole file, if it has at most `limit` bytes.
@@ -68,6 +74,69 @@ impl File {
                 limit,
             }),
         }
+    }
+
+    /// It is not what it was when it was opened or listed.
+    pub(crate) fn changed(&self) -> Error {
+        self.layer.changed(&self.path)
+    }
+
+    async fn read_layer(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
+        let read = self.content.read_at(offset, len).await;
+        read.map_err(|source| self.layer.error(&self.path, source))
+    }
+
+    async fn read_sealed(&self, seal: &Seal, offset: u64, len: usize) -> Result<Bytes, Error> {
+        let end = offset.saturating_add(len as u64).min(seal.file.len);
+        if offset >= end {
+            return Ok(Bytes::new());
+        }
+        let chunk = seal.profile.chunk();
+        let mut read = Vec::new();
+        for index in offset / chunk..=(end - 1) / chunk {
+            let start = index * chunk;
+            let (from, to) = (offset.max(start) - start, end.min(start + chunk) - start);
+            let bytes = self.chunk(seal, index, from, to).await?;
+            // No chunk is longer than what fits a `usize`.
+            let part = bytes.slice(from as usize..to as usize);
+            if part.len() as u64 == end - offset && part.len() == bytes.len() {
+                return Ok(part);
+            }
+            if read.is_empty() {
+                read.reserve_exact((end - offset) as usize);
+            }
+            read.extend_from_slice(&part);
+        }
+        Ok(read.into())
+    }
+
+    /// A whole chunk, verified; kept where only `from..to` of it is wanted.
+    async fn chunk(&self, seal: &Seal, index: u64, from: u64, to: u64) -> Result<Bytes, Error> {
+        let altered = || Error::Altered {
+            path: self.path.clone(),
+            layer: self.layer.name().into(),
+        };
+        let at = usize::try_from(index).ok();
+        let wanted = at.and_then(|index| seal.file.hashes.get(index));
+        let wanted = wanted.ok_or_else(altered)?;
+        if let Some(bytes) = seal.chunks.recall(wanted) {
+            return Ok(bytes);
+        }
+        let start = index * seal.profile.chunk();
+        let len = seal.profile.chunk().min(seal.file.len - start);
+        let bytes = self.content.read_at(start, len as usize).await;
+        let bytes = bytes.map_err(|error| match error {
+            ww_loader::Error::Changed { .. } => altered(),
+            source => self.layer.error(&self.path, source),
+        })?;
+        let part = seal.profile.leaf(bytes.clone()).await;
+        if part.len != len || hash(&part.root.cid) != *wanted {
+            return Err(altered());
+        }
+        if to - from < len {
+            seal.chunks.keep(*wanted, bytes.clone());
+        }
+        Ok(bytes)
     }
 }
 

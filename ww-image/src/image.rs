@@ -1,9 +1,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use libp2p_identity::PeerId;
+use ww_loader::ipld::Cid;
 use ww_loader::{Kind, Memory, Path};
 
-use crate::{Builder, Entry, Error, Layer, Memo, Node, fhs};
+use crate::import::Observer;
+use crate::pin::{Hold, Pin};
+use crate::tree::Tree;
+use crate::{Builder, Entry, Error, Hashing, Layer, Memo, Node, fhs};
 
 /// A tree united from layers. Cloning is cheap, and clones are one image.
 ///
@@ -19,6 +24,7 @@ pub struct Image(Arc<Inner>);
 struct Inner {
     layers: Vec<Layer>,
     main_limit: u64,
+    hold: Hold,
     memo: Memo,
 }
 
@@ -33,7 +39,7 @@ impl Image {
     /// The image of `layers`, lowest first.
     pub fn new(layers: impl IntoIterator<Item = impl Into<Layer>>) -> Self {
         let layers = layers.into_iter().map(Into::into).collect();
-        Self::assemble(layers, Self::MAIN_LIMIT)
+        Self::assemble(layers, Self::MAIN_LIMIT, Hold::Nothing)
     }
 
     /// An image to be given its layers one by one.
@@ -41,23 +47,90 @@ impl Image {
         Builder::default()
     }
 
-    pub(crate) fn assemble(layers: Vec<Layer>, main_limit: u64) -> Self {
+    pub(crate) fn assemble(layers: Vec<Layer>, main_limit: u64, hold: Hold) -> Self {
         let memo = Memo::default();
         Self(Arc::new(Inner {
             layers,
             main_limit,
+            hold,
             memo,
         }))
     }
 
+    /// This image, held to something else.
+    fn held(&self, hold: Hold) -> Self {
+        Self::assemble(self.0.layers.clone(), self.0.main_limit, hold)
+    }
+
     /// An image of other layers with the settings of this one.
-    pub(crate) fn derived(&self, layers: Vec<Layer>) -> Self {
-        Self::assemble(layers, self.0.main_limit)
+    pub(crate) fn derived(&self, layers: Vec<Layer>, hold: Hold) -> Self {
+        Self::assemble(layers, self.0.main_limit, hold)
+    }
+
+    pub(crate) fn sealed(&self, tree: Arc<Tree>) -> Self {
+        self.held(Hold::Sealed(tree))
+    }
+
+    /// What the image's answers come from, if it is held to something.
+    pub(crate) async fn tree(
+        &self,
+        observer: Option<&Observer>,
+    ) -> Result<Option<&Arc<Tree>>, Error> {
+        self.0.hold.tree(self, observer).await
     }
 
     /// The layers, lowest first.
     pub fn layers(&self) -> &[Layer] {
         &self.0.layers
+    }
+
+    /// This image, pinned: it answers only if what its layers hold has the CID
+    /// `cid`, and only with what has.
+    ///
+    /// It is hashed whole when it is first used, under the profile of the CID's
+    /// version. From then on it answers for what it held then: listings and
+    /// links from memory (some hundred bytes for each name, 32 for each chunk
+    /// of a file), and the bytes of files from their layers, each chunk
+    /// verified against its hash before a byte of it is given. So it does not
+    /// matter when a layer changes: what no longer has the CID is
+    /// [`Error::Altered`] and never runs.
+    ///
+    /// An image that has another CID fails every question with [`Error::Pin`]. A
+    /// pin takes the place of what the image was held to before, and of signers
+    /// that were required; for both together use the [`Builder`].
+    pub fn pin(&self, cid: Cid) -> Self {
+        self.held(Hold::Pinned(Box::new(Pin::new(Some(cid), None, None))))
+    }
+
+    /// The CID that the image is pinned to, or was sealed with: whatever is
+    /// read of the image has it. Of an image that need only be signed, it is
+    /// known once the image has been used.
+    pub fn pinned(&self) -> Option<Cid> {
+        self.0.hold.cid()
+    }
+
+    /// Whose signature the image was accepted for, once an image that must be
+    /// [signed](Builder::signed_by) has been used.
+    pub fn signer(&self) -> Option<PeerId> {
+        self.0.hold.signer()
+    }
+
+    /// The image's CID: what identifies its content wherever it comes from,
+    /// under the profile of its pin or [`Profile::default`](crate::Profile).
+    ///
+    /// Everything the image holds is read for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hashing::cid`].
+    pub async fn cid(&self) -> Result<Cid, Error> {
+        self.hashing().cid().await
+    }
+
+    /// The computation of the image's CID, for whoever wants to choose the
+    /// profile, see progress, or seal the image.
+    pub fn hashing(&self) -> Hashing {
+        Hashing::new(self.clone(), self.0.hold.profile().unwrap_or_default())
     }
 
     /// What others have made of this image.
@@ -171,7 +244,7 @@ impl Image {
     /// [`Image::open`].
     pub async fn nested(&self, path: &Path) -> Result<Self, Error> {
         match self.open(path).await? {
-            Node::Dir(dir) => Ok(self.rooted(dir.path())),
+            Node::Dir(dir) => self.rooted(dir.path()).await,
             Node::File(file) => Err(Error::NotDirectory {
                 path: path.clone(),
                 at: file.path().clone(),

@@ -1,8 +1,10 @@
 use std::io;
+use std::sync::Arc;
 
-use ww_loader::{Error, Link, Loader, Node, Path, async_trait};
+use ww_loader::{Link, Loader, Node, Path, async_trait};
 
-use crate::{Image, Layer};
+use crate::pin::Hold;
+use crate::{Error, Image, Layer};
 
 /// A directory of another layer's tree, as a tree of its own.
 ///
@@ -15,7 +17,7 @@ struct Nested {
 
 impl Image {
     /// The image whose root is the directory at `base` in every layer.
-    pub(crate) fn rooted(&self, base: &Path) -> Self {
+    pub(crate) async fn rooted(&self, base: &Path) -> Result<Self, Error> {
         let layers = self.layers().iter().map(|layer| {
             let nested = Nested {
                 base: base.clone(),
@@ -23,18 +25,28 @@ impl Image {
             };
             Layer::new(layer.name(), nested)
         });
-        self.derived(layers.collect())
+        let hold = match self.tree(None).await? {
+            None => Hold::Nothing,
+            Some(tree) => match tree.nested(base)? {
+                Some(tree) => Hold::Sealed(Arc::new(tree)),
+                None => return Err(self.absent(base)),
+            },
+        };
+        Ok(self.derived(layers.collect(), hold))
     }
 }
 
 #[async_trait]
 impl Loader for Nested {
-    async fn open(&self, path: &Path) -> Result<Node, Error> {
-        let outer = self.base.join(path).map_err(|source| Error::Name {
-            path: path.clone(),
-            loader: self.layer.name().into(),
-            source,
-        })?;
+    async fn open(&self, path: &Path) -> Result<Node, ww_loader::Error> {
+        let outer = self
+            .base
+            .join(path)
+            .map_err(|source| ww_loader::Error::Name {
+                path: path.clone(),
+                loader: self.layer.name().into(),
+                source,
+            })?;
         match self.layer.loader().open(&outer).await {
             Ok(Node::Link(link)) if !path.is_root() => self.link(path, &link),
             Ok(Node::File(_) | Node::Link(_)) if path.is_root() => Err(self.gone()),
@@ -48,22 +60,23 @@ impl Loader for Nested {
 }
 
 impl Nested {
-    fn link(&self, path: &Path, link: &Link) -> Result<Node, Error> {
+    fn link(&self, path: &Path, link: &Link) -> Result<Node, ww_loader::Error> {
         let dir = path.parent().unwrap_or_else(Path::root);
         let link = Link::new(&dir, link.text());
-        link.map(Node::Link).map_err(|source| Error::Link {
-            path: path.clone(),
-            loader: self.layer.name().into(),
-            source,
-        })
+        link.map(Node::Link)
+            .map_err(|source| ww_loader::Error::Link {
+                path: path.clone(),
+                loader: self.layer.name().into(),
+                source,
+            })
     }
 
-    fn seen_from_inside(&self, path: &Path, error: Error) -> Error {
+    fn seen_from_inside(&self, path: &Path, error: ww_loader::Error) -> ww_loader::Error {
         let Some(at) = error.not_directory() else {
             return error;
         };
         match at.below(&self.base) {
-            Some(at) if !at.is_root() => Error::NotDirectory {
+            Some(at) if !at.is_root() => ww_loader::Error::NotDirectory {
                 path: path.clone(),
                 at,
                 loader: self.layer.name().into(),
@@ -73,8 +86,8 @@ impl Nested {
     }
 
     /// It was a directory when the image was made.
-    fn gone(&self) -> Error {
-        Error::Root {
+    fn gone(&self) -> ww_loader::Error {
+        ww_loader::Error::Root {
             loader: format!("{} of layer {}", self.base, self.layer.name()),
             source: io::ErrorKind::NotADirectory.into(),
         }

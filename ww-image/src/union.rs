@@ -2,40 +2,55 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
+use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::future::join_all;
+use futures::stream::BoxStream;
 use ww_loader::{Kind, Path};
 
+use crate::tree::{Directory, Seal};
 use crate::{Dir, Entry, Error, File, Image, Layer, Link, Node};
 
 /// What all layers together say of one path.
-enum Answer {
+pub(crate) enum Answer {
     Found(Found),
     Absent,
     /// The topmost ancestor that is not a directory in some layer.
     Barred(Path),
 }
 
-enum Found {
-    Dir(Vec<(Layer, ww_loader::Node)>),
-    /// A file or link.
-    Leaf(Layer, ww_loader::Node),
+pub(crate) enum Found {
+    /// A directory, with its listing in each layer.
+    Dir(Vec<(Layer, Listing)>),
+    /// A directory as it was when the image was hashed.
+    Held(Arc<Directory>),
+    Leaf(Layer, Leaf),
+}
+
+type Listing = BoxStream<'static, Result<ww_loader::Entry, ww_loader::Error>>;
+
+pub(crate) enum Leaf {
+    File(Arc<dyn ww_loader::File>, Option<Seal>),
+    Link(ww_loader::Link),
 }
 
 impl Image {
     pub(crate) async fn resolve(&self, asked: &Path, follow: bool) -> Result<Node, Error> {
         let (path, found) = self.walk(asked, follow).await?;
         Ok(match found {
-            Found::Leaf(layer, ww_loader::Node::File(content)) => Node::File(File {
+            Found::Leaf(layer, Leaf::File(content, seal)) => Node::File(File {
                 path,
                 layer,
                 content,
+                seal,
             }),
-            Found::Leaf(layer, ww_loader::Node::Link(link)) => {
-                Node::Link(Link { path, link, layer })
-            }
-            Found::Leaf(..) => return Err(self.absent(asked)),
+            Found::Leaf(layer, Leaf::Link(link)) => Node::Link(Link { path, link, layer }),
+            Found::Held(dir) => Node::Dir(Dir {
+                image: self.clone(),
+                path,
+                layers: dir.layers.clone(),
+            }),
             Found::Dir(dirs) => Node::Dir(Dir {
                 image: self.clone(),
                 path,
@@ -46,21 +61,25 @@ impl Image {
 
     pub(crate) async fn list(&self, asked: &Path) -> Result<Vec<Entry>, Error> {
         let (path, found) = self.walk(asked, true).await?;
-        let dirs = match found {
-            Found::Dir(dirs) => dirs,
-            Found::Leaf(layer, _) => return Err(barred(asked, path, &layer)),
-        };
-        let mut merged = BTreeMap::new();
-        for (layer, node) in dirs {
-            let ww_loader::Node::Dir(mut entries) = node else {
-                continue;
-            };
-            while let Some(entry) = entries.next().await {
-                let entry = entry.map_err(|source| layer.error(&path, source))?;
-                merge(&mut merged, &path, entry, &layer)?;
-            }
+        match found {
+            Found::Dir(dirs) => united(&path, dirs).await,
+            Found::Held(dir) => Ok(dir.list()),
+            Found::Leaf(layer, _) => Err(barred(asked, path, &layer)),
         }
-        Ok(merged.into_values().collect())
+    }
+
+    /// What the layers have in the directory at `path`, whatever the image is
+    /// pinned to, and which of them have it.
+    pub(crate) async fn list_layers(&self, path: &Path) -> Result<(Vec<Layer>, Vec<Entry>), Error> {
+        match self.ask_layers(path).await? {
+            Answer::Found(Found::Dir(dirs)) => {
+                let layers = dirs.iter().map(|(layer, _)| layer.clone()).collect();
+                Ok((layers, united(path, dirs).await?))
+            }
+            Answer::Absent if path.is_root() => Ok((Vec::new(), Vec::new())),
+            Answer::Found(Found::Leaf(layer, _)) => Err(barred(path, path.clone(), &layer)),
+            _ => Err(self.absent(path)),
+        }
     }
 
     /// Follows links until something else stands at the path, or, where the
@@ -72,14 +91,12 @@ impl Image {
             let (link, target) = match self.ask(&path).await? {
                 Answer::Absent if path.is_root() => return Ok((path, Found::Dir(Vec::new()))),
                 Answer::Absent => return Err(self.absent(asked)),
-                Answer::Found(Found::Leaf(_, ww_loader::Node::Link(link))) if follow => {
+                Answer::Found(Found::Leaf(_, Leaf::Link(link))) if follow => {
                     (path.clone(), link.target().clone())
                 }
                 Answer::Found(found) => return Ok((path, found)),
                 Answer::Barred(at) => match self.ask(&at).await? {
-                    Answer::Found(Found::Leaf(_, ww_loader::Node::Link(link))) => {
-                        (at, link.target().clone())
-                    }
+                    Answer::Found(Found::Leaf(_, Leaf::Link(link))) => (at, link.target().clone()),
                     Answer::Found(Found::Leaf(layer, _)) => return Err(barred(asked, at, &layer)),
                     // The layers changed between the two questions.
                     _ => return Err(self.absent(asked)),
@@ -95,9 +112,39 @@ impl Image {
         }
     }
 
+    /// The file or link that `entry` of a listing named, from the layer that
+    /// gives it: no other needs to be asked again.
+    pub(crate) async fn open_top(&self, path: &Path, entry: &Entry) -> Result<Node, Error> {
+        let Some(layer) = entry.layers.last().cloned() else {
+            return Err(self.absent(path));
+        };
+        let path = path.clone();
+        match (layer.loader().open(&path).await, entry.kind) {
+            (Ok(ww_loader::Node::File(content)), Kind::File) => Ok(Node::File(File {
+                path,
+                layer,
+                content,
+                seal: None,
+            })),
+            (Ok(ww_loader::Node::Link(link)), Kind::Link) => {
+                Ok(Node::Link(Link { path, link, layer }))
+            }
+            (Ok(_), _) => Err(layer.changed(&path)),
+            (Err(error), _) if error.is_not_found() => Err(layer.changed(&path)),
+            (Err(error), _) => Err(layer.error(&path, error)),
+        }
+    }
+
+    async fn ask(&self, path: &Path) -> Result<Answer, Error> {
+        match self.tree(None).await? {
+            Some(tree) => tree.ask(path).await,
+            None => self.ask_layers(path).await,
+        }
+    }
+
     /// Asks every layer at once. All of them count: a file that wins still
     /// conflicts with a directory in a layer below.
-    async fn ask(&self, path: &Path) -> Result<Answer, Error> {
+    async fn ask_layers(&self, path: &Path) -> Result<Answer, Error> {
         let opens = self.layers().iter().map(|layer| layer.loader().open(path));
         let mut found: Vec<(Layer, ww_loader::Node)> = Vec::new();
         let mut barrier: Option<Path> = None;
@@ -129,6 +176,14 @@ impl Image {
 }
 
 impl Layer {
+    pub(crate) fn changed(&self, path: &Path) -> Error {
+        let source = ww_loader::Error::Changed {
+            path: path.clone(),
+            loader: self.name().into(),
+        };
+        self.error(path, source)
+    }
+
     pub(crate) fn error(&self, path: &Path, source: ww_loader::Error) -> Error {
         Error::Layer {
             layer: self.name().into(),
@@ -138,18 +193,48 @@ impl Layer {
     }
 }
 
-fn unite(path: &Path, mut found: Vec<(Layer, ww_loader::Node)>) -> Result<Answer, Error> {
+fn unite(path: &Path, found: Vec<(Layer, ww_loader::Node)>) -> Result<Answer, Error> {
     let is_dir = |node: &ww_loader::Node| node.kind() == Kind::Dir;
     let dir = found.iter().rfind(|(_, node)| is_dir(node));
     let leaf = found.iter().rfind(|(_, node)| !is_dir(node));
-    match (dir, leaf) {
-        (Some((dir, _)), Some((other, node))) => Err(conflict(path, dir, other, node.kind())),
-        (Some(_), None) => Ok(Answer::Found(Found::Dir(found))),
-        (None, _) => Ok(match found.pop() {
-            Some((layer, node)) => Answer::Found(Found::Leaf(layer, node)),
-            None => Answer::Absent,
-        }),
+    if let (Some((dir, _)), Some((other, node))) = (dir, leaf) {
+        return Err(conflict(path, dir, other, node.kind()));
     }
+    let mut dirs = Vec::new();
+    let mut top = None;
+    for (layer, node) in found {
+        match node {
+            ww_loader::Node::Dir(entries) => dirs.push((layer, entries)),
+            ww_loader::Node::File(content) => top = Some((layer, Leaf::File(content, None))),
+            ww_loader::Node::Link(link) => top = Some((layer, Leaf::Link(link))),
+            // A kind that was added to the loaders and not yet here.
+            _ => return Err(layer.error(path, special(path, &layer))),
+        }
+    }
+    Ok(match top {
+        Some((layer, leaf)) => Answer::Found(Found::Leaf(layer, leaf)),
+        None if dirs.is_empty() => Answer::Absent,
+        None => Answer::Found(Found::Dir(dirs)),
+    })
+}
+
+fn special(path: &Path, layer: &Layer) -> ww_loader::Error {
+    ww_loader::Error::Special {
+        path: path.clone(),
+        loader: layer.name().into(),
+    }
+}
+
+/// The listings of the layers as one, sorted by name.
+async fn united(path: &Path, dirs: Vec<(Layer, Listing)>) -> Result<Vec<Entry>, Error> {
+    let mut merged = BTreeMap::new();
+    for (layer, mut entries) in dirs {
+        while let Some(entry) = entries.next().await {
+            let entry = entry.map_err(|source| layer.error(path, source))?;
+            merge(&mut merged, path, entry, &layer)?;
+        }
+    }
+    Ok(merged.into_values().collect())
 }
 
 fn merge(
