@@ -95,6 +95,9 @@ impl Image {
     /// matter when a layer changes: what no longer has the CID is
     /// [`Error::Altered`] and never runs.
     ///
+    /// An image whose only layer is [verified](Layer::verified) against this CID
+    /// is not hashed: its loader holds it to the CID already.
+    ///
     /// An image that has another CID fails every question with [`Error::Pin`]. A
     /// pin takes the place of what the image was held to before, and of signers
     /// that were required; for both together use the [`Builder`].
@@ -102,11 +105,20 @@ impl Image {
         self.held(Hold::Pinned(Box::new(Pin::new(Some(cid), None, None))))
     }
 
-    /// The CID that the image is pinned to, or was sealed with: whatever is
-    /// read of the image has it. Of an image that need only be signed, it is
+    /// The CID that the image is pinned to, was sealed with, or has from its
+    /// only layer, a [verified](Layer::verified) one: whatever is read of the
+    /// image has it. Of an image that need only be signed, it is
     /// known once the image has been used.
     pub fn pinned(&self) -> Option<Cid> {
-        self.0.hold.cid()
+        self.0.hold.cid().or_else(|| self.verified().cloned())
+    }
+
+    /// The CID of the only layer, where its loader verifies what it gives.
+    pub(crate) fn verified(&self) -> Option<&Cid> {
+        match self.layers() {
+            [layer] => layer.cid(),
+            _ => None,
+        }
     }
 
     /// Whose signature the image was accepted for, once an image that must be
@@ -118,13 +130,17 @@ impl Image {
     /// The image's CID: what identifies its content wherever it comes from,
     /// under the profile of its pin or [`Profile::default`](crate::Profile).
     ///
-    /// Everything the image holds is read for it.
+    /// Everything the image holds is read for it, unless its only layer is a
+    /// [verified](Layer::verified) one: then it is the layer's.
     ///
     /// # Errors
     ///
     /// As [`Hashing::cid`].
     pub async fn cid(&self) -> Result<Cid, Error> {
-        self.hashing().cid().await
+        match (self.tree(None).await?, self.verified()) {
+            (None, Some(cid)) => Ok(cid.clone()),
+            _ => self.hashing().cid().await,
+        }
     }
 
     /// The computation of the image's CID, for whoever wants to choose the

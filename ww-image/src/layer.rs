@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ww_loader::ipld::Cid;
 use ww_loader::{ChainLoader, Loader, Memory};
 
 /// One tree of an image, with the name it has in errors. Cloning is cheap.
@@ -8,6 +9,7 @@ use ww_loader::{ChainLoader, Loader, Memory};
 pub struct Layer {
     name: Arc<str>,
     loader: Arc<dyn Loader>,
+    cid: Option<Cid>,
 }
 
 impl Layer {
@@ -16,7 +18,25 @@ impl Layer {
         Self {
             name: name.into(),
             loader: Arc::new(loader),
+            cid: None,
         }
+    }
+
+    /// The tree of `loader`, named by its CID: the loader gives nothing but what
+    /// it has verified against that, a loader of IPFS say.
+    ///
+    /// An image of this one layer has the layer's CID, and nothing needs to be
+    /// read to know it.
+    pub fn verified(cid: Cid, loader: impl Loader + 'static) -> Self {
+        Self {
+            cid: Some(cid.clone()),
+            ..Self::new(cid.to_string(), loader)
+        }
+    }
+
+    /// The CID that the layer's loader verifies everything against.
+    pub fn cid(&self) -> Option<&Cid> {
+        self.cid.as_ref()
     }
 
     /// The name, as errors and entries show it.

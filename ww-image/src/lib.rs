@@ -18,6 +18,11 @@
 //! asked about every path, and one that cannot answer is an error: what an
 //! image holds never depends on which of its layers happened to be reachable.
 //!
+//! An image is identified by its content: [`Image::cid`] is the CID that UnixFS
+//! gives it under a [`Profile`], wherever its files come from. One that is
+//! [pinned](Image::pin) to a CID, or must be [signed](Builder::signed_by),
+//! answers for nothing but what was hashed, also where a layer changes later.
+//!
 //! Links are followed inside the union: a target may stand in another layer
 //! than the link, an absolute target starts at the root of the image, and one
 //! that leaves the image is an error.

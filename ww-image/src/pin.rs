@@ -53,12 +53,26 @@ impl Pin {
         }
     }
 
-    async fn tree(&self, image: &Image, observer: Option<&Observer>) -> Result<&Arc<Tree>, Error> {
-        let hashed = || hashed(image, self.profile, observer.cloned());
-        let tree = self.tree.get_or_try_init(hashed).await?;
-        let found = &tree.root.cid;
+    async fn tree(
+        &self,
+        image: &Image,
+        observer: Option<&Observer>,
+    ) -> Result<Option<&Arc<Tree>>, Error> {
+        let is_expected = |cid: &Cid| match &self.expected {
+            Some(expected) => same(cid, expected),
+            None => true,
+        };
+        let (tree, found) = match image.verified() {
+            // The layer's loader holds it to the CID already.
+            Some(cid) if is_expected(cid) => (None, cid),
+            _ => {
+                let hashed = || hashed(image, self.profile, observer.cloned());
+                let tree = self.tree.get_or_try_init(hashed).await?;
+                (Some(tree), &tree.root.cid)
+            }
+        };
         if let Some(expected) = &self.expected
-            && !same(found, expected)
+            && !is_expected(found)
         {
             return Err(Error::Pin {
                 expected: expected.clone(),
@@ -90,7 +104,7 @@ impl Hold {
         match self {
             Self::Nothing => Ok(None),
             Self::Sealed(tree) => Ok(Some(tree)),
-            Self::Pinned(pin) => pin.tree(image, observer).await.map(Some),
+            Self::Pinned(pin) => pin.tree(image, observer).await,
         }
     }
 

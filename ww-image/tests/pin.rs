@@ -275,3 +275,35 @@ fn a_cid_of_either_version_names_the_same_content() {
         Err(Error::Pin { .. })
     ));
 }
+
+#[test]
+fn what_its_only_layer_verifies_is_not_hashed_again() {
+    let dir = dir();
+    let cid = cid(&dir);
+    let opened = Arc::new(AtomicUsize::new(0));
+    let layer = Layer::verified(
+        cid.clone(),
+        Counting(HostDir::new(dir.path()), opened.clone()),
+    );
+    assert_eq!(layer.name(), cid.to_string());
+    let image = Image::from(layer.clone());
+    for image in [image.clone(), image.pin(cid.clone())] {
+        assert_eq!(image.pinned(), Some(cid.clone()));
+        assert_eq!(block_on(image.cid()).unwrap(), cid);
+        assert_eq!(opened.swap(0, Ordering::Relaxed), 0);
+        assert_eq!(block_on(image.main()).unwrap(), "main");
+        assert_eq!(opened.swap(0, Ordering::Relaxed), 1);
+    }
+    // What it is called is one thing, what it has under a profile another.
+    let old = Profile::UnixFsV0_2015;
+    let other = block_on(image.hashing().profile(old).cid()).unwrap();
+    assert_eq!(block_on(image.pin(other).main()).unwrap(), "main");
+    let nothing = block_on(Image::from(Memory::new()).cid()).unwrap();
+    let error = block_on(image.pin(nothing).main()).unwrap_err();
+    assert!(matches!(error, Error::Pin { .. }), "{error:?}");
+    // With a layer over it, it is something else.
+    let more = Memory::files([("etc/more", "")]).unwrap();
+    let united = Image::new([layer, Layer::from(more)]);
+    assert_eq!(united.pinned(), None);
+    assert_ne!(block_on(united.cid()).unwrap(), cid);
+}
