@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_lite::StreamExt;
@@ -53,7 +54,7 @@ fn main() {
 
 /// What mutants descend from.
 struct Corpus {
-    blocks: BTreeMap<Cid, Bytes>,
+    blocks: Arc<BTreeMap<Cid, Bytes>>,
     keys: Vec<Cid>,
     texts: Vec<String>,
     archive: Vec<u8>,
@@ -90,7 +91,7 @@ impl Corpus {
         texts.push(key.public().to_peer_id().to_string());
         Self {
             keys: blocks.keys().cloned().collect(),
-            blocks,
+            blocks: Arc::new(blocks),
             texts,
             archive,
             record: (name, signed(&key)),
@@ -164,11 +165,13 @@ impl Corpus {
         let block = &self.blocks[&self.keys[chance.below(self.keys.len())]];
         let mutant = Bytes::from(chance.mutate(block));
         let root = Cid::of(Codec::DagPb, &mutant);
-        let mut held = self.blocks.clone();
-        held.insert(root.clone(), mutant);
+        let held = Held {
+            mutant: (root.clone(), mutant),
+            blocks: self.blocks.clone(),
+        };
         let mut limits = Limits::default();
         limits.names = 1000;
-        let blocks = Blocks::builder().limits(limits).source(Held(held)).build();
+        let blocks = Blocks::builder().limits(limits).source(held).build();
         let loader = Ipfs::new(root.into(), &blocks);
         let mut left = 200;
         block_on(visit(&loader, Path::root(), &mut left));
@@ -240,7 +243,10 @@ fn signed(key: &libp2p_identity::Keypair) -> Vec<u8> {
     [field(8, &signature), field(9, &data)].concat()
 }
 
-struct Held(BTreeMap<Cid, Bytes>);
+struct Held {
+    mutant: (Cid, Bytes),
+    blocks: Arc<BTreeMap<Cid, Bytes>>,
+}
 
 #[async_trait]
 impl Source for Held {
@@ -249,7 +255,10 @@ impl Source for Held {
     }
 
     async fn block(&self, cid: &Cid, _: usize, _: Duration) -> Result<Bytes, SourceError> {
-        self.0.get(cid).cloned().ok_or(SourceError::Missing)
+        match cid == &self.mutant.0 {
+            true => Ok(self.mutant.1.clone()),
+            false => self.blocks.get(cid).cloned().ok_or(SourceError::Missing),
+        }
     }
 }
 

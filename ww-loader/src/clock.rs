@@ -27,19 +27,25 @@ pub trait Clock: Send + Sync {
     fn sleep_until(&self, deadline: Duration) -> Sleep;
 }
 
-impl<C: Clock + ?Sized> Clock for Arc<C> {
-    fn now(&self) -> Duration {
-        (**self).now()
-    }
+macro_rules! forward {
+    ($($of:ty),*) => {$(
+        impl<C: Clock + ?Sized> Clock for $of {
+            fn now(&self) -> Duration {
+                (**self).now()
+            }
 
-    fn wall(&self) -> SystemTime {
-        (**self).wall()
-    }
+            fn wall(&self) -> SystemTime {
+                (**self).wall()
+            }
 
-    fn sleep_until(&self, deadline: Duration) -> Sleep {
-        (**self).sleep_until(deadline)
-    }
+            fn sleep_until(&self, deadline: Duration) -> Sleep {
+                (**self).sleep_until(deadline)
+            }
+        }
+    )*};
 }
+
+forward!(&C, Arc<C>, Box<C>);
 
 /// The machine's own time. Its zero is the moment it was made.
 ///

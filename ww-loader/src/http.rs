@@ -215,9 +215,15 @@ impl fmt::Debug for Body {
     }
 }
 
-#[async_trait]
-impl<H: Http + ?Sized> Http for Arc<H> {
-    async fn send(&self, request: Request) -> Result<Response, HttpError> {
-        (**self).send(request).await
-    }
+macro_rules! forward {
+    ($($of:ty),*) => {$(
+        #[async_trait]
+        impl<H: Http + ?Sized> Http for $of {
+            async fn send(&self, request: Request) -> Result<Response, HttpError> {
+                (**self).send(request).await
+            }
+        }
+    )*};
 }
+
+forward!(&H, Arc<H>, Box<H>);

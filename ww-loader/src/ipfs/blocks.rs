@@ -172,8 +172,8 @@ impl Blocks {
         if let Some(query) = hint {
             match self.ask_car(slot, cid, query).await {
                 Ok(Some(block)) => return Ok(block),
-                Err(error) if error.is_grave() => return Err(error),
-                // Whoever has no CAR may have the block.
+                Err(error) if error.is_final() => return Err(error),
+                // Whoever has no CAR, or none that is whole, may have the block.
                 Ok(None) | Err(_) => {}
             }
         }

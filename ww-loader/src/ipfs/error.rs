@@ -137,6 +137,13 @@ impl SourceError {
         }
     }
 
+    /// Whether the source need not be asked for the same in another way: it
+    /// cannot answer now, or it lies.
+    pub(super) fn is_final(&self) -> bool {
+        let lie = matches!(self, Self::Codec(CodecError::Mismatch { .. }));
+        lie || self.is_passing() || matches!(self, Self::TooLarge { .. })
+    }
+
     /// Whether the source should not be asked for anything for a while.
     pub(super) fn is_grave(&self) -> bool {
         self.is_passing() || matches!(self, Self::Codec(_) | Self::TooLarge { .. })

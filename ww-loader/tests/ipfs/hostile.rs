@@ -71,7 +71,7 @@ fn answers(pack: &Pack) -> Vec<(&'static str, &'static str, Answer)> {
                 false => Reply::Whole(200, other.clone()),
             }),
         ),
-        ("empty", "not a CAR", Box::new(whole(200, ""))),
+        ("empty", "another hash", Box::new(whole(200, ""))),
         ("foreign", "another hash", Box::new(foreign)),
         (
             "absent",

@@ -6,10 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use futures_lite::future::block_on;
 use libp2p_identity::Keypair;
+use ww_loader::http::Ureq;
 use ww_loader::ipfs::ipns::{Name, Record, RecordError};
-use ww_loader::ipfs::{Blocks, Error, Source, SourceError};
+use ww_loader::ipfs::{Blocks, Error, Gateway, Source, SourceError};
 use ww_loader::ipld::Cid;
 use ww_loader::{Bytes, async_trait};
+
+use crate::server::{Reply, Server};
 
 const TARGET: &str = "/ipfs/bafkqaaa/below";
 
@@ -243,6 +246,32 @@ fn the_newest_record_of_all_sources_counts_and_none_goes_back() {
     assert!(
         matches!(&back, Error::Name { attempts, .. } if attempts.iter().all(old)),
         "{back}"
+    );
+}
+
+#[test]
+fn a_gateway_is_asked_for_the_record_itself() {
+    let owner = Keypair::generate_ed25519();
+    let record = Draft::default().sign(&owner);
+    let server = Server::new(move |_| Reply::Whole(200, record.clone()));
+    let blocks = Blocks::builder().source(Gateway::new(&*server.url, Ureq::new()));
+    let name = Name::of(&owner.public());
+    let found = block_on(blocks.build().record(&name)).unwrap();
+    assert_eq!(found.value, TARGET);
+    let asked = &server.asked()[0];
+    assert_eq!(asked.target, format!("/ipns/{name}?format=ipns-record"));
+    let accept = "accept: application/vnd.ipfs.ipns-record";
+    assert!(
+        asked.headers.iter().any(|field| field == accept),
+        "{asked:?}"
+    );
+
+    let endless = Server::new(|_| Reply::Endless(Vec::new()));
+    let blocks = Blocks::builder().source(Gateway::new(&*endless.url, Ureq::new()));
+    let error = block_on(blocks.build().record(&name)).unwrap_err();
+    assert!(
+        error.to_string().contains("more than 10240 bytes"),
+        "{error}"
     );
 }
 
