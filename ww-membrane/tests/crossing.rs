@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use capnp::capability::FromClientHook;
 use capnp::{Error, ErrorKind, any_pointer, capability_list};
+use capnp_rpc::rpc_capnp::call;
 use futures_lite::future::{yield_now, zip};
 use support::*;
 use ww_rpc::cell_capnp::program;
@@ -34,7 +35,7 @@ impl membrane::Server<any_pointer::Owned> for Shape {
     }
 }
 
-const SHAPES: [(&str, Fill, Find); 4] = [
+const SHAPES: [(&str, Fill, Find); 5] = [
     (
         "a pointer to anything",
         |mut at, host| {
@@ -75,6 +76,22 @@ const SHAPES: [(&str, Fill, Find); 4] = [
         |at| {
             let outer: session::Reader<'_, wetware_session::Owned> = at.get_as()?;
             outer.get_extension()?.get_host()
+        },
+    ),
+    (
+        "a group in a struct",
+        |at, host| {
+            let outer: call::Builder<'_> = at.init_as();
+            let mut group = outer.get_send_results_to().init_third_party();
+            group.set_as_capability(host.client.hook);
+            Ok(())
+        },
+        |at| {
+            let outer: call::Reader<'_> = at.get_as()?;
+            match outer.get_send_results_to().which()? {
+                call::send_results_to::ThirdParty(at) => at.get_as_capability(),
+                _ => Err(Error::failed("the group has another member".into())),
+            }
         },
     ),
 ];

@@ -186,6 +186,35 @@ fn promises_that_go_in_circles_are_broken_and_hang_nobody() {
     }
 }
 
+#[test]
+fn a_request_whose_promise_has_resolved_since_goes_where_it_should() {
+    for (case, resolved) in [("to itself", true), ("to the host's own", false)] {
+        for carries in [false, true] {
+            let case = format!("{case}, carries: {carries}");
+            let seen = Seen::default();
+            let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+            let mut hosted = Hosted::new(Some(untyped(&Membrane::ungated().wrap(keeper))));
+            hosted.say(bootstrap());
+            hosted.say(spawn(1, 1));
+            let kept = seen.callback.borrow().clone().unwrap();
+            let kept: program::Client = kept.cast_to();
+            let mut request = kept.spawn_request();
+            if carries {
+                let hook = peer(&Seen::default()).client.hook;
+                request.get().init_bootstrap().set_as_capability(hook);
+            }
+            hosted.say(if resolved {
+                to_promise(1, 1)
+            } else {
+                // The process that the host answered with.
+                to_answer(1, 1)
+            });
+            let sent = hosted.settle(&mut request.send().promise);
+            assert!(sent.expect(&case).is_err(), "{case}");
+        }
+    }
+}
+
 /// A million pointers, and a descriptor.
 fn million(mut payload: payload::Builder<'_>) {
     payload

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use capnp::Error;
+use capnp::capability::FromClientHook;
 use futures_lite::future::{block_on, or, poll_once, yield_now, zip};
 use support::*;
 use ww_membrane::{Membrane, Reaper};
@@ -104,6 +105,48 @@ fn revoking_releases_what_is_inside_at_once() {
             let error = waiting.await.err().unwrap();
             assert!(error.extra.contains("enough"), "{transport:?}: {error}");
             drop(pipeline);
+        });
+    }
+}
+
+/// Hands out a peer that nobody else holds, as an executor.
+struct Giver(Seen);
+
+impl host::Server for Giver {
+    async fn executor(
+        self: Rc<Self>,
+        _: host::ExecutorParams,
+        mut results: host::ExecutorResults,
+    ) -> Result<(), Error> {
+        results.get().set_executor(peer(&self.0).cast_to());
+        Ok(())
+    }
+}
+
+#[test]
+fn revoking_releases_what_is_behind_a_connection_and_finishes_its_calls() {
+    for transport in TRANSPORTS {
+        let seen = Seen::default();
+        let membrane = Membrane::ungated();
+        let by_hand = membrane.clone();
+        let giver: host::Client = capnp_rpc::new_client(Giver(seen.clone()));
+        over(transport, &membrane, giver, |giver| async move {
+            let answer = giver.executor_request().send().promise.await.unwrap();
+            let given = answer.get().unwrap().get_executor().unwrap();
+            let given: host::Client = given.cast_to();
+            let mut call = given.addrs_request().send().promise;
+            while seen.waiting.get() == 0 {
+                assert!(poll_once(&mut call).await.is_none());
+                yield_now().await;
+            }
+            by_hand.revoke(Error::disconnected("fell".into()));
+            if !matches!(transport, Transport::Imported) {
+                assert_eq!((seen.waiting.get(), seen.dropped.get()), (0, 1));
+            }
+            // The caller still holds all that it had.
+            until(|| seen.waiting.get() == 0 && seen.dropped.get() == 1).await;
+            assert!(call.await.is_err(), "{transport:?}");
+            drop((given, answer));
         });
     }
 }

@@ -242,11 +242,15 @@ impl Content {
 
     /// The request to the inside, carried across.
     fn inner(self, wrapped: &Rc<Wrapped>, call: &Call) -> Result<Box<dyn RequestHook>, Error> {
-        let callee = wrapped.callee()?;
         match self.crossed(wrapped)? {
-            // A promise may have resolved since, and a connection redirects a
-            // request without its capabilities.
-            Self::Inner(mut inner, mut table, made_for) if made_for == Callee::of(&*callee) => {
+            Self::Inner(inner, table, _) if table.is_empty() && wrapped.is_unresolved() => {
+                Ok(inner)
+            }
+            // A promise may have resolved since: to itself, or elsewhere, where
+            // a connection redirects a request without its capabilities.
+            Self::Inner(mut inner, mut table, made_for)
+                if made_for == Callee::of(&*wrapped.callee()?) =>
+            {
                 if table.is_empty() {
                     return Ok(inner);
                 }
@@ -262,9 +266,9 @@ impl Content {
                         return Ok(inner);
                     }
                 }
-                Self::Inner(inner, table, made_for).copied(call, &*callee)
+                Self::Inner(inner, table, made_for).copied(call, &*wrapped.callee()?)
             }
-            content => content.copied(call, &*callee),
+            content => content.copied(call, &*wrapped.callee()?),
         }
     }
 }

@@ -163,6 +163,14 @@ impl Wrapped {
             .map(|target| resolved(target).unwrap_or_else(broken::endless))
     }
 
+    /// Whether it is no promise that has resolved.
+    pub(super) fn is_unresolved(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner
+            .as_ref()
+            .is_some_and(|inner| inner.get_resolved().is_none())
+    }
+
     pub(super) fn release(&self) {
         let inner = self.inner.borrow_mut().take();
         let undecided = self.undecided.take();
