@@ -52,6 +52,24 @@
 //! Counting costs a call a look through the handful of methods that were called
 //! before on the same capability.
 //!
+//! [`Membrane::child`] makes a membrane that passes no more than its parent and
+//! falls with it. Children of one root unwrap each other's capabilities;
+//! membranes that were made apart are strangers, and neither sees through the
+//! other.
+//!
+//! [`Methods`] tell a membrane what cannot be seen of a call: whether it
+//! streams, and where its results have capabilities.
+//!
+//! # What a peer can do
+//!
+//! A hostile peer can hang or panic a vat of capnp-rpc's that touches the peer's
+//! capabilities bare: by promises that resolve in circles, or into the answer
+//! that gives them back, by answers without the capability that is pipelined on,
+//! and by messages with a million capabilities. Through a membrane each of these
+//! is an error, so put one between a peer and all that serves it, with
+//! [`Membrane::wrap`] for what the peer bootstraps and
+//! [`Membrane::wrap_reverse`] for what it exports.
+//!
 //! # Example
 //!
 //! A host hands out an executor. When the epoch advances, what was granted is
@@ -121,7 +139,7 @@
 //! [`Membrane::revoke`] does all of it before it returns.
 //!
 //! What survives: a capability that had crossed back and was unwrapped to the
-//! original; what was read from messages; and the target of a request that was
+//! original, though not the promise that it came as; what was read from messages; and the target of a request that was
 //! built and not sent, until the request is sent, which fails, or dropped.
 
 mod admission;

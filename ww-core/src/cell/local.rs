@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use capnp::capability::{Client, FromClientHook};
 use futures::channel::oneshot;
 use futures::future::LocalBoxFuture;
+use ww_membrane::Membrane;
 use ww_rpc::Vat;
 
 use super::limits::{Limit, Limits};
@@ -42,6 +43,8 @@ enum Connection {
     Open {
         /// `None` while it is being polled.
         vat: Option<Vat>,
+        /// Stands between the guest and all of the host's code.
+        membrane: Membrane,
         exported: Option<Client>,
         wanted: Option<oneshot::Sender<Client>>,
     },
@@ -82,11 +85,12 @@ impl Local {
             }
             Connection::Open {
                 vat,
+                membrane,
                 exported,
                 wanted,
             } => exported
                 .get_or_insert_with(|| match vat {
-                    Some(vat) => vat.bootstrap(),
+                    Some(vat) => exported_by(vat, membrane),
                     // It is being polled, by whoever called us.
                     None => {
                         let (client, keeper) = promise();
@@ -130,17 +134,20 @@ impl Local {
         newcomers.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    pub(crate) fn connect(&self, mut vat: Vat) {
+    /// Takes in the connection, whose bootstrap capability `membrane` has
+    /// wrapped.
+    pub(crate) fn connect(&self, mut vat: Vat, membrane: Membrane) {
         let connection = &mut *self.inner.connection.borrow_mut();
         let exported = match connection {
             Connection::Expected(Wanted(wanted)) => wanted.take().map(|(client, keeper)| {
-                keep(keeper, &mut vat);
+                keep(keeper, exported_by(&mut vat, &membrane));
                 client
             }),
             Connection::Open { .. } | Connection::None(_) => None,
         };
         *connection = Connection::Open {
             vat: Some(vat),
+            membrane,
             exported,
             wanted: None,
         };
@@ -184,11 +191,14 @@ impl Local {
         // it would run more of what has just panicked.
         let polled = catch_unwind(AssertUnwindSafe(|| poll(&mut vat)));
         if let Connection::Open {
-            vat: place, wanted, ..
+            vat: place,
+            membrane,
+            wanted,
+            ..
         } = &mut *self.inner.connection.borrow_mut()
         {
             if let Some(keeper) = wanted.take() {
-                keep(keeper, &mut vat);
+                keep(keeper, exported_by(&mut vat, membrane));
                 self.inner.shared.signal.raise(part::VAT);
             }
             *place = Some(vat);
@@ -222,8 +232,13 @@ fn promise() -> (Client, oneshot::Sender<Client>) {
 }
 
 /// Keeps a promise, unless nobody waits any more.
-fn keep(keeper: oneshot::Sender<Client>, vat: &mut Vat) {
-    let _ = keeper.send(vat.bootstrap());
+fn keep(keeper: oneshot::Sender<Client>, exported: Client) {
+    let _ = keeper.send(exported);
+}
+
+/// What the guest exports, as the host's code may have it.
+fn exported_by(vat: &mut Vat, membrane: &Membrane) -> Client {
+    membrane.wrap_reverse(vat.bootstrap())
 }
 
 fn ended() -> capnp::Error {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use capnp::capability::Client;
 use futures::channel::oneshot;
 use tracing::Span;
+use ww_membrane::Membrane;
 use ww_rpc::{Side, Vat};
 
 use super::budget::Budget;
@@ -114,10 +115,13 @@ impl Start {
                 local.disconnect(capnp::Error::disconnected(silent.into()));
                 return Ok(());
             };
-            let bootstrap = bootstrap(local)?;
+            // Nothing that the guest hands over gets to the host's code but
+            // through this: a hostile one can hang whoever has it bare.
+            let membrane = Membrane::ungated();
+            let bootstrap = bootstrap(local)?.map(|inside| membrane.wrap(inside));
             let vat = Vat::new(reader, writer, Side::Server, bootstrap, limits.rpc);
             local.shared().meter.connected(vat.traffic());
-            local.connect(vat);
+            local.connect(vat, membrane);
             Ok(())
         });
         let guest = guest::run(self.place, self.state, shared, self.ticker.clone());
