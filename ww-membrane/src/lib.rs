@@ -44,14 +44,6 @@
 //! usual ones, and tuples compose them. This attenuates: whoever holds a
 //! capability can hand on less than all of it.
 //!
-//! # What is held
-//!
-//! [`Membrane::authority`] lists what is held across a membrane, what was
-//! called, and what was denied; [`Membrane::when_empty`] tells when the last of
-//! it is gone, and [`Membrane::fallen`] waits for the end and says why it came.
-//! Counting costs a call a look through the handful of methods that were called
-//! before on the same capability.
-//!
 //! [`Membrane::child`] makes a membrane that passes no more than its parent and
 //! falls with it. Children of one root unwrap each other's capabilities;
 //! membranes that were made apart are strangers, and neither sees through the
@@ -59,6 +51,14 @@
 //!
 //! [`Methods`] tell a membrane what cannot be seen of a call: whether it
 //! streams, and where its results have capabilities.
+//!
+//! # What is held
+//!
+//! [`Membrane::authority`] lists what is held across a membrane, what was
+//! called, and what was denied; [`Membrane::when_empty`] tells when the last of
+//! it is gone, and [`Membrane::fallen`] waits for the end and says why it came.
+//! Counting costs a call a look through the handful of methods that were called
+//! before on the same capability.
 //!
 //! # What a peer can do
 //!
