@@ -56,6 +56,7 @@ mod node;
 mod path;
 mod path_error;
 mod patient;
+pub mod stem;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;

@@ -39,7 +39,10 @@ impl<L: Loader> Mount<L> {
     fn moved(&self, path: &Path, link: &Link) -> Result<Link, PathError> {
         let dir = path.parent().unwrap_or_else(Path::root);
         match link.text().starts_with('/') {
-            true => Link::new(&dir, format!("/{}", self.prefix.join(link.target())?.as_str())),
+            true => Link::new(
+                &dir,
+                format!("/{}", self.prefix.join(link.target())?.as_str()),
+            ),
             false => Link::new(&dir, link.text()),
         }
     }

@@ -141,7 +141,7 @@ fn links_are_sorted_stably_and_written_before_data() {
     assert_eq!(decoded.encode(), node.encode());
     assert_eq!(node.encode()[0], 0x12);
     assert_eq!(node.encode()[node.encode().len() - 2..], [0x0a, 0]);
-    assert_eq!(Node::default().encode(), []);
+    assert!(Node::default().encode().is_empty());
 }
 
 #[test]
