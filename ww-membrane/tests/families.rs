@@ -2,10 +2,15 @@
 
 mod support;
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
 use capnp::{Error, ErrorKind};
 use support::*;
-use ww_membrane::policies::{Allow, InFlight};
-use ww_membrane::{Epochs, Membrane};
+use ww_membrane::policies::{Allow, Caretaker, InFlight};
+use ww_membrane::{Epochs, Fall, Membrane};
 use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::host;
 
@@ -157,4 +162,89 @@ fn what_a_sibling_let_out_falls_with_either() {
         assert_eq!(seen.dropped.get(), 1);
         assert_eq!((root.held(), child.held()), (0, 0));
     }
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn who_waits_for_a_child_to_fall_hears_why_its_parent_fell() {
+    for by_epoch in [false, true] {
+        let epochs = Epochs::new(epoch(1));
+        let root = if by_epoch {
+            Membrane::new(epochs.guard())
+        } else {
+            Membrane::ungated()
+        };
+        let child = root.child(());
+        let grandchild = child.child(InFlight::new(1));
+        let seen = Seen::default();
+        let held = grandchild.wrap(peer(&seen));
+        let call = held.addrs_request().send().promise;
+
+        let woken = [Arc::new(Woken::default()), Arc::default()];
+        let wakers = woken.clone().map(Waker::from);
+        let (mut fallen, mut call) = (pin!(grandchild.fallen()), pin!(call));
+        let mut falling = Context::from_waker(&wakers[0]);
+        let mut calling = Context::from_waker(&wakers[1]);
+        assert!(fallen.as_mut().poll(&mut falling).is_pending());
+        assert!(call.as_mut().poll(&mut calling).is_pending());
+        assert_eq!(seen.waiting.get(), 1);
+        let expected = if by_epoch {
+            epochs.advance(epoch(2)).unwrap();
+            Fall::Epoch {
+                issued: 1,
+                current: 2,
+            }
+        } else {
+            root.revoke(fell("root"));
+            Fall::Revoked(fell("root"))
+        };
+        // Nothing else has touched them.
+        for woken in woken {
+            assert!(woken.0.load(Ordering::Relaxed), "by epoch: {by_epoch}");
+        }
+        let fall = fallen.as_mut().poll(&mut falling);
+        assert_eq!(fall, Poll::Ready(expected.clone()));
+        let Poll::Ready(Err(error)) = call.as_mut().poll(&mut calling) else {
+            panic!("by epoch: {by_epoch}: goes on");
+        };
+        assert_eq!(error.extra, expected.error().extra);
+        assert_eq!((seen.waiting.get(), seen.dropped.get()), (0, 1));
+        for membrane in [&root, &child, &grandchild] {
+            assert_eq!(membrane.fall().as_ref(), Some(&expected));
+        }
+        // What came later changes nothing, and a child that comes too late has
+        // fallen for the same reason.
+        child.revoke(fell("child"));
+        assert_eq!(child.fall().as_ref(), Some(&expected));
+        assert_eq!(root.child(()).fall().as_ref(), Some(&expected));
+    }
+}
+
+#[test]
+fn a_child_that_falls_alone_says_so() {
+    let root = Membrane::ungated();
+    let epochs = Epochs::new(epoch(1));
+    let caretaker = Caretaker::new();
+    let (kept, lent) = (root.child(()), root.child(caretaker.clone()));
+    let timed = root.child_until(epochs.guard(), ());
+    epochs.advance(epoch(3)).unwrap();
+    caretaker.revoke(fell("lent"));
+    let stale = Fall::Epoch {
+        issued: 1,
+        current: 3,
+    };
+    assert_eq!(timed.fall(), Some(stale.clone()));
+    assert_eq!(lent.fall(), Some(Fall::Revoked(fell("lent"))));
+    root.revoke(fell("root"));
+    assert_eq!(kept.fall(), Some(Fall::Revoked(fell("root"))));
+    assert_eq!(timed.fall(), Some(stale));
+    assert_eq!(lent.fall(), Some(Fall::Revoked(fell("lent"))));
 }

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use capnp::{Error, ErrorKind};
-use futures_lite::future::{block_on, poll_once};
+use futures_lite::future::{block_on, poll_once, yield_now};
 use support::*;
 use ww_membrane::policies::{Allow, Bytes, Caretaker, InFlight, Rate};
-use ww_membrane::{Fall, Membrane};
+use ww_membrane::{Direction, Fall, Membrane, Methods, Passage, Policy, Verdict};
 use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::{byte_stream, executor, host};
 
@@ -348,4 +348,144 @@ fn a_caretaker_of_a_child_leaves_the_parent() {
         assert_eq!(id(&lent).await.unwrap_err().extra, "enough");
         assert_eq!(id(&own).await.unwrap(), b"peer");
     });
+}
+
+#[test]
+fn what_is_streamed_spends_the_budget() {
+    for transport in TRANSPORTS {
+        let seen = Seen::default();
+        let budget = Bytes::new(10_000);
+        let methods = Methods::new().method(byte_stream::Client::push_request);
+        let membrane = Membrane::policed((methods, budget.clone()));
+        let inside: byte_stream::Client = capnp_rpc::new_client(Pushed(seen.clone()));
+        over(transport, &membrane, inside, |stream| async move {
+            for pushed in 1..=2 {
+                let mut request = stream.push_request();
+                request.get().init_data(1000);
+                request.send().await.unwrap();
+                until(|| seen.calls.get() == pushed).await;
+            }
+            // Root, struct of one pointer, data. What comes back of a stream is
+            // nothing but the root, and may be looked at later.
+            assert!(budget.left() <= 10_000 - 2 * 1016, "{transport:?}");
+        });
+    }
+}
+
+/// Answers `executor` early, and `id` with what is written after its pipeline
+/// was set.
+struct Early(Seen);
+
+impl host::Server for Early {
+    async fn executor(
+        self: Rc<Self>,
+        _: host::ExecutorParams,
+        mut results: host::ExecutorResults,
+    ) -> Result<(), Error> {
+        let runner = capnp_rpc::new_client(Runner(self.0.clone()));
+        results.get().set_executor(runner);
+        results.set_pipeline()?;
+        self.0.waiting.set(1);
+        until(|| self.0.waiting.get() == 0).await;
+        Ok(())
+    }
+
+    async fn id(
+        self: Rc<Self>,
+        _: host::IdParams,
+        mut results: host::IdResults,
+    ) -> Result<(), Error> {
+        results.get();
+        results.set_pipeline()?;
+        results.get().set_peer_id(b"peer");
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Weighed {
+    answers: std::cell::RefCell<Vec<(u64, u32)>>,
+    refuses: Cell<bool>,
+}
+
+impl Policy for Weighed {
+    fn inbound(&self, _: &ww_membrane::Call) -> Verdict {
+        Verdict::pass()
+    }
+
+    fn weighs(&self) -> bool {
+        true
+    }
+
+    fn weigh(&self, passage: &Passage) -> Result<(), Error> {
+        if passage.is_answer() {
+            assert_eq!(passage.direction(), Direction::Outward);
+            let answer = (passage.bytes(), passage.capabilities());
+            self.answers.borrow_mut().push(answer);
+            if self.refuses.get() {
+                return Err(Error::overloaded("too heavy".into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn an_early_pipeline_is_weighed_when_it_is_set_and_once() {
+    for transport in [Transport::Local, Transport::Exported] {
+        let seen = Seen::default();
+        let weighed = Rc::new(Weighed::default());
+        let membrane = Membrane::policed(weighed.clone());
+        let view = membrane.clone();
+        let inside: host::Client = capnp_rpc::new_client(Early(seen.clone()));
+        over(transport, &membrane, inside, |host| async move {
+            let mut answer = host.executor_request().send().promise;
+            while seen.waiting.get() == 0 {
+                assert!(poll_once(&mut answer).await.is_none(), "{transport:?}");
+                yield_now().await;
+            }
+            assert_eq!(*weighed.answers.borrow(), [(16, 1)], "{transport:?}");
+            seen.waiting.set(0);
+            answer.await.unwrap();
+            assert_eq!(*weighed.answers.borrow(), [(16, 1)], "{transport:?}");
+
+            // What comes after it is weighed by itself.
+            weighed.answers.take();
+            assert_eq!(id(&host).await.unwrap(), b"peer", "{transport:?}");
+            assert_eq!(*weighed.answers.borrow(), [(16, 0), (8, 0)]);
+
+            // What may not cross does not cross early.
+            weighed.refuses.set(true);
+            until(|| view.held() == 1).await;
+            let sent = host.executor_request().send();
+            let early = sent.pipeline.get_executor();
+            overloaded(echo(&early, "hi").await, "too heavy", transport);
+            let outcome = sent.promise.await.map(|_| ());
+            overloaded(outcome, "too heavy", transport);
+            assert_eq!(view.held(), 1, "{transport:?}");
+            assert_eq!((seen.waiting.get(), seen.calls.get()), (0, 0));
+        });
+    }
+}
+
+#[test]
+fn the_largest_message_passes_two_membranes_that_weigh_it() {
+    for transport in TRANSPORTS {
+        let (outer, inner) = (Bytes::new(u64::MAX), Bytes::new(u64::MAX));
+        let root = Membrane::policed(inner.clone());
+        let runner: executor::Client = capnp_rpc::new_client(Runner(Seen::default()));
+        let inside = root.wrap(runner);
+        over(
+            transport,
+            &Membrane::policed(outer.clone()),
+            inside,
+            |executor| async move {
+                // Words of a message less those of the call around it.
+                let message = "x".repeat(((8 << 20) - 64) * 8);
+                let answer = echo(&executor, &message).await.unwrap();
+                assert_eq!(answer.len(), message.len() + 6, "{transport:?}");
+                assert_eq!(outer.left(), inner.left(), "{transport:?}");
+            },
+        );
+    }
 }

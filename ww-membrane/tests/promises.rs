@@ -10,12 +10,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use capnp::capability::{Client, FromClientHook};
+use capnp::traits::HasTypeId;
 use capnp::{Error, ErrorKind};
 use futures::channel::oneshot;
 use futures::future::maybe_done;
 use futures_lite::future::{block_on, pending, poll_once, ready, yield_now, zip};
 use support::*;
-use ww_membrane::{Call, Membrane, Policy, Verdict};
+use ww_membrane::policies::Bytes;
+use ww_membrane::{Call, Calls, Membrane, Policy, Verdict};
 use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::{executor, host, process};
 
@@ -393,6 +395,19 @@ impl Policy for Redirect {
     }
 }
 
+/// How many calls of an interface were passed and denied, all that is held and
+/// was held together.
+fn counted(membrane: &Membrane, interface: u64) -> (u64, u64) {
+    let authority = membrane.authority();
+    let held = authority.held.iter().map(|held| &held.calls);
+    let methods = |calls: &Calls| calls.methods.clone();
+    let all = held.chain([&authority.past]).flat_map(methods);
+    let of_it = all.filter(|known| known.call.interface() == interface);
+    of_it.fold((0, 0), |(passed, denied), known| {
+        (passed + known.passed, denied + known.denied)
+    })
+}
+
 /// Answers `id` with what it is.
 struct Named(&'static [u8]);
 
@@ -439,7 +454,9 @@ fn a_redirect_may_wait_for_a_promise_with_a_deadline() {
                 deadline: RefCell::new(Some(deadline)),
                 asked: Cell::new(0),
             });
-            let membrane = Membrane::policed(redirect.clone());
+            let budget = Bytes::new(10_000);
+            let membrane = Membrane::policed((redirect.clone(), budget.clone()));
+            let view = membrane.clone();
             let outside = membrane.wrap_reverse(named(b"outside__"));
             let (resolve, resolution) = oneshot::channel();
             let promise: host::Client = capnp_rpc::new_future_client(async {
@@ -452,6 +469,7 @@ fn a_redirect_may_wait_for_a_promise_with_a_deadline() {
             let hub: executor::Client = capnp_rpc::new_client(Hub(promise.cast_to()));
             over(transport, &membrane, hub, |hub| async move {
                 let host: host::Client = compiled(&hub).await.cast_to();
+                let before = budget.left();
                 let mut first = host.id_request().send().promise;
                 let mut second = host.id_request().send().promise;
                 while redirect.asked.get() < 2 {
@@ -480,6 +498,15 @@ fn a_redirect_may_wait_for_a_promise_with_a_deadline() {
                         Err(kind) => assert_eq!(answer.unwrap_err().kind, kind, "{case}"),
                     }
                 }
+                // Two calls without parameters, answered with nine bytes, where
+                // they crossed.
+                let crossed = match becomes {
+                    Becomes::Inside | Becomes::Broken => 2 * (8 + 8 + 8 + 16),
+                    Becomes::CallersOwn | Becomes::Nothing => 0,
+                };
+                assert_eq!(before - budget.left(), crossed, "{case}");
+                // They count once, wherever they went.
+                assert_eq!(counted(&view, host::Client::TYPE_ID), (2, 0), "{case}");
             });
         }
     }

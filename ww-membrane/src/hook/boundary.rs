@@ -1,4 +1,5 @@
 use std::cell::{Cell, OnceCell, RefCell};
+use std::iter;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -31,8 +32,9 @@ pub(crate) struct Boundary {
     holders: RefCell<Slab<Weak<dyn Release>>>,
     /// Wakes the calls in flight.
     signal: Arc<Signal>,
-    /// Taken when all has been released.
-    enrolment: Cell<Option<Enrolment>>,
+    /// With the epochs of its own guard and of those above. Taken when all has
+    /// been released.
+    enrolments: Cell<Vec<Enrolment>>,
     place: thread::Place,
 }
 
@@ -69,11 +71,16 @@ impl Boundary {
             None => Rc::default(),
         };
         let signal = Arc::<Signal>::default();
-        let enrolment = guard.as_ref().map(|guard| {
+        // Whoever waits here must hear of the epochs above, too: what is above
+        // falls when it is asked, and nobody may be there to ask it.
+        let above = iter::successors(parent.as_ref(), |below| below.parent.as_ref());
+        let guards = above.filter_map(|above| above.guard.as_ref());
+        let enrol = |guard: &Guard| {
             guard
                 .epochs()
                 .enrol(guard.issued(), signal.clone(), thread::signal())
-        });
+        };
+        let enrolments = guards.chain(&guard).map(enrol).collect();
         Rc::new_cyclic(|this| Self {
             root,
             parent,
@@ -85,7 +92,7 @@ impl Boundary {
             ledger: Ledger::default(),
             holders: RefCell::default(),
             signal,
-            enrolment: Cell::new(enrolment),
+            enrolments: Cell::new(enrolments),
             place: thread::enter(this.clone()),
         })
     }
@@ -234,7 +241,7 @@ impl Boundary {
             }
         }
         self.signal.fire();
-        drop(self.enrolment.take());
+        drop(self.enrolments.take());
         self.ledger.emptied();
     }
 

@@ -6,7 +6,6 @@ use capnp::capability::{Promise, RemotePromise};
 use capnp::private::capability::{ClientHook, PipelineHook, RequestHook};
 use capnp::traits::ImbueMut;
 
-use crate::Call;
 use crate::hook::admit::{Admitted, Route, Tickets};
 use crate::hook::broken;
 use crate::hook::early::Early;
@@ -16,6 +15,7 @@ use crate::hook::message::{Message, Table, carry};
 use crate::hook::results::{Params, Results};
 use crate::hook::sent::{Pipelining, Sent};
 use crate::hook::wrapper::Wrapped;
+use crate::{Call, Passage};
 
 /// A call through a wrapper that is being built.
 ///
@@ -132,11 +132,18 @@ impl Request {
             .unwrap_or(usize::MAX)
             .saturating_mul(8);
         let promise = inner.send().promise;
-        let call = tickets.until_over(Promise::from_future(
-            async move { promise.await.map(|_| ()) },
-        ));
-        let call = Flight::promise(wrapped.boundary(), call);
-        Ok(wrapped.stream().send(bytes, call))
+        let boundary = wrapped.boundary().clone();
+        let (call, direction) = (self.call, wrapped.key().direction());
+        let work = tickets.until_over(Promise::from_future(async move {
+            let response = promise.await?;
+            if boundary.weighs() {
+                let size = response.get()?.target_size()?;
+                boundary.weigh(&Passage::answer(call, direction, size))?;
+            }
+            Ok(())
+        }));
+        let work = Flight::promise(wrapped.boundary(), work);
+        Ok(wrapped.stream().send(bytes, work))
     }
 }
 

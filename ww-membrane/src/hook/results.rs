@@ -1,11 +1,10 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use capnp::Error;
-use capnp::any_pointer;
 use capnp::capability::Promise;
 use capnp::private::capability::{ParamsHook, PipelineHook, RequestHook, ResultsHook};
 use capnp::traits::ImbueMut;
+use capnp::{Error, MessageSize, any_pointer};
 use futures::channel::oneshot;
 
 use crate::hook::answer::Answer;
@@ -33,6 +32,8 @@ pub(super) struct Draft {
     call: Call,
     direction: Direction,
     place: Place,
+    /// How much of it the policies have been shown.
+    weighed: Option<MessageSize>,
     /// Set with the pipeline, after which no capability may follow: how many
     /// there were in the table.
     sealed: OnceCell<usize>,
@@ -106,6 +107,7 @@ impl Results {
                 call,
                 direction,
                 place,
+                weighed: None,
                 sealed: OnceCell::new(),
             }),
             written: Some(written),
@@ -163,14 +165,27 @@ impl Draft {
         }
     }
 
-    /// Shows the policy what was written.
+    /// Shows the policies what was written, or what has come to it since they
+    /// were shown the rest: the pipeline lets capabilities out before all is
+    /// written.
     fn weigh(&mut self) -> Result<(), Error> {
         if !self.boundary.weighs() {
             return Ok(());
         }
         let size = self.root()?.target_size()?;
-        let answer = Passage::answer(self.call, self.direction, size);
-        self.boundary.weigh(&answer)
+        let new = match self.weighed {
+            None => size,
+            Some(known) if size.word_count <= known.word_count => return Ok(()),
+            // The pointer to the root has been counted.
+            Some(known) => MessageSize {
+                word_count: size.word_count - known.word_count - 1,
+                cap_count: size.cap_count.saturating_sub(known.cap_count),
+            },
+        };
+        let answer = Passage::answer(self.call, self.direction, new);
+        self.boundary.weigh(&answer)?;
+        self.weighed = Some(size);
+        Ok(())
     }
 
     fn check_seal(&self) -> Result<(), Error> {
@@ -206,6 +221,7 @@ impl Draft {
                 "the pipeline of results was set twice".into(),
             ));
         }
+        self.weigh()?;
         match &mut self.place {
             Place::Own(message, early) => {
                 let copy = Message::copy(message.reader()?)?;

@@ -76,8 +76,8 @@ impl Stream {
 
     /// Lets go of the calls that are over. Whether none is left.
     pub(crate) fn settle(&self) -> bool {
-        // The calls run no code but capnp-rpc's and what their tickets run
-        // when they are dropped.
+        // The calls run no code but capnp-rpc's, what policies run that weigh
+        // answers, and what tickets run when they are dropped.
         let mut calls = std::mem::take(&mut self.state.borrow_mut().calls);
         let waker = Waker::from(self.signal.clone());
         let mut cx = Context::from_waker(&waker);
