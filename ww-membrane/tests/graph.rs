@@ -15,8 +15,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use capnp::Error;
+use capnp::capability::DynClientHook;
 use capnp::capability::{Client, FromClientHook};
-use capnp::private::capability::ClientHook;
 use futures_lite::future::{block_on, yield_now};
 use support::*;
 use ww_membrane::Membrane;
@@ -147,7 +147,7 @@ impl World {
         let callee: program::Client =
             FromClientHook::new(resolved(target.client.client.hook.add_ref()));
         let mut request = callee.spawn_request();
-        let handed: Box<dyn ClientHook> = match self.random(4) {
+        let handed: Box<DynClientHook> = match self.random(4) {
             // As a promise of it. Over a connection capnp-rpc panics where one
             // is handed to itself.
             0 if self.local => {
@@ -196,7 +196,7 @@ impl World {
     }
 }
 
-fn resolved(mut hook: Box<dyn ClientHook>) -> Box<dyn ClientHook> {
+fn resolved(mut hook: Box<DynClientHook>) -> Box<DynClientHook> {
     for _ in 0..100 {
         match hook.get_resolved() {
             Some(next) => hook = next,

@@ -6,8 +6,8 @@
 mod support;
 
 use capnp::Error;
+use capnp::capability::DynClientHook;
 use capnp::capability::{Client, FromClientHook};
-use capnp::private::capability::ClientHook;
 use capnp::traits::{HasTypeId, ImbueMut};
 use capnp::{any_pointer, any_pointer_list};
 use capnp_rpc::rpc_capnp::{message, payload, resolve};
@@ -50,7 +50,7 @@ fn promises(
     }
 }
 
-fn stand_in() -> Box<dyn ClientHook> {
+fn stand_in() -> Box<DynClientHook> {
     capnp_rpc::new_broken_cap(Error::failed("a stand-in".into())).hook
 }
 
