@@ -1,12 +1,13 @@
 //! What Wetware costs, each figure beside its bare peer.
 //!
 //! ```text
-//!  spawn.rs  rpc.rs          which rows there are
+//!  spawn.rs  rpc.rs  …       which rows there are
 //!     └───┬────┘
 //!   Rounds ──► criterion     one side's time each
 //!     │   └──► table         the ratio of the two, round by round
 //!     ▼
 //!  cells │ bare, native      subject │ peer
+//!  crossing                  either
 //! ```
 
 #![allow(
@@ -17,6 +18,7 @@
 pub mod bare;
 pub mod calls;
 pub mod cells;
+pub mod crossing;
 pub mod native;
 mod rounds;
 mod table;
