@@ -109,8 +109,8 @@ impl Blocks {
     }
 
     /// Keeps a block that was checked, in an allocation of its own.
-    async fn keep(&self, cid: &Cid, block: &[u8]) -> Bytes {
-        let block = Bytes::copy_from_slice(block);
+    async fn keep(&self, cid: &Cid, block: Bytes) -> Bytes {
+        let block = alone(block);
         self.memory(|memory| memory.keep(cid.multihash(), block.clone()));
         #[cfg(unix)]
         if let Some(disk) = &self.0.disk {
@@ -187,7 +187,16 @@ impl Blocks {
         }
         cid.verify(&block).map_err(SourceError::Codec)?;
         slot.succeeded();
-        Ok(self.keep(cid, &block).await)
+        Ok(self.keep(cid, block).await)
+    }
+}
+
+/// The same bytes with nothing beside them that they would keep in memory.
+fn alone(block: Bytes) -> Bytes {
+    match block.try_into_mut() {
+        Ok(block) if block.capacity() - block.len() <= block.len() / 8 => block.freeze(),
+        Ok(block) => Bytes::copy_from_slice(&block),
+        Err(block) => Bytes::copy_from_slice(&block),
     }
 }
 

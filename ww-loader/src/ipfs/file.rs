@@ -9,6 +9,9 @@ use super::{Blocks, Error};
 use crate::ipld::Cid;
 use crate::{File, Path};
 
+/// Bytes that are allocated before they are there.
+const AHEAD: usize = 8 << 20;
+
 /// A file that is read from its blocks as it is asked for.
 pub(super) struct BlockFile {
     pub(super) blocks: Blocks,
@@ -160,8 +163,14 @@ impl Out {
             self.first = bytes;
             return;
         }
-        let first = std::mem::take(&mut self.first);
-        self.whole.extend_from_slice(&first);
+        if self.whole.is_empty() {
+            // More is taken as it comes: how long the file is, its blocks only
+            // say.
+            let all = usize::try_from(end - start).unwrap_or(usize::MAX);
+            self.whole.reserve(all.min(AHEAD));
+            self.whole
+                .extend_from_slice(&std::mem::take(&mut self.first));
+        }
         self.whole.extend_from_slice(&bytes);
     }
 

@@ -69,7 +69,7 @@ impl Blocks {
                 match cid.verify(&block) {
                     Ok(()) if cid.inline().is_some() => {}
                     Ok(()) => {
-                        let block = self.keep(&cid, &block).await;
+                        let block = self.keep(&cid, block).await;
                         if cid.multihash() == wanted.multihash() {
                             *found = Some(block);
                         }
