@@ -179,14 +179,15 @@ impl Body {
         use futures::TryStreamExt;
 
         let mut pieces = self.0;
-        let mut whole = bytes::BytesMut::new();
+        let mut whole = Vec::new();
         while let Some(piece) = pieces.try_next().await? {
             if piece.len() > limit - whole.len() {
                 return Ok(None);
             }
             whole.extend_from_slice(&piece);
         }
-        Ok(Some(whole.freeze()))
+        // Nothing but the body stays in memory.
+        Ok(Some(whole.into_boxed_slice().into()))
     }
 }
 

@@ -108,9 +108,8 @@ impl Blocks {
         None
     }
 
-    /// Keeps a block that was checked, in an allocation of its own.
+    /// Keeps a block that was checked, and that stands alone in its allocation.
     async fn keep(&self, cid: &Cid, block: Bytes) -> Bytes {
-        let block = alone(block);
         self.memory(|memory| memory.keep(cid.multihash(), block.clone()));
         #[cfg(unix)]
         if let Some(disk) = &self.0.disk {
@@ -188,15 +187,6 @@ impl Blocks {
         cid.verify(&block).map_err(SourceError::Codec)?;
         slot.succeeded();
         Ok(self.keep(cid, block).await)
-    }
-}
-
-/// The same bytes with nothing beside them that they would keep in memory.
-fn alone(block: Bytes) -> Bytes {
-    match block.try_into_mut() {
-        Ok(block) if block.capacity() - block.len() <= block.len() / 8 => block.freeze(),
-        Ok(block) => Bytes::copy_from_slice(&block),
-        Err(block) => Bytes::copy_from_slice(&block),
     }
 }
 

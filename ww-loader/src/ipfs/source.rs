@@ -21,7 +21,8 @@ pub trait Source: Send + Sync {
     /// What the source is called in errors.
     fn name(&self) -> &str;
 
-    /// The bytes of one block.
+    /// The bytes of one block. They are kept as they are, so what else is in
+    /// their allocation stays in memory, uncounted.
     ///
     /// # Errors
     ///

@@ -69,6 +69,8 @@ impl Blocks {
                 match cid.verify(&block) {
                     Ok(()) if cid.inline().is_some() => {}
                     Ok(()) => {
+                        // Out of the buffer that it shares with others.
+                        let block = Bytes::copy_from_slice(&block);
                         let block = self.keep(&cid, block).await;
                         if cid.multihash() == wanted.multihash() {
                             *found = Some(block);
