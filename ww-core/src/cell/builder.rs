@@ -12,6 +12,7 @@ use super::handle::{Cell, Streams};
 use super::limits::{Limit, Limits};
 use super::lines::Stream;
 use super::local::Local;
+use super::ready::Ready;
 use super::shared::Shared;
 use super::start::{Bootstrap, Start, Unstarted};
 use super::state::State;
@@ -227,24 +228,22 @@ impl Builder {
     /// What was given cannot be run; see [`prepare`](Self::prepare).
     /// [`Error::Worker`] when there is no thread to run on,
     /// [`Error::Ended`] when the cell it was to be put beside has ended.
-    pub async fn spawn(mut self) -> Result<Cell, Error> {
+    pub async fn spawn(self) -> Result<Cell, Error> {
+        let ready = self.ready().await?;
+        ready.run()
+    }
+
+    /// Does all of [`spawn`](Self::spawn) that can wait.
+    pub(crate) async fn ready(mut self) -> Result<Ready, Error> {
         let neighbour = self.neighbour.take();
         let runtime = self.resolve_runtime()?;
         let (cell, start) = self.prepare().await?;
-        match neighbour {
-            None => runtime
-                .workers()
-                .run(Box::new(move || start.drive().boxed_local()))
-                .map_err(|error| Error::Worker(Arc::new(error)))?,
-            Some(neighbour) => {
-                let join = move |local: Local| {
-                    start.beside(&local);
-                    std::future::ready(()).boxed_local()
-                };
-                neighbour.send(Box::new(join)).map_err(|_| Error::Ended)?;
-            }
-        }
-        Ok(cell)
+        Ok(Ready {
+            cell,
+            start,
+            runtime,
+            neighbour,
+        })
     }
 
     /// Makes everything ready to run the cell, for an executor of the
@@ -263,9 +262,14 @@ impl Builder {
         let argv = argv(std::mem::take(&mut self.argv))?;
         let env = env(std::mem::take(&mut self.env))?;
         let mounts = Mount::all(self.image.as_ref(), std::mem::take(&mut self.mounts))?;
+        let mut image = None;
         let program = match (self.program.take(), &self.image) {
             (Some(program), _) => program,
-            (None, Some(image)) => runtime.load(image).await?,
+            (None, Some(from)) => {
+                let program = runtime.load(from).await?;
+                image = from.pinned();
+                program
+            }
             (None, None) => return Err(Error::NothingToRun),
         };
 
@@ -337,6 +341,7 @@ impl Builder {
             outcome: receiver.shared(),
             streams: Mutex::new(streams),
             detached: false,
+            image,
         };
         Ok((cell, start))
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{Either, Shared as Everyones, select};
+use ww_image::Cid;
 
 use super::exit::Exit;
 use super::local::Local;
@@ -23,6 +24,7 @@ pub struct Cell {
     pub(crate) outcome: Everyones<oneshot::Receiver<Result<Exit, Error>>>,
     pub(crate) streams: Mutex<Streams>,
     pub(crate) detached: bool,
+    pub(crate) image: Option<Cid>,
 }
 
 /// The holder's ends of the streams that were set to be piped.
@@ -64,6 +66,14 @@ impl Cell {
     /// What tells the cell from every other one of this process.
     pub fn id(&self) -> u64 {
         self.shared.id
+    }
+
+    /// The CID of the image that the cell runs, its component and all that it
+    /// sees at `/`. `None` where the image is neither pinned nor sealed, so that
+    /// nobody can tell, and where the program did not come from an image; see
+    /// [`Image::pin`](ww_image::Image::pin).
+    pub fn image(&self) -> Option<&Cid> {
+        self.image.as_ref()
     }
 
     /// What the cell has used until now, or until its end.

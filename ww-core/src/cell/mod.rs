@@ -12,6 +12,7 @@ mod local;
 mod meter;
 mod nest;
 mod plain;
+mod ready;
 mod run;
 mod shared;
 mod signal;
