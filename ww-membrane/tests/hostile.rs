@@ -215,6 +215,44 @@ fn a_request_whose_promise_has_resolved_since_goes_where_it_should() {
     }
 }
 
+async fn put(keeper: &program::Client, host: &host::Client) -> Result<process::Client, Error> {
+    let mut request = keeper.spawn_request();
+    let hook = host.as_client_hook().add_ref();
+    request.get().init_bootstrap().set_as_capability(hook);
+    request.send().promise.await?.get()?.get_process()
+}
+
+#[test]
+fn a_capability_that_goes_round_through_two_membranes_is_broken_in_time() {
+    // What goes in by one session and comes out by another, again and again,
+    // would need ever more of the stack.
+    let keeper: program::Client = capnp_rpc::new_client(Keeper(Seen::default()));
+    let (one, other) = (Membrane::ungated(), Membrane::ungated());
+    let (into, from) = (one.wrap(keeper.clone()), other.wrap(keeper));
+    futures_lite::future::block_on(async {
+        let mut round = peer(&Seen::default());
+        let kept = put(&from, &round).await.unwrap();
+        let mut lived = 0;
+        for _ in 0..1_000 {
+            put(&into, &round).await.unwrap();
+            round = take(&kept).await;
+            lived += usize::from(id(&round).await.is_ok());
+        }
+        assert!((10..64).contains(&lived), "{lived}");
+        let error = id(&round).await.unwrap_err();
+        assert!(error.extra.contains("64"), "{error}");
+        assert!(one.held() < 64 && other.held() < 64);
+        drop(round);
+        let kept = put(&into, &peer(&Seen::default())).await.unwrap();
+        assert_eq!(id(&take(&kept).await).await.unwrap(), b"peer");
+    });
+}
+
+async fn take(process: &process::Client) -> host::Client {
+    let kept = process.bootstrap_request().send().promise.await.unwrap();
+    kept.get().unwrap().get_cap().get_as_capability().unwrap()
+}
+
 /// A million pointers, and a descriptor.
 fn million(mut payload: payload::Builder<'_>) {
     payload

@@ -9,8 +9,8 @@ use crate::hook::registry::Key;
 use crate::hook::returned::Returned;
 use crate::hook::wrapper::{Wrapped, Wrapper};
 
-/// How many resolutions of a promise are followed. A longer chain is broken;
-/// a hostile peer can make it endless.
+/// How many resolutions of a promise are followed, and wrappers around one
+/// another. A longer chain is broken; a hostile peer can make it endless.
 pub(super) const RESOLUTIONS: usize = 64;
 
 /// Which way something crosses a [`Membrane`](crate::Membrane).
@@ -96,10 +96,11 @@ thread_local! {
 }
 
 /// How many resolutions are being followed from within one another.
-struct Depth(usize);
+pub(super) struct Depth(usize);
 
 impl Depth {
-    fn enter() -> Option<Self> {
+    /// One more, unless there are too many.
+    pub(super) fn enter() -> Option<Self> {
         let depth = DEPTH.get();
         (depth < RESOLUTIONS).then(|| {
             DEPTH.set(depth + 1);

@@ -9,7 +9,7 @@ use capnp::{Error, MessageSize, any_pointer};
 use crate::hook::admit::{Admitted, Route};
 use crate::hook::boundary::Boundary;
 use crate::hook::broken;
-use crate::hook::cross::{Direction, cross, resolved};
+use crate::hook::cross::{Depth, Direction, cross, resolved};
 use crate::hook::flight::Flight;
 use crate::hook::forward::forward;
 use crate::hook::registry::Key;
@@ -328,8 +328,13 @@ impl ClientHook for Wrapper {
     /// capability where there is none in sight; so whoever follows this comes
     /// to an end.
     fn get_resolved(&self) -> Option<Box<dyn ClientHook>> {
-        let resolved = self.wrapped.target().ok()?.get_resolved()?;
-        Some(self.cross(resolved))
+        let target = self.wrapped.target().ok()?;
+        // Wrappers of wrappers are as good as promises of promises: whoever
+        // has one pass through many membranes must not make it any longer.
+        let Some(_depth) = Depth::enter() else {
+            return Some(broken::endless());
+        };
+        Some(self.cross(target.get_resolved()?))
     }
 
     fn when_more_resolved(&self) -> Option<Promise<Box<dyn ClientHook>, Error>> {
