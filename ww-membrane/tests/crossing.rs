@@ -3,16 +3,18 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use capnp::capability::FromClientHook;
 use capnp::{Error, ErrorKind, any_pointer, capability_list};
 use capnp_rpc::rpc_capnp::call;
-use futures_lite::future::{yield_now, zip};
+use futures_lite::future::{poll_once, yield_now, zip};
 use support::*;
+use ww_membrane::Membrane;
 use ww_rpc::cell_capnp::program;
 use ww_rpc::membrane_capnp::wetware_session;
-use ww_rpc::peer_capnp::{executor, host};
+use ww_rpc::peer_capnp::{executor, host, process};
 use ww_rpc::stem_capnp::{membrane, session};
 
 type Fill = fn(any_pointer::Builder<'_>, host::Client) -> Result<(), Error>;
@@ -389,6 +391,103 @@ fn a_pipeline_that_was_set_early_is_wrapped() {
                 } else {
                     assert_eq!(kind, ErrorKind::Disconnected, "{case}");
                 }
+            });
+        }
+    }
+}
+
+/// Looks at the pipeline of a call that calls it back.
+struct Looks {
+    pipeline: RefCell<Option<program::spawn_results::Pipeline>>,
+    found: RefCell<Option<process::Client>>,
+    calls: bool,
+}
+
+impl host::Server for Looks {
+    async fn id(
+        self: Rc<Self>,
+        _: host::IdParams,
+        mut results: host::IdResults,
+    ) -> Result<(), Error> {
+        let pipeline = self.pipeline.take().expect("it is looked at once");
+        let found = pipeline.get_process();
+        if self.calls {
+            let mut early = found.bootstrap_request().send().promise;
+            assert!(poll_once(&mut early).await.is_none(), "there is no answer");
+        }
+        *self.found.borrow_mut() = Some(found);
+        results.get().set_peer_id(b"peer");
+        Ok(())
+    }
+}
+
+/// Calls what it is handed before it answers, and is a [`Keeper`] otherwise.
+struct CallsBack {
+    keeper: Rc<Keeper>,
+    slowly: bool,
+}
+
+impl program::Server for CallsBack {
+    async fn spawn(
+        self: Rc<Self>,
+        params: program::SpawnParams,
+        results: program::SpawnResults,
+    ) -> Result<(), Error> {
+        let callback: host::Client = params.get()?.get_bootstrap().get_as_capability()?;
+        id(&callback).await?;
+        if self.slowly {
+            yield_now().await;
+        }
+        program::Server::spawn(self.keeper.clone(), params, results).await
+    }
+}
+
+#[test]
+fn a_pipeline_that_is_looked_at_from_within_its_call_is_told_the_answer() {
+    for transport in TRANSPORTS {
+        for bits in 0..16 {
+            let [calls, looked, slowly, waits] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
+            let case = format!("{transport:?}, {calls}, {looked}, {slowly}, {waits}");
+            let calls_back: program::Client = capnp_rpc::new_client(CallsBack {
+                keeper: Rc::new(Keeper(Seen::default())),
+                slowly,
+            });
+            let membrane = Membrane::ungated();
+            over(transport, &membrane, calls_back, |outside| async move {
+                let looks = Rc::new(Looks {
+                    pipeline: RefCell::default(),
+                    found: RefCell::default(),
+                    calls,
+                });
+                let callback: host::Client = capnp_rpc::new_client_from_rc(looks.clone());
+                let mut request = outside.spawn_request();
+                let hook = callback.client.hook;
+                request.get().init_bootstrap().set_as_capability(hook);
+                let sent = request.send();
+                let before = looked.then(|| sent.pipeline.get_process());
+                *looks.pipeline.borrow_mut() = Some(sent.pipeline);
+                let mut promise = sent.promise;
+                if waits {
+                    (&mut promise).await.unwrap();
+                } else {
+                    while looks.found.borrow().is_none() && poll_once(&mut promise).await.is_none()
+                    {
+                        yield_now().await;
+                    }
+                }
+                drop(promise);
+                let found = looks.found.take().unwrap();
+                let mut back = Box::pin(found.bootstrap_request().send().promise);
+                let mut ended = None;
+                for _ in 0..1000 {
+                    ended = poll_once(&mut back).await;
+                    if ended.is_some() {
+                        break;
+                    }
+                    yield_now().await;
+                }
+                ended.unwrap_or_else(|| panic!("{case}: hangs")).unwrap();
+                drop(before);
             });
         }
     }

@@ -24,7 +24,7 @@ pub(super) struct Flight<T> {
 }
 
 /// The future of a flight.
-pub(super) struct Landing<T>(Rc<Flight<T>>);
+struct Landing<T>(Rc<Flight<T>>);
 
 impl<T: 'static> Flight<T> {
     pub(super) fn new(
@@ -104,12 +104,6 @@ impl<T: 'static> Flight<T> {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
         }
-    }
-}
-
-impl<T> Landing<T> {
-    pub(super) fn new(flight: Rc<Flight<T>>) -> Self {
-        Self(flight)
     }
 }
 

@@ -1,8 +1,8 @@
-use std::cell::RefCell;
-use std::future::Future;
+use std::cell::{OnceCell, RefCell};
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use capnp::Error;
 use capnp::any_pointer;
@@ -17,19 +17,26 @@ use crate::hook::boundary::Boundary;
 use crate::hook::broken;
 use crate::hook::cross::{Direction, cross};
 use crate::hook::early::Early;
-use crate::hook::flight::{Flight, Landing};
+use crate::hook::flight::Flight;
 use crate::hook::results::Draft;
 use crate::signal::Listener;
 
 /// A request that was sent: what its promise and its pipeline share.
 pub(super) struct Sent<T: Arrival> {
+    landing: Rc<Landing<T>>,
+    pipeline: Pipelining,
+    /// The landing, once others than the promise look at it.
+    shared: OnceCell<Arriving>,
+    /// The promise's own look at it then; away while that is polled.
+    own: RefCell<Option<Arriving>>,
+}
+
+/// A flight, and its answer once that has crossed.
+struct Landing<T> {
     flight: Rc<Flight<T>>,
     call: Call,
     direction: Direction,
-    pipeline: Pipelining,
     answer: RefCell<Option<Result<Answer, Error>>>,
-    /// The flight, once others than the promise look at it.
-    shared: RefCell<Option<Arriving>>,
 }
 
 /// How a call's answer comes in, before it crosses.
@@ -69,13 +76,17 @@ impl<T: Arrival> Sent<T> {
         direction: Direction,
         pipeline: Pipelining,
     ) -> Self {
-        Self {
+        let landing = Landing {
             flight,
             call,
             direction,
-            pipeline,
             answer: RefCell::new(None),
-            shared: RefCell::new(None),
+        };
+        Self {
+            landing: Rc::new(landing),
+            pipeline,
+            shared: OnceCell::new(),
+            own: RefCell::new(None),
         }
     }
 
@@ -84,7 +95,7 @@ impl<T: Arrival> Sent<T> {
         let sent = Rc::new(self);
         let waiting = sent.clone();
         let promise = Promise::from_future(async move {
-            let answer = std::future::poll_fn(|cx| waiting.poll(cx)).await?;
+            let answer = poll_fn(|cx| waiting.poll(cx)).await?;
             Ok(Response::new(Box::new(answer)))
         });
         RemotePromise {
@@ -94,62 +105,54 @@ impl<T: Arrival> Sent<T> {
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
-        if let Err(error) = self.flight.boundary().check() {
-            return Poll::Ready(Err(error));
+        self.landing.flight.boundary().check()?;
+        let mut polled = Poll::Pending;
+        if self.shared.get().is_none() {
+            polled = self.landing.poll(cx);
         }
-        if let Some(answer) = self.answer.borrow().clone() {
-            return Poll::Ready(answer);
-        }
-        // The flight runs foreign code, so no borrow is held.
-        let shared = self.shared.borrow_mut().take();
-        let polled = match shared {
-            None => self.flight.poll(cx).map(|landed| {
-                landed
-                    .and_then(|came| came.cross(self.flight.boundary(), self.call, self.direction))
-            }),
-            Some(mut arriving) => {
-                let polled = Pin::new(&mut arriving).poll(cx);
-                *self.shared.borrow_mut() = Some(arriving);
-                polled
+        // While it was polled, others may have begun to look at it: they are
+        // told with the promise from then on.
+        let own = self.own.take().or_else(|| self.shared.get().cloned());
+        if let Some(mut own) = own {
+            let told = Pin::new(&mut own).poll(cx);
+            self.own.replace(Some(own));
+            if polled.is_pending() {
+                polled = told;
             }
-        };
-        let Poll::Ready(answer) = polled else {
-            return Poll::Pending;
-        };
-        *self.answer.borrow_mut() = Some(answer.clone());
-        self.flight.close();
-        Poll::Ready(answer)
+        }
+        polled
     }
 
     /// The capability that the answer has, or will have, at `ops`.
     fn capability(&self, ops: Vec<PipelineOp>) -> Box<dyn ClientHook> {
-        let boundary = self.flight.boundary();
+        let landing = &self.landing;
+        let boundary = landing.flight.boundary();
         if let Err(error) = boundary.check() {
             return broken::client(error);
         }
         if let Pipelining::Along { eager: true } = self.pipeline
-            && self.answer.borrow().is_none()
+            && landing.answer.borrow().is_none()
         {
             // Ready or not, whoever waits for the answer must still be woken.
-            let waker = self.flight.waker();
+            let waker = landing.flight.waker();
             let waker = waker.as_ref().unwrap_or(Waker::noop());
             let ready = self.poll(&mut Context::from_waker(waker)).is_ready();
             if ready {
                 waker.wake_by_ref();
             }
         }
-        let answer = self.answer.borrow().clone();
+        let answer = landing.answer.borrow().clone();
         if let Some(answer) = answer {
             return answer.map_or_else(broken::client, |answer| answer.capability(&ops));
         }
-        match (&self.pipeline, self.flight.pipeline()) {
+        match (&self.pipeline, landing.flight.pipeline()) {
             (Pipelining::Waiting(early), _) => match early.get() {
                 Some(answer) => answer.capability(&ops),
                 None => self.promised(early, ops),
             },
             (Pipelining::Along { .. }, Some(pipeline)) => cross(
                 boundary,
-                self.direction,
+                landing.direction,
                 pipeline.get_pipelined_cap_move(ops),
             ),
             (Pipelining::Along { .. }, None) => {
@@ -168,23 +171,34 @@ impl<T: Arrival> Sent<T> {
         capnp_rpc::new_future_client(promised)
     }
 
-    /// The flight, for one more to look at.
+    /// The landing, for one more to look at.
     fn share(&self) -> Arriving {
-        if let Some(arriving) = &*self.shared.borrow() {
-            return arriving.clone();
+        let shared = self.shared.get_or_init(|| {
+            // Whoever waits for the answer is known to the flight alone.
+            if let Some(waker) = self.landing.flight.waker() {
+                waker.wake();
+            }
+            let landing = self.landing.clone();
+            Promise::from_future(poll_fn(move |cx| landing.poll(cx))).shared()
+        });
+        shared.clone()
+    }
+}
+
+impl<T: Arrival> Landing<T> {
+    /// Where it is polled from within its own poll, the outer one goes on to
+    /// tell whoever is [told](Sent::poll).
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
+        if let Some(answer) = self.answer.borrow().clone() {
+            return Poll::Ready(answer);
         }
-        let (boundary, call) = (self.flight.boundary().clone(), self.call);
-        let direction = self.direction;
-        let landing = Landing::new(self.flight.clone());
-        let arriving =
-            Promise::from_future(async move { landing.await?.cross(&boundary, call, direction) });
-        let arriving = arriving.shared();
-        *self.shared.borrow_mut() = Some(arriving.clone());
-        // Whoever waits for the answer is known to the flight alone.
-        if let Some(waker) = self.flight.waker() {
-            waker.wake();
-        }
-        arriving
+        // The flight runs foreign code, so no borrow is held.
+        let landed = ready!(self.flight.poll(cx));
+        let cross = |came: T| came.cross(self.flight.boundary(), self.call, self.direction);
+        let answer = landed.and_then(cross);
+        self.answer.replace(Some(answer.clone()));
+        self.flight.close();
+        Poll::Ready(answer)
     }
 }
 
