@@ -157,3 +157,31 @@ fn a_call_that_was_promised_results_fails_as_it_would_without() {
         }
     }
 }
+
+#[test]
+fn results_that_were_promised_may_pass_another_membrane() {
+    for route in [Route::Local, Route::ToHost] {
+        for boundary in [Boundary::Knowing, Boundary::Nested] {
+            let net = &mut Net::default();
+            let inside = boundary.wrap(net.connect(peer(&Seen::default())));
+            let promise: host::Client = capnp_rpc::new_future_client(async {
+                futures_lite::future::yield_now().await;
+                Ok(inside)
+            });
+            let outside = Membrane::ungated().wrap(promise);
+            let outside = match route {
+                Route::Local => outside,
+                _ => net.connect(outside),
+            };
+            let sent = outside.executor_request().send();
+            let executor = sent.pipeline.get_executor();
+            let (outcome, _) = net.hops(async {
+                let early = echo(&executor, "hi").await?;
+                let answer = sent.promise.await?;
+                let late = echo(&answer.get()?.get_executor()?, "hi").await?;
+                Ok::<_, capnp::Error>([early, late])
+            });
+            assert_eq!(outcome.unwrap(), ["Echo: hi"; 2], "{route:?}, {boundary:?}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use crate::hook::boundary::Boundary;
 use crate::hook::cross::{Direction, cross};
 use crate::hook::link::Fields;
 use crate::hook::message::Message;
-use crate::hook::results::overwrite;
+use crate::hook::results::{overwrite, set_provisional_pipeline};
 use crate::{Call, Passage};
 
 /// Makes the call of a caller outside to a `target` that is not of this
@@ -71,5 +71,5 @@ fn promise_results(
     for field in (0..u16::BITS as u16 * 4).filter(|field| fields & (1 << field) != 0) {
         root.set(usize::from(field), promised(field));
     }
-    results.set_pipeline()
+    set_provisional_pipeline(results)
 }

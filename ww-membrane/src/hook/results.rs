@@ -1,4 +1,4 @@
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use capnp::capability::Promise;
@@ -34,8 +34,8 @@ pub(super) struct Draft {
     place: Place,
     /// How much of it the policies have been shown.
     weighed: Option<MessageSize>,
-    /// Set with the pipeline, after which no capability may follow: how many
-    /// there were in the table.
+    /// Set with the pipeline, unless that is provisional; no capability may
+    /// follow then: how many there were in the table.
     sealed: OnceCell<usize>,
 }
 
@@ -216,6 +216,7 @@ impl Draft {
     }
 
     fn set_pipeline(&mut self) -> Result<(), Error> {
+        let provisional = PROVISIONAL.take();
         if self.sealed.get().is_some() {
             return Err(Error::failed(
                 "the pipeline of results was set twice".into(),
@@ -230,12 +231,34 @@ impl Draft {
             }
             Place::Outer(outer, table) => {
                 hand_over(&mut **outer, table, &self.boundary, self.direction)?;
-                outer.set_pipeline()?;
+                if provisional {
+                    set_provisional_pipeline(&mut **outer)?;
+                } else {
+                    outer.set_pipeline()?;
+                }
             }
         }
-        let _ = self.sealed.set(self.capabilities());
+        if !provisional {
+            let _ = self.sealed.set(self.capabilities());
+        }
         Ok(())
     }
+}
+
+thread_local! {
+    /// Whether results whose pipeline is being set are written anew afterwards.
+    static PROVISIONAL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets the pipeline of `results` to what is written in them so far, all of
+/// which is going to be overwritten; so capabilities may follow.
+pub(super) fn set_provisional_pipeline(results: &mut dyn ResultsHook) -> Result<(), Error> {
+    // Nothing but this can be said to results of another membrane, which are
+    // given to us by what knows of neither.
+    PROVISIONAL.set(true);
+    let set = results.set_pipeline();
+    PROVISIONAL.set(false);
+    set
 }
 
 /// Moves the capabilities of what was written into the table of `outer`,
