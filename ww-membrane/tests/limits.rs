@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use capnp::{Error, ErrorKind};
 use futures_lite::future::{block_on, poll_once, yield_now};
+use support::steps::Net;
 use support::*;
 use ww_membrane::policies::{Allow, Bytes, Caretaker, InFlight, Rate};
 use ww_membrane::{Direction, Fall, Membrane, Methods, Passage, Policy, Verdict};
@@ -468,24 +469,58 @@ fn an_early_pipeline_is_weighed_when_it_is_set_and_once() {
     }
 }
 
+/// Takes and gives a fixed number of bytes.
+struct Fixed(usize);
+
+impl byte_stream::Server for Fixed {
+    async fn read(
+        self: Rc<Self>,
+        _: byte_stream::ReadParams,
+        mut results: byte_stream::ReadResults,
+    ) -> Result<(), Error> {
+        results.get().init_data(self.0 as u32);
+        Ok(())
+    }
+
+    async fn write(
+        self: Rc<Self>,
+        params: byte_stream::WriteParams,
+        _: byte_stream::WriteResults,
+    ) -> Result<(), Error> {
+        assert_eq!(params.get()?.get_data()?.len(), self.0);
+        Ok(())
+    }
+}
+
 #[test]
-fn the_largest_message_passes_two_membranes_that_weigh_it() {
-    for transport in TRANSPORTS {
-        let (outer, inner) = (Bytes::new(u64::MAX), Bytes::new(u64::MAX));
-        let root = Membrane::policed(inner.clone());
-        let runner: executor::Client = capnp_rpc::new_client(Runner(Seen::default()));
-        let inside = root.wrap(runner);
-        over(
-            transport,
-            &Membrane::policed(outer.clone()),
-            inside,
-            |executor| async move {
-                // Words of a message less those of the call around it.
-                let message = "x".repeat(((8 << 20) - 64) * 8);
-                let answer = echo(&executor, &message).await.unwrap();
-                assert_eq!(answer.len(), message.len() + 6, "{transport:?}");
-                assert_eq!(outer.left(), inner.left(), "{transport:?}");
-            },
-        );
+fn the_largest_message_passes_though_it_is_weighed_on_its_way() {
+    const WORDS: usize = 1000;
+    // The rest is for what is around the data.
+    const DATA: usize = (WORDS - 40) * 8;
+    for before in 0..3 {
+        for after in 0..3 {
+            let case = format!("{before} before the hop, {after} after");
+            let net = &mut Net::default();
+            net.limits.message_words = WORDS;
+            let budget = Bytes::new(u64::MAX);
+            let wrap = |inside: byte_stream::Client, times| {
+                (0..times).fold(inside, |inside, _| {
+                    Membrane::policed(budget.clone()).wrap(inside)
+                })
+            };
+            let inside = wrap(capnp_rpc::new_client(Fixed(DATA)), before);
+            let host = net.connect(inside);
+            let outside = net.connect(wrap(host.clone(), after));
+            for stream in [wrap(host, after), outside] {
+                let (outcome, _) = net.hops(async {
+                    let mut request = stream.write_request();
+                    request.get().init_data(DATA as u32);
+                    request.send().promise.await?;
+                    let answer = stream.read_request().send().promise.await?;
+                    Ok::<_, Error>(answer.get()?.get_data()?.len())
+                });
+                assert_eq!(outcome.expect(&case), DATA, "{case}");
+            }
+        }
     }
 }

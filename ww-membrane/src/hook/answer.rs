@@ -28,11 +28,11 @@ impl Answer {
         response: Response<any_pointer::Owned>,
     ) -> Result<Self, Error> {
         let content = response.hook.get()?;
+        let size = content.target_size()?;
         if boundary.weighs() {
-            let size = content.target_size()?;
             boundary.weigh(&Passage::answer(call, direction, size))?;
         }
-        let carried = Message::carried(boundary, direction, content)?;
+        let carried = Message::carried(boundary, direction, content, size)?;
         Ok(match carried {
             Some(message) => Self::Carried(Rc::new(message)),
             None => Self::Plain(Rc::from(response.hook)),

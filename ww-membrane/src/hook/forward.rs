@@ -27,7 +27,8 @@ pub(super) fn forward(
 ) -> Result<Promise<(), Error>, Error> {
     let mut request = target.new_call(call.interface, call.method, None);
     let content = params.get()?;
-    match Message::carried(boundary, direction.reverse(), content)? {
+    let size = content.target_size()?;
+    match Message::carried(boundary, direction.reverse(), content, size)? {
         Some(carried) => request.set(carried.reader()?)?,
         None => request.set(content)?,
     }
@@ -48,11 +49,11 @@ pub(super) fn forward(
     Ok(Promise::from_future(async move {
         let response = promise.await?;
         let content = response.get()?;
+        let size = content.target_size()?;
         if boundary.weighs() {
-            let answer = Passage::answer(call, direction, content.target_size()?);
-            boundary.weigh(&answer)?;
+            boundary.weigh(&Passage::answer(call, direction, size))?;
         }
-        match Message::carried(&boundary, direction, content)? {
+        match Message::carried(&boundary, direction, content, size)? {
             Some(carried) => overwrite(results.get()?, carried.reader()?),
             None => overwrite(results.get()?, content),
         }

@@ -55,8 +55,11 @@ impl Message {
         Ok(copy)
     }
 
-    /// A copy of `content` with its capabilities carried across, or `None`
-    /// where it has none and can pass as it is.
+    /// A copy of `content`, of this size, with its capabilities carried across,
+    /// or `None` where it has none and can pass as it is.
+    ///
+    /// Measuring reads all of it, and how much may be read out of a message is
+    /// bounded, so whoever has measured it says so.
     ///
     /// # Errors
     ///
@@ -65,8 +68,8 @@ impl Message {
         boundary: &Rc<Boundary>,
         direction: Direction,
         content: any_pointer::Reader<'_>,
+        size: MessageSize,
     ) -> Result<Option<Self>, Error> {
-        let size = content.target_size()?;
         if size.cap_count == 0 {
             return Ok(None);
         }

@@ -57,7 +57,9 @@ impl Params {
         direction: Direction,
         params: Box<dyn ParamsHook>,
     ) -> Result<Box<dyn ParamsHook>, Error> {
-        let carried = Message::carried(boundary, direction, params.get()?)?;
+        let content = params.get()?;
+        let size = content.target_size()?;
+        let carried = Message::carried(boundary, direction, content, size)?;
         Ok(match carried {
             Some(message) => Box::new(Self(message)),
             None => params,
@@ -287,7 +289,9 @@ fn hand_over(
     let mut root = outer.get()?;
     root.imbue_mut(&mut written);
     // Capabilities that were set and overwritten do not count.
-    let Some(copy) = Message::carried(boundary, direction, root.into_reader())? else {
+    let content = root.into_reader();
+    let size = content.target_size()?;
+    let Some(copy) = Message::carried(boundary, direction, content, size)? else {
         return Ok(());
     };
     overwrite(outer.get()?, copy.reader()?)

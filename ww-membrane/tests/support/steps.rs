@@ -17,6 +17,7 @@ use ww_rpc::{Limits, Side, Vat};
 /// Vats on one thread, and the wires between them.
 #[derive(Default)]
 pub struct Net {
+    pub limits: Limits,
     wires: Vec<Wire>,
     vats: Vec<Vat>,
 }
@@ -37,10 +38,10 @@ impl Net {
     /// other.
     pub fn connect<C: FromClientHook>(&mut self, exported: C) -> C {
         let (up, down) = (Wire::default(), Wire::default());
-        let limits = Limits::default;
+        let limits = self.limits;
         let bootstrap = Some(exported.cast_to());
-        let server = Vat::new(up.clone(), down.clone(), Side::Server, bootstrap, limits());
-        let mut client = Vat::new(down.clone(), up.clone(), Side::Client, None, limits());
+        let server = Vat::new(up.clone(), down.clone(), Side::Server, bootstrap, limits);
+        let mut client = Vat::new(down.clone(), up.clone(), Side::Client, None, limits);
         let imported = client.bootstrap();
         self.wires.extend([up, down]);
         self.vats.extend([server, client]);
