@@ -94,8 +94,86 @@ impl<Q: Queue> Drop for Turn<Q> {
         let waited = matches!(state, State::Waiting(_));
         drop(state);
         if waited {
+            // Looking for its place would take the longer, the more there are.
             let mut waiting = self.queue.turns().waiting.borrow_mut();
-            waiting.retain(|call| !Rc::ptr_eq(call, &self.call));
+            while waiting.front().is_some_and(|call| call.is_away()) {
+                waiting.pop_front();
+            }
+            while waiting.back().is_some_and(|call| call.is_away()) {
+                waiting.pop_back();
+            }
         }
+    }
+}
+
+impl Call {
+    fn is_away(&self) -> bool {
+        matches!(*self.0.borrow(), State::Away)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use futures_lite::future::block_on;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Line(Turns);
+
+    impl Queue for Line {
+        fn turns(&self) -> &Turns {
+            &self.0
+        }
+    }
+
+    #[test]
+    fn calls_that_were_dropped_leave_the_line_and_the_others_in_order() {
+        for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 4, 1, 3]] {
+            for dropped in 0..=5 {
+                let line = Rc::new(Line::default());
+                let begun = Rc::new(RefCell::new(Vec::new()));
+                let mut turns: Vec<_> = (0..5)
+                    .map(|number| {
+                        let begun = begun.clone();
+                        Some(Turn::wait(line.clone(), move || {
+                            begun.borrow_mut().push(number);
+                            Promise::ok(())
+                        }))
+                    })
+                    .collect();
+                let mut left: Vec<usize> = (0..5).collect();
+                for number in &order[..dropped] {
+                    turns[*number] = None;
+                    left.retain(|left| left != number);
+                }
+                if let Some(last) = turns.iter_mut().rev().find_map(Option::take) {
+                    block_on(last).unwrap();
+                }
+                assert_eq!(*begun.borrow(), left, "{order:?}, {dropped}");
+                assert!(line.0.waiting.borrow().is_empty(), "{order:?}, {dropped}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_waiting_calls_are_dropped_in_no_more_than_their_number_of_steps() {
+        // By looking for each, it takes minutes.
+        let line = Rc::new(Line::default());
+        let held = Rc::new(Cell::new(()));
+        let turns: Vec<_> = (0..100_000)
+            .map(|_| {
+                let held = held.clone();
+                Turn::wait(line.clone(), move || {
+                    drop(held);
+                    Promise::ok(())
+                })
+            })
+            .collect();
+        drop(turns);
+        assert_eq!(Rc::strong_count(&held), 1);
+        assert!(line.0.waiting.borrow().is_empty());
     }
 }
