@@ -9,7 +9,7 @@ use support::steps::Net;
 use support::*;
 use ww_membrane::policies::Allow;
 use ww_membrane::{Membrane, Methods};
-use ww_rpc::peer_capnp::{executor, host};
+use ww_rpc::peer_capnp::{byte_stream, executor, host};
 
 /// Where the membrane is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,5 +183,41 @@ fn results_that_were_promised_may_pass_another_membrane() {
             });
             assert_eq!(outcome.unwrap(), ["Echo: hi"; 2], "{route:?}, {boundary:?}");
         }
+    }
+}
+
+/// Takes what is pushed.
+struct Sink;
+
+impl byte_stream::Server for Sink {
+    async fn push(self: std::rc::Rc<Self>, _: byte_stream::PushParams) -> Result<(), capnp::Error> {
+        Ok(())
+    }
+
+    async fn finish(
+        self: std::rc::Rc<Self>,
+        _: byte_stream::FinishParams,
+        _: byte_stream::FinishResults,
+    ) -> Result<(), capnp::Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stream_does_not_wait_for_each_push_however_many_membranes_it_passes() {
+    for membranes in 0..4 {
+        let net = &mut Net::default();
+        let import: byte_stream::Client = net.connect(capnp_rpc::new_client(Sink));
+        let stream = (0..membranes).fold(import, |inside, _| Membrane::ungated().wrap(inside));
+        let (finished, hops) = net.hops(async {
+            for _ in 0..20 {
+                let mut request = stream.push_request();
+                request.get().init_data(100);
+                request.send().await?;
+            }
+            stream.finish_request().send().promise.await.map(|_| ())
+        });
+        finished.unwrap();
+        assert_eq!(hops, 2, "{membranes} membranes");
     }
 }

@@ -225,12 +225,19 @@ fn an_allowlist_ends_the_stream_of_a_push_that_it_knows_of() {
 
 #[test]
 fn revoking_ends_a_stream_and_takes_back_what_was_under_way() {
-    for transport in TRANSPORTS {
-        let case = format!("{transport:?}");
+    for (transport, nested) in TRANSPORTS.into_iter().flat_map(|t| [(t, false), (t, true)]) {
+        let case = format!("{transport:?}, nested: {nested}");
         let (slow, stream) = slow();
         let membrane = Membrane::ungated();
         let by_hand = membrane.clone();
+        let outer = Membrane::ungated();
         over(transport, &membrane, stream, |stream| async move {
+            let stream = match nested {
+                true => outer.wrap(stream),
+                false => stream,
+            };
+            // Either way the one that falls is the outermost.
+            let by_hand = if nested { outer } else { by_hand };
             let mut pushes = Box::pin(maybe_done(zip(push(&stream, 1), push(&stream, 1))));
             while slow.0.gates.borrow().is_empty() {
                 let _ = poll_once(&mut pushes).await;

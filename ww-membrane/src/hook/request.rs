@@ -50,6 +50,13 @@ pub(super) fn is_local(target: &dyn ClientHook) -> bool {
     target.get_brand() == 0
 }
 
+/// The brand of requests to a connection that pass another membrane first.
+/// Those to a connection itself have its own, and all others have none.
+fn beyond() -> usize {
+    static BEYOND: u8 = 0;
+    std::ptr::from_ref(&BEYOND) as usize
+}
+
 impl Request {
     /// A call to `target`, the inside of `wrapped`.
     pub(super) fn new(
@@ -183,8 +190,8 @@ fn send(
     inner: Box<dyn RequestHook>,
     tickets: Tickets,
 ) -> RemotePromise<any_pointer::Owned> {
-    // Only requests to a connection have a brand.
-    let eager = inner.get_brand() != 0;
+    let brand = inner.get_brand();
+    let eager = brand != 0 && brand != beyond();
     let RemotePromise { promise, pipeline } = inner.send();
     let work = tickets.until_over(promise);
     let flight = Flight::new(wrapped.boundary(), work, Some(pipeline.hook));
@@ -296,7 +303,10 @@ impl RequestHook for Request {
 
     /// No connection's, so that no connection takes it for one of its own.
     fn get_brand(&self) -> usize {
-        0
+        match &self.content {
+            Content::Inner(inner, ..) if inner.get_brand() != 0 => beyond(),
+            _ => 0,
+        }
     }
 
     fn send(self: Box<Self>) -> RemotePromise<any_pointer::Owned> {
