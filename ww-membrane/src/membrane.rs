@@ -157,10 +157,14 @@ impl Membrane {
     }
 
     /// Calls `then` once: when the last capability that is held across the
-    /// membrane is gone, or the membrane has fallen. If nothing is held now,
-    /// something must come first.
+    /// membrane is gone, or the membrane has fallen; at once where it has. If
+    /// nothing is held now, something must come first.
     pub fn when_empty(&self, then: impl FnOnce() + 'static) {
-        self.boundary.ledger().wait(Box::new(then));
+        match self.fall() {
+            // Nothing will ever come again.
+            Some(_) => then(),
+            None => self.boundary.ledger().wait(Box::new(then)),
+        }
     }
 
     pub(crate) fn downgrade(&self) -> WeakMembrane {

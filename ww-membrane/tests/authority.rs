@@ -235,6 +235,10 @@ fn a_membrane_that_falls_tells_that_nothing_is_held() {
     assert!(membrane.check().is_err());
     assert!(told.get());
     drop(host);
+    // Nothing is held ever again.
+    let tell = told.clone();
+    membrane.when_empty(move || tell.set(false));
+    assert!(!told.get());
 }
 
 #[test]

@@ -254,8 +254,13 @@ impl Boundary {
         &self.signal
     }
 
+    /// Nobody tells a holder that comes after the fall, so it has to ask.
     pub(super) fn hold(&self, holder: Weak<dyn Release>) -> usize {
-        self.holders.borrow_mut().insert(holder)
+        match self.ended.get() {
+            // It would not be given back.
+            Some(_) => usize::MAX,
+            None => self.holders.borrow_mut().insert(holder),
+        }
     }
 
     /// Gives back what [`hold`](Self::hold) answered.
@@ -284,5 +289,21 @@ impl Drop for Boundary {
         if let Some(parent) = &self.parent {
             parent.let_go(self.held.get());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_after_the_fall_is_not_kept() {
+        let boundary = Boundary::new(None, None);
+        boundary.end(Fall::Revoked(Error::failed("fell".into())));
+        for _ in 0..10 {
+            let child = Boundary::child(&boundary, None, None);
+            assert!(child.check().is_err());
+        }
+        assert!(boundary.holders.borrow().is_empty());
     }
 }
