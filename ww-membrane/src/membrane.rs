@@ -70,7 +70,11 @@ impl Membrane {
     ///
     /// All membranes that were made from one by `child`, and that one itself,
     /// have the same inside and outside, and know each other's capabilities:
-    /// what one of them let out, any of them unwraps when it comes back in.
+    /// what one of them let out, any of them unwraps when it comes back in. So
+    /// where the inside gives such a capability out again by another of them,
+    /// that one's policy is all that it is behind: what has to stay behind this
+    /// one's goes through a membrane of its own, made by
+    /// [`policed`](Self::policed), which none of them sees through.
     pub fn child(&self, policy: impl Policy) -> Self {
         let policy = Some(Box::new(policy) as _);
         Self::joined(Boundary::child(&self.boundary, None, policy))

@@ -130,6 +130,35 @@ fn a_child_passes_no_more_than_its_parent() {
 }
 
 #[test]
+fn what_is_given_out_again_is_behind_the_policy_of_whoever_gives_it_out() {
+    for child in [true, false] {
+        let root = Membrane::ungated();
+        let allow = Allow::new().method(host::Client::id_request);
+        let less = match child {
+            true => root.child(allow).wrap(peer(&Seen::default())),
+            // Not seen through by the root.
+            false => root.wrap(Membrane::policed(allow).wrap(peer(&Seen::default()))),
+        };
+        // The inside gives back to anybody what it was handed.
+        let keeper: program::Client = capnp_rpc::new_client(Keeper(Seen::default()));
+        let keeper = root.wrap(keeper);
+        futures_lite::future::block_on(async {
+            assert!(less.executor_request().send().promise.await.is_err());
+            let mut request = keeper.spawn_request();
+            let mut bootstrap = request.get().init_bootstrap();
+            bootstrap.set_as_capability(less.client.hook);
+            let process = request.send().pipeline.get_process();
+            let back = process.bootstrap_request().send().promise.await.unwrap();
+            let back = back.get().unwrap().get_cap();
+            let back: host::Client = back.get_as_capability().unwrap();
+            assert_eq!(id(&back).await.unwrap(), b"peer");
+            let goes_further = back.executor_request().send().promise.await.is_ok();
+            assert_eq!(goes_further, child);
+        });
+    }
+}
+
+#[test]
 fn a_child_of_an_epoch_falls_with_it() {
     let epochs = Epochs::new(epoch(1));
     let root = Membrane::ungated();
