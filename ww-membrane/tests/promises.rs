@@ -513,6 +513,54 @@ fn a_redirect_may_wait_for_a_promise_with_a_deadline() {
 }
 
 #[test]
+fn a_call_does_not_have_the_deadline_of_one_that_nobody_waits_for() {
+    for transport in TRANSPORTS {
+        let (over_now, deadline) = oneshot::channel();
+        let redirect = Rc::new(Redirect {
+            target: named(b"elsewhere"),
+            deadline: RefCell::new(Some(deadline)),
+            asked: Cell::new(0),
+        });
+        let membrane = Membrane::policed(redirect.clone());
+        let (resolve, resolution) = oneshot::channel();
+        let promise: host::Client = capnp_rpc::new_future_client(async {
+            resolution
+                .await
+                .map_err(|_| Error::failed("dropped".into()))
+        });
+        let hub: executor::Client = capnp_rpc::new_client(Hub(promise.cast_to()));
+        over(transport, &membrane, hub, |hub| async move {
+            let host: host::Client = compiled(&hub).await.cast_to();
+            let waits = async |asked| {
+                let mut call = host.id_request().send();
+                while redirect.asked.get() < asked {
+                    let _ = poll_once(&mut call.promise).await;
+                    yield_now().await;
+                }
+                for _ in 0..20 {
+                    yield_now().await;
+                }
+                call
+            };
+            drop(waits(1).await);
+            for _ in 0..20 {
+                yield_now().await;
+            }
+            drop(over_now);
+            let mut call = waits(2).await;
+            assert!(
+                poll_once(&mut call.promise).await.is_none(),
+                "{transport:?}"
+            );
+            let _ = resolve.send(named(b"inside"));
+            let answer = call.promise.await.unwrap();
+            let name = answer.get().unwrap().get_peer_id().unwrap();
+            assert_eq!(name, b"elsewhere", "{transport:?}");
+        });
+    }
+}
+
+#[test]
 fn revoking_ends_redirected_calls_that_wait() {
     for transport in TRANSPORTS {
         let redirect = Rc::new(Redirect {

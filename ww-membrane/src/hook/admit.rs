@@ -110,7 +110,7 @@ impl Wrapped {
             self.boundary().check()?;
             return Err(error.clone());
         }
-        let verdict = self.boundary().judge(self.key().direction(), call)?;
+        let mut verdict = self.boundary().judge(self.key().direction(), call)?;
         let route = match verdict.outcome {
             Outcome::Pass => Route::Inside,
             Outcome::Redirect(Redirect {
@@ -120,7 +120,11 @@ impl Wrapped {
             Outcome::Redirect(Redirect {
                 target,
                 deadline: Some(deadline),
-            }) => self.resolved_first(target.hook, deadline)?,
+            }) => {
+                let (route, ticket) = self.resolved_first(target.hook, deadline)?;
+                verdict.tickets.extend(ticket);
+                route
+            }
             Outcome::Deny(error) => {
                 self.deny_stream(call, &error);
                 return Err(error);
@@ -133,22 +137,24 @@ impl Wrapped {
     }
 
     /// Where a call goes that is redirected to `elsewhere`, unless this is a
-    /// promise of something that is on the caller's side.
+    /// promise of something that is on the caller's side; and what the call
+    /// holds on to while it waits.
     fn resolved_first(
         self: &Rc<Self>,
         elsewhere: Box<dyn ClientHook>,
         deadline: LocalBoxFuture<'static, ()>,
-    ) -> Result<Route, Error> {
+    ) -> Result<(Route, Option<Box<dyn Any>>), Error> {
         let target = self.target()?;
         let pending = target.get_resolved().is_none() && target.when_more_resolved().is_some();
         if !pending {
-            return Ok(match self.own_of_caller(target) {
+            let route = match self.own_of_caller(target) {
                 Some(own) => Route::Undecided(own),
                 None => Route::Elsewhere(elsewhere),
-            });
+            };
+            return Ok((route, None));
         }
         let key = Key::of(&*elsewhere, self.key().direction());
-        let undecided = self.undecided(key, || {
+        let (undecided, ticket) = self.undecided(key, || {
             // Those whose calls wait hold it; what waits here must not.
             let this = Rc::downgrade(self);
             capnp_rpc::new_future_client(async move {
@@ -169,7 +175,7 @@ impl Wrapped {
                 })
             })
         });
-        Ok(Route::Undecided(undecided))
+        Ok((Route::Undecided(undecided), Some(Box::new(ticket))))
     }
 
     /// What `inside` is to the caller, where that does not cross.

@@ -1,6 +1,6 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use capnp::capability::{Promise, Request};
 use capnp::private::capability::{ClientHook, ParamsHook, ResultsHook};
@@ -39,12 +39,18 @@ pub(crate) struct Wrapped {
     /// Where streaming calls on it go over a connection.
     stream: OnceCell<Rc<Stream>>,
     /// Redirected calls that wait for its resolution, by where they go then.
-    undecided: RefCell<HashMap<Key, Box<dyn ClientHook>>>,
+    undecided: RefCell<HashMap<Key, Undecided>>,
     /// Calls on it that have not begun.
     turns: Turns,
     /// Tells it from all others that this boundary ever had.
     id: u64,
     tally: RefCell<Tally>,
+}
+
+/// Where redirected calls wait, and whether some still do.
+struct Undecided {
+    waiting: Box<dyn ClientHook>,
+    calls: Weak<()>,
 }
 
 impl Wrapped {
@@ -107,19 +113,27 @@ impl Wrapped {
     }
 
     /// Where calls wait that go to `key` once it is known whether they cross:
-    /// to the same for all, so that they keep their order.
+    /// to the same for all, so that they keep their order. Each of them holds
+    /// the ticket until it is over.
     pub(super) fn undecided(
         &self,
         key: Key,
         begin: impl FnOnce() -> Box<dyn ClientHook>,
-    ) -> Box<dyn ClientHook> {
-        if let Some(waiting) = self.undecided.borrow().get(&key) {
-            return waiting.add_ref();
+    ) -> (Box<dyn ClientHook>, Rc<()>) {
+        if let Some(known) = self.undecided.borrow().get(&key)
+            && let Some(ticket) = known.calls.upgrade()
+        {
+            return (known.waiting.add_ref(), ticket);
         }
-        let waiting = begin();
-        let known = waiting.add_ref();
-        self.undecided.borrow_mut().insert(key, known);
-        waiting
+        // What nobody waits at any more has a deadline of long ago.
+        let (waiting, ticket) = (begin(), Rc::new(()));
+        let known = Undecided {
+            waiting: waiting.add_ref(),
+            calls: Rc::downgrade(&ticket),
+        };
+        let left = self.undecided.borrow_mut().insert(key, known);
+        drop(left);
+        (waiting, ticket)
     }
 
     /// Calls wait no more that go to `key`.
