@@ -14,6 +14,9 @@ use crate::{Authority, Direction, Fall, Fallen, Guard, Policy};
 /// on their way out, those in parameters on their way in. A capability that
 /// comes back to where it is from is unwrapped to the original.
 ///
+/// A capability may pass several membranes. Behind some 60 it is broken, lest
+/// somebody has it go round until a call needs more stack than there is.
+///
 /// A membrane falls when its guard's epoch passes or when it is revoked.
 /// Clones are the same membrane. Dropping it does not revoke: wrappers keep
 /// what they need.

@@ -233,14 +233,14 @@ fn a_capability_that_goes_round_through_two_membranes_is_broken_in_time() {
         let mut round = peer(&Seen::default());
         let kept = put(&from, &round).await.unwrap();
         let mut lived = 0;
-        for _ in 0..1_000 {
+        for _ in 0..200 {
             put(&into, &round).await.unwrap();
             round = take(&kept).await;
             lived += usize::from(id(&round).await.is_ok());
         }
         assert!((10..64).contains(&lived), "{lived}");
         let error = id(&round).await.unwrap_err();
-        assert!(error.extra.contains("64"), "{error}");
+        assert!(error.extra.contains("as many membranes"), "{error}");
         assert!(one.held() < 64 && other.held() < 64);
         drop(round);
         let kept = put(&into, &peer(&Seen::default())).await.unwrap();

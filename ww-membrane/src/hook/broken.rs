@@ -9,10 +9,11 @@ pub(super) fn client(error: Error) -> Box<dyn ClientHook> {
     capnp_rpc::new_broken_cap(error).hook
 }
 
-/// What stands for a promise that resolves to a promise, and so on.
+/// What stands for a promise that resolves to a promise, and so on, and for a
+/// wrapper of a wrapper.
 pub(super) fn endless() -> Box<dyn ClientHook> {
     client(Error::failed(format!(
-        "promise resolved {RESOLUTIONS} times without settling"
+        "promise resolved {RESOLUTIONS} times without settling, or is behind as many membranes"
     )))
 }
 
