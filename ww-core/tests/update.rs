@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(unix)]
 
+#[allow(dead_code, reason = "the loader's own tests use the rest")]
 #[path = "../../ww-loader/tests/stem/clock.rs"]
 mod clock;
 #[path = "../../ww-loader/tests/stem/hardhat.rs"]
