@@ -66,12 +66,7 @@ pub(crate) fn cross(
     Box::new(match known {
         // `hook` is dropped at the end, with no borrow held.
         Some(wrapped) => Wrapper::new(wrapped),
-        None => {
-            let wrapped = Wrapped::new(boundary, key, hook);
-            boundary.registry.borrow_mut().insert(&wrapped);
-            boundary.root().insert(&wrapped);
-            Wrapper::new(wrapped)
-        }
+        None => Wrapper::new(Wrapped::new(boundary, key, hook)),
     })
 }
 

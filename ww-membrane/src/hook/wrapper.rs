@@ -54,6 +54,7 @@ struct Undecided {
 }
 
 impl Wrapped {
+    /// A wrapper that its boundary and the root know.
     pub(super) fn new(boundary: &Rc<Boundary>, key: Key, inner: Box<dyn ClientHook>) -> Rc<Self> {
         let wrapped = Rc::new(Self {
             boundary: boundary.clone(),
