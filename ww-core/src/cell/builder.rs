@@ -7,6 +7,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use ww_image::Image;
 
+use super::arguments::{argv, env};
 use super::budget::Budget;
 use super::handle::{Cell, Streams};
 use super::limits::{Limit, Limits};
@@ -357,33 +358,6 @@ impl Builder {
         self.runtime = Some(runtime.clone());
         Ok(runtime)
     }
-}
-
-fn argv(argv: Vec<OsString>) -> Result<Vec<String>, Error> {
-    let text = |(index, argument): (usize, OsString)| {
-        argument.into_string().map_err(|argument| Error::Argument {
-            index,
-            lossy: argument.to_string_lossy().into_owned(),
-        })
-    };
-    argv.into_iter().enumerate().map(text).collect()
-}
-
-fn env(env: Vec<(OsString, OsString)>) -> Result<Vec<(String, String)>, Error> {
-    let text = |(name, value): (OsString, OsString)| {
-        let fault = |reason| {
-            let name = name.to_string_lossy().into_owned();
-            Err(Error::Environment { name, reason })
-        };
-        match (name.to_str(), value.to_str()) {
-            (Some(""), _) => fault("is no name: it is empty"),
-            (Some(name_text), _) if name_text.contains('=') => fault("is no name: it contains '='"),
-            (Some(name_text), Some(value)) => Ok((name_text.to_owned(), value.to_owned())),
-            (None, _) => fault("has a name that is not UTF-8"),
-            (_, None) => fault("has a value that is not UTF-8"),
-        }
-    };
-    env.into_iter().map(text).collect()
 }
 
 impl Default for Builder {

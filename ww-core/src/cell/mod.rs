@@ -1,5 +1,6 @@
 //! Cells: what they are made with, and how they are held and driven.
 
+mod arguments;
 mod backtrace;
 mod budget;
 mod builder;
