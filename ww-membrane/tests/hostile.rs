@@ -5,10 +5,10 @@
 
 mod support;
 
-use capnp::Error;
 use capnp::capability::DynClientHook;
 use capnp::capability::{Client, FromClientHook};
 use capnp::traits::{HasTypeId, ImbueMut};
+use capnp::{Error, ErrorKind};
 use capnp::{any_pointer, any_pointer_list};
 use capnp_rpc::rpc_capnp::{message, payload, resolve};
 use futures_lite::future::{poll_once, yield_now};
@@ -147,14 +147,20 @@ fn promises_that_go_in_circles_are_broken_and_hang_nobody() {
             ],
         ),
     ];
-    for (case, said) in cases {
+    // Our own vat ends a connection on which a promise resolves to itself, the
+    // stock one leaves it to the membrane.
+    let vats = [|inside| Hosted::new(Some(inside)), Hosted::stock];
+    for (case, said, vat) in cases
+        .iter()
+        .flat_map(|(case, said)| vats.map(|vat| (*case, said, vat)))
+    {
         let seen = Seen::default();
         let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
         let membrane = Membrane::ungated();
-        let mut hosted = Hosted::new(Some(untyped(&membrane.wrap(keeper))));
+        let mut hosted = vat(untyped(&membrane.wrap(keeper)));
         hosted.say(bootstrap());
         for message in said {
-            hosted.say(message);
+            hosted.say(message.clone());
         }
         let kept = seen.callback.borrow().clone().expect(case);
         // Called, waited for, and handed on over another connection. Where the
@@ -213,6 +219,84 @@ fn a_request_whose_promise_has_resolved_since_goes_where_it_should() {
             assert!(sent.expect(&case).is_err(), "{case}");
         }
     }
+}
+
+fn finish(id: u32) -> Vec<u8> {
+    rpc(|message| message.init_finish().set_question_id(id))
+}
+
+/// Far more links than a thread's stack has room for.
+const LINKS: u32 = 10_000;
+
+#[test]
+fn promises_that_resolve_to_promises_without_end_end_the_connection() {
+    let seen = Seen::default();
+    let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+    let mut hosted = Hosted::new(Some(untyped(&Membrane::ungated().wrap(keeper))));
+    hosted.say(bootstrap());
+    hosted.say(spawn(1, 0));
+    let mut links = 0..LINKS;
+    while hosted.ended.is_none() {
+        let link = links.next().expect("the connection lives on");
+        hosted.say(to_promise(link % 2, (link + 1) % 2));
+    }
+    let error = hosted.ended.unwrap().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+    assert!(links.start > 32, "{links:?}");
+    drop(seen.callback.take());
+}
+
+#[test]
+fn a_promise_that_resolves_to_itself_ends_the_connection_and_leaves_nothing() {
+    let seen = Seen::default();
+    // Without a membrane, which would have taken the circle apart.
+    let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+    let mut hosted = Hosted::new(Some(untyped(&keeper)));
+    hosted.say(bootstrap());
+    hosted.say(spawn(1, 1));
+    hosted.say(to_promise(1, 1));
+    let error = hosted.ended.take().unwrap().unwrap_err();
+    assert!(error.extra.contains("to itself"), "{error}");
+    seen.callback.take();
+    drop((hosted, keeper));
+    assert_eq!(seen.holders(), 1);
+}
+
+#[test]
+fn promises_that_resolve_to_answers_without_end_are_dropped_in_little_stack() {
+    let seen = Seen::default();
+    let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+    let membrane = Membrane::ungated();
+    let mut hosted = Hosted::new(Some(untyped(&membrane.wrap(keeper))));
+    hosted.say(bootstrap());
+    hosted.say(spawn(1, 1));
+    let first = seen.callback.borrow().clone().unwrap();
+    for link in 1..LINKS {
+        hosted.say([spawn(2, link + 1), give_back(3, 2)].concat());
+        hosted.say([to_answer(link, 3), finish(3), finish(2)].concat());
+    }
+    assert!(hosted.ended.is_none(), "{:?}", hosted.ended);
+    // Nor in ever more memory: from some link on, it is none.
+    assert!(given_back(&mut hosted, LINKS + 1).contains("not resolved"));
+    drop(first);
+    assert_eq!(given_back(&mut hosted, LINKS + 2), "");
+}
+
+/// Has a promise given back, and answers with the error of a call on that.
+fn given_back(hosted: &mut Hosted, promise: u32) -> String {
+    hosted.say([spawn(2, promise), give_back(3, 2)].concat());
+    hosted.heard(|_| ());
+    let id = call_on(4, 3, host::Client::TYPE_ID, 0);
+    hosted.say([id, finish(2), finish(3), finish(4)].concat());
+    let mut error = String::new();
+    hosted.heard(|said| {
+        if let Ok(message::Return(Ok(answer))) = said.which()
+            && let Ok(capnp_rpc::rpc_capnp::return_::Exception(Ok(exception))) = answer.which()
+        {
+            error += exception.get_reason().unwrap().to_str().unwrap();
+        }
+    });
+    error
 }
 
 async fn put(keeper: &program::Client, host: &host::Client) -> Result<process::Client, Error> {

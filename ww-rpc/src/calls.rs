@@ -8,6 +8,7 @@ use capnp_rpc::rpc_capnp::{
     call, cap_descriptor, message, message_target, promised_answer, resolve, return_,
 };
 
+use crate::promises::Promises;
 use crate::{Limits, Traffic};
 
 /// The calls that the peer has in flight, and what they take up.
@@ -15,6 +16,7 @@ pub(crate) struct Calls {
     limits: Limits,
     traffic: Arc<Traffic>,
     state: RefCell<State>,
+    promises: RefCell<Promises>,
 }
 
 #[derive(Default)]
@@ -57,6 +59,7 @@ impl Calls {
             limits,
             traffic,
             state: RefCell::default(),
+            promises: RefCell::default(),
         }
     }
 
@@ -95,6 +98,11 @@ impl Calls {
                 }
                 Ok(None)
             }
+            Ok(message::Resolve(resolve)) => {
+                let limit = self.limits.resolutions;
+                self.promises.borrow_mut().resolve(resolve?, limit)?;
+                Ok(None)
+            }
             _ => Ok(None),
         }
     }
@@ -122,6 +130,10 @@ impl Calls {
                 Ok(resolve::Cap(descriptor)) => self.export_one(descriptor?),
                 _ => Ok(()),
             },
+            Ok(message::Release(release)) => {
+                self.promises.borrow_mut().release(release?.get_id());
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

@@ -58,6 +58,7 @@ mod limits;
 mod link;
 mod network;
 mod outbox;
+mod promises;
 mod sizes;
 mod traffic;
 mod vat;

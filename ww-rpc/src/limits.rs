@@ -30,6 +30,9 @@ pub struct Limits {
     /// Where such calls end, each takes a few KiB of the stack beneath the next
     /// one: 32 need less than 512 KiB in a build without optimisation.
     pub pipeline_depth: u32,
+    /// Promises of the peer's that it has resolved to one another, in a row.
+    /// One more ends the connection; and so does one that is resolved to itself.
+    pub resolutions: u32,
     /// Calls that the peer may have in flight, bootstraps included. A call
     /// counts until it was answered, and until the peer has let go of the
     /// answer where that has capabilities or is an error. One that the peer has
@@ -65,13 +68,14 @@ impl Limits {
 
 impl Default for Limits {
     /// 64 MiB a message, 64 levels deep; 4,096 calls in flight, 32 of them on
-    /// one another, with 128 MiB; 1,048,576 cancelled ones; 65,536 exports;
+    /// one another, with 128 MiB; 64 promises in a row; 1,048,576 cancelled ones; 65,536 exports;
     /// 128 MiB that wait to be read.
     fn default() -> Self {
         Self {
             message_words: 8 << 20,
             nesting: 64,
             pipeline_depth: 32,
+            resolutions: 64,
             calls: 4096,
             call_words: 16 << 20,
             cancelled_calls: 1 << 20,

@@ -26,6 +26,7 @@ mod cross;
 mod early;
 mod flight;
 mod forward;
+mod hold;
 mod link;
 mod message;
 mod registry;

@@ -19,6 +19,8 @@ pub(crate) struct Registry {
 #[derive(Default)]
 pub(crate) struct Root {
     by_ptr: RefCell<HashMap<usize, Weak<Wrapped>>>,
+    /// Held by each promise of a peer's that has gone back to it.
+    covers: Rc<()>,
 }
 
 /// What makes two references the same capability. Unique while the inner
@@ -95,6 +97,10 @@ impl Root {
 
     pub(super) fn remove(&self, wrapped: &Wrapped) {
         self.by_ptr.borrow_mut().remove(&wrapped.ptr());
+    }
+
+    pub(super) fn covers(&self) -> &Rc<()> {
+        &self.covers
     }
 
     /// Tells the wrappers of these boundaries from all other capabilities: no

@@ -1,9 +1,16 @@
+use std::rc::Rc;
+
 use capnp::capability::{Promise, Request};
 use capnp::private::capability::{ClientHook, ParamsHook, ResultsHook};
 use capnp::{Error, MessageSize, any_pointer};
 
 use crate::hook::broken;
 use crate::hook::cross::{RESOLUTIONS, resolved};
+use crate::hook::hold::Hold;
+
+/// How many may be held of one root. Each can resolve to the next one, so what
+/// holds the first may hold them all without knowing.
+const HELD: usize = 4096;
 
 /// A peer's promise that goes back to the side that it is from, as what it
 /// resolves to.
@@ -12,29 +19,46 @@ use crate::hook::cross::{RESOLUTIONS, resolved};
 /// promise back, and capnp-rpc follows such a circle for ever. So no promise of
 /// a peer's goes back bare: every circle leads through one of these, which
 /// follows it to a bound.
-pub(super) struct Returned(Box<dyn ClientHook>);
+pub(super) struct Returned {
+    promise: Hold,
+    /// Those of the same root.
+    covers: Rc<()>,
+}
 
 impl Returned {
-    /// `hook`, under cover where it is a promise of a peer's.
-    pub(super) fn cover(hook: Box<dyn ClientHook>) -> Box<dyn ClientHook> {
+    /// `hook`, under cover where it is a promise of a peer's. Broken where too
+    /// many are, those that hold `covers`.
+    pub(super) fn cover(hook: Box<dyn ClientHook>, covers: &Rc<()>) -> Box<dyn ClientHook> {
         let Some(hook) = resolved(hook) else {
             return broken::endless();
         };
         // Those of this thread's own are in nobody else's hands.
-        if hook.get_brand() != 0 && hook.when_more_resolved().is_some() {
-            return Box::new(Self(hook));
+        if hook.get_brand() == 0 || hook.when_more_resolved().is_none() {
+            return hook;
         }
-        hook
+        // The root holds one itself.
+        if Rc::strong_count(covers) > HELD {
+            return broken::client(Error::overloaded(format!(
+                "peer was given back {HELD} of its own promises that it has not resolved"
+            )));
+        }
+        Box::new(Self {
+            promise: Hold::new(hook),
+            covers: covers.clone(),
+        })
     }
 
     fn callee(&self) -> Box<dyn ClientHook> {
-        resolved(self.0.add_ref()).unwrap_or_else(broken::endless)
+        resolved(self.promise.add_ref()).unwrap_or_else(broken::endless)
     }
 }
 
 impl ClientHook for Returned {
     fn add_ref(&self) -> Box<dyn ClientHook> {
-        Box::new(Self(self.0.add_ref()))
+        Box::new(Self {
+            promise: Hold::new(self.promise.add_ref()),
+            covers: self.covers.clone(),
+        })
     }
 
     fn new_call(
@@ -61,11 +85,12 @@ impl ClientHook for Returned {
     }
 
     fn get_ptr(&self) -> usize {
-        self.0.get_ptr()
+        self.promise.get_ptr()
     }
 
     fn get_resolved(&self) -> Option<Box<dyn ClientHook>> {
-        self.0.get_resolved().map(Self::cover)
+        let resolved = self.promise.get_resolved()?;
+        Some(Self::cover(resolved, &self.covers))
     }
 
     fn when_more_resolved(&self) -> Option<Promise<Box<dyn ClientHook>, Error>> {
@@ -73,9 +98,10 @@ impl ClientHook for Returned {
         if let Some(resolved) = self.get_resolved() {
             return Some(Promise::ok(resolved));
         }
-        let resolution = self.0.when_more_resolved()?;
+        let resolution = self.promise.when_more_resolved()?;
+        let covers = self.covers.clone();
         Some(Promise::from_future(async move {
-            Ok(Self::cover(resolution.await?))
+            Ok(Self::cover(resolution.await?, &covers))
         }))
     }
 

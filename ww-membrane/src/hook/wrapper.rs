@@ -12,6 +12,7 @@ use crate::hook::broken;
 use crate::hook::cross::{Depth, Direction, cross, resolved};
 use crate::hook::flight::Flight;
 use crate::hook::forward::forward;
+use crate::hook::hold::Hold;
 use crate::hook::registry::Key;
 use crate::hook::request::{self, is_local};
 use crate::hook::results::{Params, Results};
@@ -33,7 +34,7 @@ pub(crate) struct Wrapped {
     boundary: Rc<Boundary>,
     key: Key,
     /// Absent once the boundary has fallen.
-    inner: RefCell<Option<Box<dyn ClientHook>>>,
+    inner: RefCell<Option<Hold>>,
     /// Why a stream of calls on it was denied: then all that follows is.
     denied: OnceCell<Error>,
     /// Where streaming calls on it go over a connection.
@@ -59,7 +60,7 @@ impl Wrapped {
         let wrapped = Rc::new(Self {
             boundary: boundary.clone(),
             key,
-            inner: RefCell::new(Some(inner)),
+            inner: RefCell::new(Some(Hold::new(inner))),
             denied: OnceCell::new(),
             stream: OnceCell::new(),
             undecided: RefCell::default(),

@@ -8,15 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use capnp::capability::FromClientHook;
+use capnp::capability::{Client, FromClientHook};
 use capnp::message::{Builder, ReaderOptions};
+use capnp_rpc::RpcSystem;
 use capnp_rpc::rpc_capnp::message;
+use capnp_rpc::rpc_twoparty_capnp::Side as Stock;
+use capnp_rpc::twoparty::VatNetwork;
+use futures::future::Either;
 use futures::{AsyncRead, AsyncWrite};
 use ww_rpc::{Limits, Side, Vat};
 
 /// A vat whose peer says whatever it likes.
 pub struct Hosted {
-    vat: Option<Vat>,
+    vat: Option<Either<Vat, RpcSystem<Stock>>>,
     said: Rc<RefCell<VecDeque<u8>>>,
     heard: Rc<RefCell<VecDeque<u8>>>,
     reader: Rc<RefCell<Option<Waker>>>,
@@ -28,14 +32,26 @@ struct Said(Rc<RefCell<VecDeque<u8>>>, Rc<RefCell<Option<Waker>>>);
 struct Heard(Rc<RefCell<VecDeque<u8>>>);
 
 impl Hosted {
-    pub fn new(bootstrap: Option<capnp::capability::Client>) -> Self {
+    pub fn new(bootstrap: Option<Client>) -> Self {
+        Self::with(|said, heard| {
+            let vat = Vat::new(said, heard, Side::Server, bootstrap, Limits::default());
+            Either::Left(vat)
+        })
+    }
+
+    /// A vat of capnp-rpc's own, which lets more pass.
+    pub fn stock(bootstrap: Client) -> Self {
+        Self::with(|said, heard| {
+            let network = VatNetwork::new(said, heard, Stock::Server, ReaderOptions::new());
+            Either::Right(RpcSystem::new(Box::new(network), Some(bootstrap)))
+        })
+    }
+
+    fn with(vat: impl FnOnce(Said, Heard) -> Either<Vat, RpcSystem<Stock>>) -> Self {
         let (said, heard, reader) = (Rc::default(), Rc::default(), Rc::default());
-        let vat = Vat::new(
+        let vat = vat(
             Said(Rc::clone(&said), Rc::clone(&reader)),
             Heard(Rc::clone(&heard)),
-            Side::Server,
-            bootstrap,
-            Limits::default(),
         );
         Self {
             vat: Some(vat),
@@ -48,7 +64,10 @@ impl Hosted {
 
     /// What the peer exports.
     pub fn bootstrap<C: FromClientHook>(&mut self) -> C {
-        self.vat.as_mut().unwrap().bootstrap()
+        match self.vat.as_mut().unwrap() {
+            Either::Left(vat) => vat.bootstrap(),
+            Either::Right(vat) => vat.bootstrap(Stock::Client),
+        }
     }
 
     /// Has the peer say something, and lets the vat come to rest.

@@ -133,6 +133,11 @@ impl std::ops::Deref for Seen {
 }
 
 impl Seen {
+    /// How many hold it, the test included.
+    pub fn holders(&self) -> usize {
+        Rc::strong_count(&self.0)
+    }
+
     fn call(&self) {
         self.calls.set(self.calls.get() + 1);
     }
