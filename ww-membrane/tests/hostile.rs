@@ -5,14 +5,12 @@
 
 mod support;
 
-use capnp::capability::DynClientHook;
 use capnp::capability::{Client, FromClientHook};
-use capnp::traits::{HasTypeId, ImbueMut};
 use capnp::{Error, ErrorKind};
-use capnp::{any_pointer, any_pointer_list};
-use capnp_rpc::rpc_capnp::{message, payload, resolve};
+use capnp_rpc::rpc_capnp::message;
 use futures_lite::future::{poll_once, yield_now};
-use support::hostile::{Hosted, rpc};
+use support::hostile::Hosted;
+use support::said::*;
 use support::*;
 use ww_membrane::Membrane;
 use ww_rpc::cell_capnp::program;
@@ -22,131 +20,9 @@ fn untyped(client: &impl FromClientHook) -> Client {
     Client::new(client.as_client_hook().add_ref())
 }
 
-/// Question 0: the bootstrap capability.
-fn bootstrap() -> Vec<u8> {
-    rpc(|message| message.init_bootstrap().set_question_id(0))
-}
-
-/// Writes content with capabilities, whose descriptors are promises of the
-/// peer's from `first` on.
-fn promises(
-    payload: payload::Builder<'_>,
-    first: u32,
-    fill: impl FnOnce(any_pointer::Builder<'_>),
-) {
-    let mut payload = payload;
-    let mut caps = Vec::new();
-    {
-        let mut content = payload.reborrow().get_content();
-        content.imbue_mut(&mut caps);
-        fill(content);
-    }
-    let mut table = payload.init_cap_table(caps.len() as u32);
-    for index in 0..caps.len() as u32 {
-        table
-            .reborrow()
-            .get(index)
-            .set_sender_promise(first + index);
-    }
-}
-
-fn stand_in() -> Box<DynClientHook> {
-    capnp_rpc::new_broken_cap(Error::failed("a stand-in".into())).hook
-}
-
-/// Question `id`: `Program.spawn` of the bootstrap, with promise `promise`.
-fn spawn(id: u32, promise: u32) -> Vec<u8> {
-    rpc(|message| {
-        let mut call = message.init_call();
-        call.set_question_id(id);
-        call.set_interface_id(program::Client::TYPE_ID);
-        call.set_method_id(0);
-        let target = call.reborrow().init_target();
-        target.init_promised_answer().set_question_id(0);
-        promises(call.init_params(), promise, |content| {
-            let params: program::spawn_params::Builder<'_> = content.init_as();
-            params.init_bootstrap().set_as_capability(stand_in());
-        });
-    })
-}
-
-/// Question `id`: a call without parameters on the first field of an answer.
-fn call_on(id: u32, answer: u32, interface: u64, method: u16) -> Vec<u8> {
-    rpc(|message| {
-        let mut call = message.init_call();
-        call.set_question_id(id);
-        call.set_interface_id(interface);
-        call.set_method_id(method);
-        let mut target = call.init_target().init_promised_answer();
-        target.set_question_id(answer);
-        target.init_transform(1).get(0).set_get_pointer_field(0);
-    })
-}
-
-/// `Process.bootstrap` of the process in answer `answer`, which gives back what
-/// was handed in.
-fn give_back(id: u32, answer: u32) -> Vec<u8> {
-    call_on(id, answer, process::Client::TYPE_ID, 4)
-}
-
-fn resolves(promise: u32, to: impl FnOnce(resolve::Builder<'_>)) -> Vec<u8> {
-    rpc(|message| {
-        let mut resolve = message.init_resolve();
-        resolve.set_promise_id(promise);
-        to(resolve);
-    })
-}
-
-fn to_promise(promise: u32, other: u32) -> Vec<u8> {
-    resolves(promise, |resolve| {
-        resolve.init_cap().set_sender_promise(other)
-    })
-}
-
-fn to_answer(promise: u32, answer: u32) -> Vec<u8> {
-    resolves(promise, |resolve| {
-        let mut to = resolve.init_cap().init_receiver_answer();
-        to.set_question_id(answer);
-        to.init_transform(1).get(0).set_get_pointer_field(0);
-    })
-}
-
 #[test]
 fn promises_that_go_in_circles_are_broken_and_hang_nobody() {
-    let id_of = |answer| call_on(9, answer, host::Client::TYPE_ID, 0);
-    let cases: [(&str, Vec<Vec<u8>>); 7] = [
-        ("to itself", vec![spawn(1, 1), to_promise(1, 1)]),
-        (
-            "two",
-            vec![spawn(1, 1), spawn(2, 2), to_promise(1, 2), to_promise(2, 1)],
-        ),
-        (
-            "two at once",
-            vec![[spawn(1, 1), spawn(2, 2), to_promise(1, 2), to_promise(2, 1)].concat()],
-        ),
-        (
-            "given back first",
-            vec![spawn(1, 1), give_back(2, 1), to_promise(1, 1), id_of(2)],
-        ),
-        (
-            "to the answer that gives it back",
-            vec![spawn(1, 1), give_back(2, 1), to_answer(1, 2), id_of(2)],
-        ),
-        (
-            "to that answer, at once",
-            vec![[spawn(1, 1), give_back(2, 1), to_answer(1, 2), id_of(2)].concat()],
-        ),
-        (
-            "to that answer, and given back again",
-            vec![
-                spawn(1, 1),
-                [give_back(2, 1), to_answer(1, 2)].concat(),
-                give_back(3, 1),
-                id_of(3),
-                id_of(2),
-            ],
-        ),
-    ];
+    let cases = circles();
     // Our own vat ends a connection on which a promise resolves to itself, the
     // stock one leaves it to the membrane.
     let vats = [|inside| Hosted::new(Some(inside)), Hosted::stock];
@@ -221,10 +97,6 @@ fn a_request_whose_promise_has_resolved_since_goes_where_it_should() {
     }
 }
 
-fn finish(id: u32) -> Vec<u8> {
-    rpc(|message| message.init_finish().set_question_id(id))
-}
-
 /// Far more links than a thread's stack has room for.
 const LINKS: u32 = 10_000;
 
@@ -286,8 +158,7 @@ fn promises_that_resolve_to_answers_without_end_are_dropped_in_little_stack() {
 fn given_back(hosted: &mut Hosted, promise: u32) -> String {
     hosted.say([spawn(2, promise), give_back(3, 2)].concat());
     hosted.heard(|_| ());
-    let id = call_on(4, 3, host::Client::TYPE_ID, 0);
-    hosted.say([id, finish(2), finish(3), finish(4)].concat());
+    hosted.say([id_of(4, 3), finish(2), finish(3), finish(4)].concat());
     let mut error = String::new();
     hosted.heard(|said| {
         if let Ok(message::Return(Ok(answer))) = said.which()
@@ -337,41 +208,13 @@ async fn take(process: &process::Client) -> host::Client {
     kept.get().unwrap().get_cap().get_as_capability().unwrap()
 }
 
-/// A million pointers, and a descriptor.
-fn million(mut payload: payload::Builder<'_>) {
-    payload
-        .reborrow()
-        .init_cap_table(1)
-        .get(0)
-        .set_sender_promise(1);
-    let params: program::spawn_params::Builder<'_> = payload.get_content().init_as();
-    let _: any_pointer_list::Builder<'_> = params.init_bootstrap().initn_as(1_000_000);
-}
-
-/// Points each of the last million words at the first descriptor.
-fn pointing(mut bytes: Vec<u8>) -> Vec<u8> {
-    let first = bytes.len() - 8_000_000;
-    for word in bytes[first..].chunks_mut(8) {
-        assert_eq!(word, [0; 8], "the list is last");
-        word[0] = 3;
-    }
-    bytes
-}
-
 #[test]
 fn a_million_pointers_to_one_descriptor_are_refused() {
     let seen = Seen::default();
     let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
     let mut hosted = Hosted::new(Some(untyped(&Membrane::ungated().wrap(keeper))));
     hosted.say(bootstrap());
-    hosted.say(pointing(rpc(|message| {
-        let mut call = message.init_call();
-        call.set_question_id(1);
-        call.set_interface_id(program::Client::TYPE_ID);
-        let target = call.reborrow().init_target();
-        target.init_promised_answer().set_question_id(0);
-        million(call.init_params());
-    })));
+    hosted.say(spawn_with_a_million(1));
     assert!(seen.callback.borrow().is_none());
     let mut refused = 0;
     hosted.heard(|message| {
@@ -417,12 +260,7 @@ fn an_answer_without_the_capability_that_it_should_have_breaks_its_pipeline() {
         let call = outside.executor_request().send();
         let mut promise = call.promise;
         assert!(hosted.settle(&mut promise).is_none());
-        hosted.say(rpc(|message| {
-            let mut answer = message.init_return();
-            answer.set_answer_id(1);
-            let _: host::executor_results::Builder<'_> =
-                answer.init_results().get_content().init_as();
-        }));
+        hosted.say(answer_nothing(1));
         if waited {
             hosted.settle(&mut promise).unwrap().unwrap();
         }

@@ -10,8 +10,11 @@ mod attenuation;
 mod host;
 mod input;
 mod lifetime;
+mod malice;
 mod process;
 mod program;
+#[path = "../../../ww-membrane/tests/support/said.rs"]
+mod said;
 mod session;
 mod stage;
 mod streams;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use capnp::capability::{Client, FromClientHook};
-use capnp::message::{Builder, ReaderOptions};
+use capnp::message::ReaderOptions;
 use capnp_rpc::RpcSystem;
 use capnp_rpc::rpc_capnp::message;
 use capnp_rpc::rpc_twoparty_capnp::Side as Stock;
@@ -117,15 +117,6 @@ impl Hosted {
             each(message.get_root().unwrap());
         }
     }
-}
-
-/// The bytes of one message.
-pub fn rpc(fill: impl FnOnce(message::Builder<'_>)) -> Vec<u8> {
-    let mut builder = Builder::new_default();
-    fill(builder.init_root());
-    let mut bytes = Vec::new();
-    capnp::serialize::write_message(&mut bytes, &builder).unwrap();
-    bytes
 }
 
 impl AsyncRead for Said {

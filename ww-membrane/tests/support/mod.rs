@@ -8,6 +8,7 @@
 )]
 
 pub mod hostile;
+pub mod said;
 pub mod steps;
 
 use std::cell::{Cell, RefCell};

@@ -1,0 +1,196 @@
+//! What a hostile peer says, message by message, to a host whose bootstrap
+//! capability is a `Program`.
+
+use capnp::capability::DynClientHook;
+use capnp::message::Builder;
+use capnp::traits::{HasTypeId, ImbueMut};
+use capnp::{Error, any_pointer, any_pointer_list};
+use capnp_rpc::rpc_capnp::{message, payload, resolve};
+use ww_rpc::cell_capnp::program;
+use ww_rpc::peer_capnp::{host, process};
+
+/// The bytes of one message.
+pub(crate) fn rpc(fill: impl FnOnce(message::Builder<'_>)) -> Vec<u8> {
+    let mut builder = Builder::new_default();
+    fill(builder.init_root());
+    let mut bytes = Vec::new();
+    capnp::serialize::write_message(&mut bytes, &builder).unwrap();
+    bytes
+}
+
+/// Question 0: the bootstrap capability.
+pub(crate) fn bootstrap() -> Vec<u8> {
+    rpc(|message| message.init_bootstrap().set_question_id(0))
+}
+
+/// Writes content with capabilities, whose descriptors are promises of the
+/// peer's from `first` on.
+pub(crate) fn promises(
+    payload: payload::Builder<'_>,
+    first: u32,
+    fill: impl FnOnce(any_pointer::Builder<'_>),
+) {
+    let mut payload = payload;
+    let mut caps = Vec::new();
+    {
+        let mut content = payload.reborrow().get_content();
+        content.imbue_mut(&mut caps);
+        fill(content);
+    }
+    let mut table = payload.init_cap_table(caps.len() as u32);
+    for index in 0..caps.len() as u32 {
+        table
+            .reborrow()
+            .get(index)
+            .set_sender_promise(first + index);
+    }
+}
+
+pub(crate) fn stand_in() -> Box<DynClientHook> {
+    capnp_rpc::new_broken_cap(Error::failed("a stand-in".into())).hook
+}
+
+/// Question `id`: `Program.spawn` of the bootstrap, with promise `promise`.
+pub(crate) fn spawn(id: u32, promise: u32) -> Vec<u8> {
+    rpc(|message| {
+        let mut call = message.init_call();
+        call.set_question_id(id);
+        call.set_interface_id(program::Client::TYPE_ID);
+        call.set_method_id(0);
+        let target = call.reborrow().init_target();
+        target.init_promised_answer().set_question_id(0);
+        promises(call.init_params(), promise, |content| {
+            let params: program::spawn_params::Builder<'_> = content.init_as();
+            params.init_bootstrap().set_as_capability(stand_in());
+        });
+    })
+}
+
+/// Question `id`: a call without parameters on the first field of an answer.
+pub(crate) fn call_on(id: u32, answer: u32, interface: u64, method: u16) -> Vec<u8> {
+    rpc(|message| {
+        let mut call = message.init_call();
+        call.set_question_id(id);
+        call.set_interface_id(interface);
+        call.set_method_id(method);
+        let mut target = call.init_target().init_promised_answer();
+        target.set_question_id(answer);
+        target.init_transform(1).get(0).set_get_pointer_field(0);
+    })
+}
+
+/// `Process.bootstrap` of the process in answer `answer`, which gives back what
+/// was handed in.
+pub(crate) fn give_back(id: u32, answer: u32) -> Vec<u8> {
+    call_on(id, answer, process::Client::TYPE_ID, 4)
+}
+
+/// `Host.id` of what answer `answer` gave back.
+pub(crate) fn id_of(id: u32, answer: u32) -> Vec<u8> {
+    call_on(id, answer, host::Client::TYPE_ID, 0)
+}
+
+pub(crate) fn resolves(promise: u32, to: impl FnOnce(resolve::Builder<'_>)) -> Vec<u8> {
+    rpc(|message| {
+        let mut resolve = message.init_resolve();
+        resolve.set_promise_id(promise);
+        to(resolve);
+    })
+}
+
+pub(crate) fn to_promise(promise: u32, other: u32) -> Vec<u8> {
+    resolves(promise, |resolve| {
+        resolve.init_cap().set_sender_promise(other)
+    })
+}
+
+pub(crate) fn to_answer(promise: u32, answer: u32) -> Vec<u8> {
+    resolves(promise, |resolve| {
+        let mut to = resolve.init_cap().init_receiver_answer();
+        to.set_question_id(answer);
+        to.init_transform(1).get(0).set_get_pointer_field(0);
+    })
+}
+
+/// Answers question `id`, `Host.executor`, without an executor.
+pub(crate) fn answer_nothing(id: u32) -> Vec<u8> {
+    rpc(|message| {
+        let mut answer = message.init_return();
+        answer.set_answer_id(id);
+        let _: host::executor_results::Builder<'_> = answer.init_results().get_content().init_as();
+    })
+}
+
+pub(crate) fn finish(id: u32) -> Vec<u8> {
+    rpc(|message| message.init_finish().set_question_id(id))
+}
+
+/// A million pointers, and a descriptor.
+pub(crate) fn million(mut payload: payload::Builder<'_>) {
+    payload
+        .reborrow()
+        .init_cap_table(1)
+        .get(0)
+        .set_sender_promise(1);
+    let params: program::spawn_params::Builder<'_> = payload.get_content().init_as();
+    let _: any_pointer_list::Builder<'_> = params.init_bootstrap().initn_as(1_000_000);
+}
+
+/// Points each of the last million words at the first descriptor.
+pub(crate) fn pointing(mut bytes: Vec<u8>) -> Vec<u8> {
+    let first = bytes.len() - 8_000_000;
+    for word in bytes[first..].chunks_mut(8) {
+        assert_eq!(word, [0; 8], "the list is last");
+        word[0] = 3;
+    }
+    bytes
+}
+
+/// Question `id`: `Program.spawn` with a million capabilities.
+pub(crate) fn spawn_with_a_million(id: u32) -> Vec<u8> {
+    pointing(rpc(|message| {
+        let mut call = message.init_call();
+        call.set_question_id(id);
+        call.set_interface_id(program::Client::TYPE_ID);
+        let target = call.reborrow().init_target();
+        target.init_promised_answer().set_question_id(0);
+        million(call.init_params());
+    }))
+}
+
+/// Promises that go round in circles, each with what is said to make it so.
+pub(crate) fn circles() -> [(&'static str, Vec<Vec<u8>>); 7] {
+    [
+        ("to itself", vec![spawn(1, 1), to_promise(1, 1)]),
+        (
+            "two",
+            vec![spawn(1, 1), spawn(2, 2), to_promise(1, 2), to_promise(2, 1)],
+        ),
+        (
+            "two at once",
+            vec![[spawn(1, 1), spawn(2, 2), to_promise(1, 2), to_promise(2, 1)].concat()],
+        ),
+        (
+            "given back first",
+            vec![spawn(1, 1), give_back(2, 1), to_promise(1, 1), id_of(9, 2)],
+        ),
+        (
+            "to the answer that gives it back",
+            vec![spawn(1, 1), give_back(2, 1), to_answer(1, 2), id_of(9, 2)],
+        ),
+        (
+            "to that answer, at once",
+            vec![[spawn(1, 1), give_back(2, 1), to_answer(1, 2), id_of(9, 2)].concat()],
+        ),
+        (
+            "to that answer, and given back again",
+            vec![
+                spawn(1, 1),
+                [give_back(2, 1), to_answer(1, 2)].concat(),
+                give_back(3, 1),
+                id_of(9, 3),
+                id_of(9, 2),
+            ],
+        ),
+    ]
+}
