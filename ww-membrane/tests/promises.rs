@@ -372,6 +372,42 @@ fn waiting_for_the_wrapper_of_a_resolved_promise_ends() {
     }
 }
 
+#[test]
+fn an_inside_that_waits_for_a_promise_it_was_handed_is_told_each_time() {
+    // Behind a connection the inside has a promise of capnp-rpc's own.
+    for transport in [Transport::Local, Transport::Exported] {
+        let seen = Seen::default();
+        let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+        over(
+            transport,
+            &Membrane::ungated(),
+            keeper,
+            |keeper| async move {
+                let (resolve, resolved) = oneshot::channel();
+                let promise: host::Client = capnp_rpc::new_future_client(async {
+                    resolved.await.map_err(|_| Error::failed("dropped".into()))
+                });
+                let mut request = keeper.spawn_request();
+                let hook = promise.client.hook;
+                request.get().init_bootstrap().set_as_capability(hook);
+                request.send().promise.await.unwrap();
+                let kept = seen.callback.borrow().clone().unwrap();
+                let mut early = Box::pin(kept.client.when_resolved());
+                for _ in 0..10 {
+                    assert!(poll_once(&mut early).await.is_none(), "{transport:?}");
+                    yield_now().await;
+                }
+                assert!(resolve.send(peer(&Seen::default())).is_ok());
+                early.await.unwrap();
+                for _ in 0..2 {
+                    kept.client.when_resolved().await.unwrap();
+                }
+                assert_eq!(id(&kept).await.unwrap(), b"peer", "{transport:?}");
+            },
+        );
+    }
+}
+
 /// Redirects calls from outside to another object, once a promise is resolved.
 struct Redirect {
     target: host::Client,

@@ -11,6 +11,7 @@ use capnp::capability::FromClientHook;
 use futures_lite::future::{block_on, or, poll_once, yield_now, zip};
 use support::*;
 use ww_membrane::{Membrane, Reaper};
+use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::{byte_stream, host};
 
 #[test]
@@ -212,6 +213,49 @@ fn revoking_from_within_a_call_ends_that_call_after_its_poll() {
                 "{transport:?}: {error}"
             );
             assert!(outlived.get());
+        });
+    }
+}
+
+/// Revokes a membrane when it is called back through it.
+struct Undoes(Membrane);
+
+impl host::Server for Undoes {
+    async fn id(self: Rc<Self>, _: host::IdParams, _: host::IdResults) -> Result<(), Error> {
+        self.0
+            .revoke(Error::disconnected("revoked by a callback".into()));
+        Ok(())
+    }
+}
+
+/// Calls back what it is handed.
+struct CallsBack;
+
+impl program::Server for CallsBack {
+    async fn spawn(
+        self: Rc<Self>,
+        params: program::SpawnParams,
+        _: program::SpawnResults,
+    ) -> Result<(), Error> {
+        let callback: host::Client = params.get()?.get_bootstrap().get_as_capability()?;
+        id(&callback).await.map(drop)
+    }
+}
+
+#[test]
+fn revoking_from_within_a_callback_ends_both_calls() {
+    for transport in TRANSPORTS {
+        let membrane = Membrane::ungated();
+        let undoes: host::Client = capnp_rpc::new_client(Undoes(membrane.clone()));
+        let inside: program::Client = capnp_rpc::new_client(CallsBack);
+        let held = membrane.clone();
+        over(transport, &membrane, inside, |inside| async move {
+            let mut request = inside.spawn_request();
+            let hook = undoes.client.hook;
+            request.get().init_bootstrap().set_as_capability(hook);
+            let error = request.send().promise.await.err().unwrap();
+            assert!(error.extra.contains("a callback"), "{transport:?}: {error}");
+            assert_eq!(held.held(), 0, "{transport:?}");
         });
     }
 }
