@@ -13,7 +13,6 @@ use std::error::Error;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use capnp::traits::HasTypeId;
 use futures::channel::oneshot;
 use futures_lite::io::BufReader;
 use futures_lite::{AsyncBufReadExt, AsyncWriteExt};
@@ -22,7 +21,7 @@ use ww_core::cell::{Builder, Input, Output};
 use ww_core::network::Offline;
 use ww_core::session::Wetware;
 use ww_membrane::{
-    Admission, Authority, Call, Direction, Epoch, Epochs, Held, Membrane, SessionContext,
+    Admission, Authority, Call, Direction, Epoch, Epochs, Held, Membrane, Methods, SessionContext,
     SessionExtensionBuilder, membrane,
 };
 use ww_rpc::membrane_capnp::wetware_session;
@@ -164,27 +163,31 @@ fn name(held: &Held) -> String {
 }
 
 fn interface(id: u64) -> String {
-    match known(id) {
-        Some((name, _)) => name.to_owned(),
-        None => format!("@{id:#x}"),
+    let known = schema();
+    let mut names = known.iter().filter(|method| method.interface() == id);
+    match names.find_map(|method| method.name()?.split_once('.')) {
+        Some((interface, _)) => interface.to_owned(),
+        None => format!("{id:#x}"),
     }
 }
 
 fn method(call: &Call) -> String {
-    let name = known(call.interface()).and_then(|(_, methods)| {
-        let name = methods.get(usize::from(call.method()))?;
-        Some((*name).to_owned())
-    });
-    let name = name.unwrap_or_else(|| format!("@{}", call.method()));
-    format!("{}.{name}", interface(call.interface()))
+    match schema().find(call) {
+        Some(method) => method.to_string(),
+        None => format!("{}.{}", interface(call.interface()), call.method()),
+    }
 }
 
 /// A membrane sees numbers; their names are in the schema.
-fn known(id: u64) -> Option<(&'static str, &'static [&'static str])> {
-    Some(match id {
-        host::Client::TYPE_ID => ("Host", &["id", "addrs", "peers", "connect", "executor"]),
-        executor::Client::TYPE_ID => ("Executor", &["runBytes", "echo", "compile"]),
-        status_poller::Client::TYPE_ID => ("StatusPoller", &["pollStatus"]),
-        _ => return None,
-    })
+fn schema() -> Methods {
+    Methods::new()
+        .method(host::Client::id_request)
+        .method(host::Client::addrs_request)
+        .method(host::Client::peers_request)
+        .method(host::Client::connect_request)
+        .method(host::Client::executor_request)
+        .method(executor::Client::run_bytes_request)
+        .method(executor::Client::echo_request)
+        .method(executor::Client::compile_request)
+        .method(status_poller::Client::poll_status_request)
 }

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 
 use capnp::capability::{FromClientHook, Request, StreamingRequest};
 use capnp::introspect::{Introspect, RawBrandedStructSchema, Type, TypeVariant};
@@ -21,11 +22,13 @@ use crate::{Call, Policy, Verdict};
 /// assert_eq!((push.ordinal(), push.streams()), (3, true));
 /// let executor = Method::of(host::Client::executor_request).unwrap();
 /// assert!(executor.returns_capabilities());
+/// assert_eq!(executor.to_string(), "Host.executor");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Method {
     interface: u64,
     ordinal: u16,
+    name: Option<&'static str>,
     streams: bool,
     results: Results,
 }
@@ -48,6 +51,9 @@ pub struct Methods {
 ///
 /// Implemented for the two kinds of request that there are.
 pub trait Selected {
+    /// The type of the parameters.
+    fn params() -> Type;
+
     /// The type of the results; none where the method streams.
     fn results() -> Option<Type>;
 }
@@ -70,6 +76,7 @@ impl Method {
         Some(Self {
             interface,
             ordinal,
+            name: name(R::params()),
             streams: results.is_none(),
             results: Results {
                 any: results.is_some_and(|ty| holds(ty, &mut HashSet::new())),
@@ -88,6 +95,12 @@ impl Method {
         self.ordinal
     }
 
+    /// Its name in the schema, behind that of its interface and a dot; none
+    /// where the schema names its parameters otherwise.
+    pub fn name(&self) -> Option<&'static str> {
+        self.name
+    }
+
     /// Whether the method streams: callers send the next call before this one
     /// is answered, and hear of an error by a later call.
     pub fn streams(&self) -> bool {
@@ -103,6 +116,16 @@ impl Method {
     /// are all that a call can be pipelined on, and there are some.
     pub(crate) fn promised(&self) -> Option<u64> {
         self.results.fields.filter(|fields| *fields != 0)
+    }
+}
+
+/// Its name, or else interface and ordinal.
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{:#x}.{}", self.interface, self.ordinal),
+        }
     }
 }
 
@@ -151,16 +174,35 @@ impl Policy for Methods {
     }
 }
 
-impl<P, R: Introspect> Selected for Request<P, R> {
+impl<P: Introspect, R: Introspect> Selected for Request<P, R> {
+    fn params() -> Type {
+        P::introspect()
+    }
+
     fn results() -> Option<Type> {
         Some(R::introspect())
     }
 }
 
-impl<P> Selected for StreamingRequest<P> {
+impl<P: Introspect> Selected for StreamingRequest<P> {
+    fn params() -> Type {
+        P::introspect()
+    }
+
     fn results() -> Option<Type> {
         None
     }
+}
+
+/// The name of the method that has parameters of the type, which the schema's
+/// compiler calls `file.capnp:Interface.method$Params`.
+fn name(params: Type) -> Option<&'static str> {
+    let TypeVariant::Struct(schema) = params.which() else {
+        return None;
+    };
+    let name = StructSchema::new(schema).get_proto().get_display_name();
+    let name = name.ok()?.to_str().ok()?.strip_suffix("$Params")?;
+    name.rsplit(':').next()
 }
 
 /// Whether a value of the type can hold a capability. `seen` are the structs

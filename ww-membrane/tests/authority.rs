@@ -44,7 +44,8 @@ fn what_is_held_and_called_is_listed() {
 
             let authority = view.authority();
             assert_eq!(authority.epoch, Some(4));
-            assert_eq!(authority.policy.as_deref(), Some("Allow"));
+            let policy = authority.policy.as_deref();
+            assert_eq!(policy, Some("only Host.id, Host.executor"));
             assert_eq!(authority.fall, None);
             let [first, second] = &authority.held[..] else {
                 panic!("{transport:?}: {authority:?}");

@@ -72,6 +72,14 @@ impl Policy for Allow {
         )))
     }
 
+    fn describe(&self) -> String {
+        let names: Vec<String> = self.methods.iter().map(Method::to_string).collect();
+        match &names[..] {
+            [] => "nothing allowed".into(),
+            names => format!("only {}", names.join(", ")),
+        }
+    }
+
     fn method(&self, call: &Call) -> Option<Method> {
         self.methods.find(call).copied()
     }
