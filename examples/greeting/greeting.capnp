@@ -10,3 +10,13 @@ struct Reception {
 
   greeter @0 :Greeter;
 }
+
+struct Invitation {
+  # Extension of a `Session` of a cell that is to speak in a peer's name.
+
+  signer @0 :Capability;
+  # A `Signer` of Wetware's stem.capnp, with that peer's key.
+
+  club @1 :Capability;
+  # A `Membrane(Reception)` that admits the peer.
+}

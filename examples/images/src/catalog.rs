@@ -20,6 +20,7 @@ pub(crate) const CATALOG: &[Entry] = &[
     image("garbage", &[]),
     image("greeted", &[]),
     image("hello", &[]),
+    image("member", &[]),
     image("parrot", &[]),
     image("pid0", &["echo-child", "exporter"]),
     image("probe-stdio", &[]),

@@ -16,5 +16,6 @@ mod program;
 #[path = "../../../ww-membrane/tests/support/said.rs"]
 mod said;
 mod session;
+mod signer;
 mod stage;
 mod streams;
