@@ -53,6 +53,16 @@ impl Membrane {
         Self::joined(Boundary::new(Some(guard), Some(Box::new(policy))))
     }
 
+    /// A membrane for all that a host exchanges with one peer, whatever other
+    /// membranes it gives things out by: it stands between that peer and the
+    /// host's code, and leaves alone what another membrane has let out, as that
+    /// stands there already. Revoking it leaves such things be.
+    pub fn outermost() -> Self {
+        Self {
+            boundary: Boundary::outermost(),
+        }
+    }
+
     fn joined(boundary: Rc<Boundary>) -> Self {
         let this = Self { boundary };
         if let Some(policy) = this.boundary.policy() {

@@ -3,16 +3,18 @@
 mod support;
 
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use capnp::capability::FromClientHook;
 use capnp::{Error, ErrorKind};
 use support::*;
 use ww_membrane::policies::{Allow, Caretaker, InFlight};
 use ww_membrane::{Epochs, Fall, Membrane};
 use ww_rpc::cell_capnp::program;
-use ww_rpc::peer_capnp::host;
+use ww_rpc::peer_capnp::{executor, host};
 
 fn fell(name: &str) -> Error {
     Error::disconnected(format!("{name} fell"))
@@ -154,6 +156,112 @@ fn what_is_given_out_again_is_behind_the_policy_of_whoever_gives_it_out() {
             assert_eq!(id(&back).await.unwrap(), b"peer");
             let goes_further = back.executor_request().send().promise.await.is_ok();
             assert_eq!(goes_further, child);
+        });
+    }
+}
+
+/// What a host is made of: an object of its own, and one that it gives out by
+/// another membrane.
+struct Desk {
+    bare: executor::Client,
+    let_out: executor::Client,
+}
+
+impl host::Server for Desk {
+    async fn executor(
+        self: Rc<Self>,
+        _: host::ExecutorParams,
+        mut results: host::ExecutorResults,
+    ) -> Result<(), Error> {
+        results.get().set_executor(self.let_out.clone());
+        Ok(())
+    }
+}
+
+impl program::Server for Desk {
+    async fn spawn(
+        self: Rc<Self>,
+        _: program::SpawnParams,
+        mut results: program::SpawnResults,
+    ) -> Result<(), Error> {
+        results.get().set_process(self.bare.clone().cast_to());
+        Ok(())
+    }
+}
+
+#[test]
+fn the_outermost_leaves_alone_what_another_has_let_out_and_nothing_else() {
+    for transport in TRANSPORTS {
+        let (session, edge) = (Membrane::ungated(), Membrane::outermost());
+        let seen = Seen::default();
+        let runner = || capnp_rpc::new_client(Runner(seen.clone()));
+        let desk = Rc::new(Desk {
+            bare: runner(),
+            let_out: session.wrap(runner()),
+        });
+        let name = desk.let_out.client.hook.get_ptr();
+        let host: host::Client = capnp_rpc::new_client_from_rc(desk.clone());
+        let view = edge.clone();
+        over(transport, &edge.clone(), host, |host| async move {
+            let let_out = host.executor_request().send().promise.await.unwrap();
+            let let_out = let_out.get().unwrap().get_executor().unwrap();
+            assert_eq!(
+                echo(&let_out, "hi").await.unwrap(),
+                "Echo: hi",
+                "{transport:?}"
+            );
+            // Behind a connection it is an object like any other.
+            let far = matches!(transport, Transport::Imported);
+            assert_eq!(view.held(), 1 + usize::from(far), "{transport:?}");
+            if matches!(transport, Transport::Local) {
+                assert_eq!(let_out.client.hook.get_ptr(), name);
+            }
+            session.revoke(fell("session"));
+            let error = echo(&let_out, "hi").await.unwrap_err();
+            assert!(
+                error.extra.contains("session fell"),
+                "{transport:?}: {error}"
+            );
+            drop(host);
+        });
+        let program: program::Client = capnp_rpc::new_client_from_rc(desk);
+        let view = edge.clone();
+        over(transport, &edge, program, |program| async move {
+            let bare = program.spawn_request().send().promise.await.unwrap();
+            let bare: executor::Client = bare.get().unwrap().get_process().unwrap().cast_to();
+            assert_eq!(
+                echo(&bare, "hi").await.unwrap(),
+                "Echo: hi",
+                "{transport:?}"
+            );
+            assert_eq!(view.held(), 2, "{transport:?}");
+            view.revoke(fell("edge"));
+            let error = echo(&bare, "hi").await.unwrap_err();
+            assert!(error.extra.contains("edge fell"), "{transport:?}: {error}");
+        });
+    }
+}
+
+#[test]
+fn what_is_handed_to_the_outermost_is_wrapped_though_another_had_it() {
+    for transport in TRANSPORTS {
+        let case = format!("{transport:?}");
+        let (session, edge) = (Membrane::ungated(), Membrane::outermost());
+        let seen = Seen::default();
+        // Somebody else's, as the inside of the session has it.
+        let handed = session.wrap_reverse(peer(&Seen::default()));
+        let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+        let view = edge.clone();
+        over(transport, &edge, keeper, |keeper| async move {
+            let mut request = keeper.spawn_request();
+            let hook = handed.client.hook;
+            request.get().init_bootstrap().set_as_capability(hook);
+            request.send().promise.await.unwrap();
+            let kept = seen.callback.borrow().clone().unwrap();
+            assert_eq!(id(&kept).await.unwrap(), b"peer", "{case}");
+            view.revoke(fell("edge"));
+            let error = id(&kept).await.unwrap_err();
+            assert!(error.extra.contains("edge fell"), "{case}: {error}");
         });
     }
 }

@@ -117,7 +117,7 @@ impl Start {
             };
             // Nothing that the guest hands over gets to the host's code but
             // through this: a hostile one can hang whoever has it bare.
-            let membrane = Membrane::ungated();
+            let membrane = Membrane::outermost();
             let bootstrap = bootstrap(local)?.map(|inside| membrane.wrap(inside));
             let vat = Vat::new(reader, writer, Side::Server, bootstrap, limits.rpc);
             local.shared().meter.connected(vat.traffic());

@@ -17,6 +17,8 @@ use crate::{Call, Fall, Guard, Held, Method, Passage, Policy, Verdict};
 /// The state of one membrane: whether it stands, and what is held across it.
 pub(crate) struct Boundary {
     root: Rc<Root>,
+    /// Whether it leaves to other boundaries what they have let out.
+    outermost: bool,
     /// Falls before this one does, and is asked before it.
     parent: Option<Rc<Self>>,
     guard: Option<Guard>,
@@ -46,7 +48,11 @@ pub(super) trait Release {
 
 impl Boundary {
     pub(crate) fn new(guard: Option<Guard>, policy: Option<Box<dyn Policy>>) -> Rc<Self> {
-        Self::below(None, guard, policy)
+        Self::below(None, false, guard, policy)
+    }
+
+    pub(crate) fn outermost() -> Rc<Self> {
+        Self::below(None, true, None, None)
     }
 
     /// A boundary that shares the parent's root and falls with it.
@@ -55,7 +61,7 @@ impl Boundary {
         guard: Option<Guard>,
         policy: Option<Box<dyn Policy>>,
     ) -> Rc<Self> {
-        let child = Self::below(Some(parent.clone()), guard, policy);
+        let child = Self::below(Some(parent.clone()), false, guard, policy);
         let held: Weak<Self> = Rc::downgrade(&child);
         child.held.set(parent.hold(held));
         child
@@ -63,12 +69,13 @@ impl Boundary {
 
     fn below(
         parent: Option<Rc<Self>>,
+        outermost: bool,
         guard: Option<Guard>,
         policy: Option<Box<dyn Policy>>,
     ) -> Rc<Self> {
         let root = match &parent {
             Some(parent) => parent.root.clone(),
-            None => Rc::default(),
+            None => Root::new(),
         };
         let signal = Arc::<Signal>::default();
         // Whoever waits here must hear of the epochs above, too: what is above
@@ -83,6 +90,7 @@ impl Boundary {
         let enrolments = guards.chain(&guard).map(enrol).collect();
         Rc::new_cyclic(|this| Self {
             root,
+            outermost,
             parent,
             held: Cell::new(0),
             guard,
@@ -269,6 +277,10 @@ impl Boundary {
         if self.ended.get().is_none() {
             self.holders.borrow_mut().try_remove(place);
         }
+    }
+
+    pub(super) fn is_outermost(&self) -> bool {
+        self.outermost
     }
 
     pub(super) fn root(&self) -> &Root {

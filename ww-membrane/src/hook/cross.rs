@@ -5,7 +5,7 @@ use capnp::private::capability::ClientHook;
 
 use crate::hook::boundary::Boundary;
 use crate::hook::broken;
-use crate::hook::registry::Key;
+use crate::hook::registry::{Key, Root};
 use crate::hook::returned::Returned;
 use crate::hook::wrapper::{Wrapped, Wrapper};
 
@@ -36,7 +36,8 @@ impl Direction {
 ///
 /// One that had crossed the other way, by this boundary or another of the same
 /// root, is unwrapped to the original; one that this boundary has wrapped
-/// already stays as it is; and any other gets the wrapper that stands for it.
+/// already stays as it is, as does what any has, where this one is the outermost;
+/// and any other gets the wrapper that stands for it.
 pub(crate) fn cross(
     boundary: &Rc<Boundary>,
     direction: Direction,
@@ -62,6 +63,9 @@ pub(crate) fn cross(
             _ => return hook,
         }
     }
+    if boundary.is_outermost() && direction == Direction::Outward && is_let_out(&*hook) {
+        return hook;
+    }
     let key = Key::of(&*hook, direction);
     let known = boundary.registry.borrow().find(key);
     Box::new(match known {
@@ -69,6 +73,11 @@ pub(crate) fn cross(
         Some(wrapped) => Wrapper::new(wrapped),
         None => Wrapper::new(Wrapped::new(boundary, key, hook)),
     })
+}
+
+/// Whether it is behind a boundary already, for those outside of that.
+fn is_let_out(hook: &dyn ClientHook) -> bool {
+    Root::find(hook).is_some_and(|wrapped| wrapped.key().direction() == Direction::Outward)
 }
 
 /// Follows resolutions to the end, or answers `None` where there is none in

@@ -14,6 +14,11 @@ pub(crate) struct Registry {
     by_inner: HashMap<Key, Weak<Wrapped>>,
 }
 
+thread_local! {
+    /// Those of this thread, by brand.
+    static ROOTS: RefCell<HashMap<usize, Weak<Root>>> = RefCell::default();
+}
+
 /// What boundaries share that unwrap each other's capabilities: all their
 /// wrappers that are alive, by what those call themselves.
 #[derive(Default)]
@@ -85,6 +90,20 @@ impl Registry {
 }
 
 impl Root {
+    /// One that its thread knows.
+    pub(super) fn new() -> Rc<Self> {
+        let root = Rc::<Self>::default();
+        let known = Rc::downgrade(&root);
+        ROOTS.with(|roots| roots.borrow_mut().insert(root.brand(), known));
+        root
+    }
+
+    /// The wrapper that a capability is, whatever its boundary.
+    pub(super) fn find(hook: &dyn ClientHook) -> Option<Rc<Wrapped>> {
+        let root = ROOTS.with(|roots| roots.borrow().get(&hook.get_brand())?.upgrade());
+        root?.recognise(hook.get_ptr())
+    }
+
     /// The wrapper that calls itself `ptr`.
     pub(super) fn recognise(&self, ptr: usize) -> Option<Rc<Wrapped>> {
         self.by_ptr.borrow().get(&ptr)?.upgrade()
@@ -107,5 +126,12 @@ impl Root {
     /// other root or connection has this address while this one lives.
     pub(super) fn brand(&self) -> usize {
         std::ptr::from_ref(self) as usize
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        // A thread that is ending may have no list any more.
+        let _ = ROOTS.try_with(|roots| roots.borrow_mut().remove(&self.brand()));
     }
 }
