@@ -66,9 +66,10 @@
 //! capabilities bare: by promises that resolve in circles, or into the answer
 //! that gives them back, by answers without the capability that is pipelined on,
 //! and by messages with a million capabilities. Through a membrane each of these
-//! is an error, so put one between a peer and all that serves it, with
-//! [`Membrane::wrap`] for what the peer bootstraps and
-//! [`Membrane::wrap_reverse`] for what it exports.
+//! is an error, so put one between a peer and all that serves it: an
+//! [`outermost`](Membrane::outermost), with [`wrap`](Membrane::wrap) for what the
+//! peer bootstraps and [`wrap_reverse`](Membrane::wrap_reverse) for what it
+//! exports.
 //!
 //! # Example
 //!
