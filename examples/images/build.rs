@@ -16,6 +16,7 @@ const TARGET: &str = "wasm32-wasip2";
 /// What the guests are made from, seen from the top of the repository.
 const SOURCES: &[&str] = &[
     "examples/greeting",
+    "examples/services",
     "ww-guest-sdk/Cargo.toml",
     "ww-guest-sdk/macros",
     "ww-guest-sdk/src",

@@ -9,7 +9,9 @@ pub(crate) struct Entry {
 /// what else it holds is committed in place.
 pub(crate) const CATALOG: &[Entry] = &[
     image("attenuates", &["escapes"]),
+    image("calculator", &[]),
     image("caller", &[]),
+    image("clerk", &[]),
     image("closer", &[]),
     image("dice", &[]),
     image("echo-child", &[]),
@@ -29,6 +31,8 @@ pub(crate) const CATALOG: &[Entry] = &[
     image("queued", &[]),
     image("shell", &["echo-child", "hello"]),
     image("spins", &[]),
+    image("squares", &[]),
+    image("store", &[]),
     image("stuck", &[]),
     image("traps", &[]),
     image("twice", &[]),
