@@ -1,17 +1,31 @@
-//! Calls into and out of a cell beside calls between two native vats.
+//! Calls into and out of a cell beside calls between two native vats, and
+//! streams of bytes as capabilities beside those of WASI.
+
+use std::time::Duration;
 
 use criterion::Criterion;
 use futures_lite::future::block_on;
 use ww_benches::calls::Shape;
 use ww_benches::cells::Authority::{self, Executor, Membrane};
-use ww_benches::{Outcome, Rounds, Table, cells, native};
-use ww_core::Runtime;
+use ww_benches::streams::Way::{self, Capability, Raw};
+use ww_benches::{Outcome, Rounds, Table, cells, native, streams};
+use ww_core::{Program, Runtime};
 
 const SHAPES: [(&str, Shape); 4] = [
     ("64 B, one at a time", shape(64, 1)),
     ("64 B, 64 in flight", shape(64, 64)),
     ("4 KiB, one at a time", shape(4096, 1)),
     ("4 KiB, 64 in flight", shape(4096, 64)),
+];
+
+/// Pours so many parts one way.
+type Pour = fn(&Program, Way, u64) -> Outcome<Duration>;
+
+/// An iteration is 64 KiB, whatever it takes to move them.
+const POURS: [(&str, Pour); 3] = [
+    ("guest to host", streams::out_of_guest),
+    ("host to guest", streams::into_guest),
+    ("guest to guest", streams::from_guest_to_guest),
 ];
 
 const NATIVE: &str = "stock two-party";
@@ -49,6 +63,15 @@ fn main() -> Outcome<()> {
         let subject = move |calls| native::ours(runtime, shape, calls);
         let rounds = Rounds::new(subject, stock(shape));
         table.row(criterion, &name, NATIVE, Some(0.85), rounds);
+    }
+    let pours = &block_on(runtime.compile(example_images::wasm("pours")))?;
+    for (text, pour) in POURS {
+        let name = format!("64 KiB by ByteStream/{text}");
+        let rounds = Rounds::new(
+            move |parts| pour(pours, Capability, parts),
+            move |parts| pour(pours, Raw, parts),
+        );
+        table.row(criterion, &name, "raw wasi:io", Some(2.0), rounds);
     }
 
     criterion.final_summary();

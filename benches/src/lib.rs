@@ -7,7 +7,7 @@
 //!     │   └──► table         the ratio of the two, round by round
 //!     ▼
 //!  cells │ bare, native      subject │ peer
-//!  crossing                  either
+//!  crossing, streams         either
 //! ```
 
 #![allow(
@@ -21,6 +21,7 @@ pub mod cells;
 pub mod crossing;
 pub mod native;
 mod rounds;
+pub mod streams;
 mod table;
 pub mod time;
 

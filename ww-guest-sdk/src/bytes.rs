@@ -1,10 +1,13 @@
-//! Reading and writing the byte streams of processes.
+//! Streams of bytes as capabilities: those of processes, and the guest's own.
+//!
+//! [`Reader`] and [`Writer`] are futures' `AsyncRead` and `AsyncWrite` on a
+//! `ByteStream` of the host's or of another cell's; [`source()`] and [`sink()`]
+//! make a `ByteStream` of any reader or writer, for others. The functions here
+//! are short ways for what is small.
 
 use capnp::Error;
 use ww_rpc::peer_capnp::byte_stream;
-
-/// The most that a stream answers to one read.
-const CHUNK: u32 = 64 * 1024;
+pub use ww_rpc::stream::{MAX_READ, Reader, Writer, sink, source};
 
 /// The most that one message writes: far below what ends a connection.
 const PART: usize = 1 << 20;
@@ -14,6 +17,10 @@ const PART: usize = 1 << 20;
 /// # Errors
 ///
 /// Those of the stream: it may be closed, or a read end.
+///
+/// # Cancel safety
+///
+/// Some of `bytes` may have been written when it is dropped.
 pub async fn write(stream: &byte_stream::Client, bytes: &[u8]) -> Result<(), Error> {
     for part in bytes.chunks(PART) {
         let mut request = stream.write_request();
@@ -27,19 +34,31 @@ pub async fn write(stream: &byte_stream::Client, bytes: &[u8]) -> Result<(), Err
 ///
 /// # Errors
 ///
-/// Those of the stream: it may be a write end.
+/// Those of the stream: it may be a write end. An answer of more than 64 KiB.
+///
+/// # Cancel safety
+///
+/// When it is dropped, bytes that were answered are lost; [`Reader`] keeps them.
 pub async fn read(stream: &byte_stream::Client) -> Result<Vec<u8>, Error> {
     let mut request = stream.read_request();
-    request.get().set_max_bytes(CHUNK);
+    request.get().set_max_bytes(MAX_READ);
     let response = request.send().promise.await?;
-    Ok(response.get()?.get_data()?.to_vec())
+    let data = response.get()?.get_data()?;
+    if data.len() > MAX_READ as usize {
+        return Err(Error::failed(format!(
+            "asked for at most {MAX_READ} bytes, a stream answered {}",
+            data.len()
+        )));
+    }
+    Ok(data.to_vec())
 }
 
 /// Reads to the end of the stream, all of it into memory.
 ///
 /// # Errors
 ///
-/// Those of the stream: it may be a write end.
+/// Those of [`read`]. How much it is has no bound but the guest's memory; with a
+/// [`Reader`], `take` sets one.
 pub async fn read_to_end(stream: &byte_stream::Client) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     loop {

@@ -9,6 +9,8 @@
 //!  AsyncWrite ◄──└─────┘     a future: whoever polls it drives it
 //! ```
 //!
+//! [`stream`] has bytes as capabilities, for both ends.
+//!
 //! ```
 //! use capnp::capability::{Client, FromClientHook};
 //! use futures_lite::future;
@@ -60,6 +62,7 @@ mod network;
 mod outbox;
 mod promises;
 mod sizes;
+pub mod stream;
 mod traffic;
 mod vat;
 mod watch;

@@ -25,6 +25,7 @@ pub(crate) const CATALOG: &[Entry] = &[
     image("member", &[]),
     image("parrot", &[]),
     image("pid0", &["echo-child", "exporter"]),
+    image("pours", &[]),
     image("probe-stdio", &[]),
     image("probe-streams", &[]),
     image("puppet", &[]),

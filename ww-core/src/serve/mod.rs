@@ -9,7 +9,8 @@
 //! They live on one thread, with whoever is served. None of them looks at an
 //! epoch: a session's membrane stands in front of all of them.
 //!
-//! Any stream of bytes can be served:
+//! Any stream of bytes can be served, and any that is held can be read and
+//! written; see [`ww_rpc::stream`].
 //!
 //! ```
 //! use futures::io::Cursor;
@@ -27,18 +28,14 @@
 
 mod fault;
 mod host;
-mod line;
 mod options;
 mod process;
 mod program;
 mod quota;
-mod sink;
-mod source;
 mod spawner;
 
 pub use host::Host;
-pub use sink::sink;
-pub use source::{MAX_READ, source};
 pub use spawner::Spawner;
+pub use ww_rpc::stream::{MAX_READ, sink, source};
 
 pub(crate) use quota::Quota;

@@ -13,9 +13,8 @@ use ww_rpc::peer_capnp::process::{
     StdinParams, StdinResults, StdoutParams, StdoutResults, UsageParams, UsageResults, WaitParams,
     WaitResults,
 };
+use ww_rpc::stream::{Sink, Source};
 
-use super::sink::Sink;
-use super::source::Source;
 use crate::cell::{Cell, Local};
 use crate::pipe;
 

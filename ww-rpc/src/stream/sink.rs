@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -6,12 +7,12 @@ use std::task::{Poll, ready};
 
 use capnp::Error;
 use futures::{AsyncWrite, AsyncWriteExt};
-use ww_rpc::peer_capnp::byte_stream::{
+
+use crate::peer_capnp::byte_stream::{
     self, CloseParams, CloseResults, FinishParams, FinishResults, PushParams, ReadParams,
     ReadResults, WriteParams, WriteResults,
 };
-
-use super::line::Line;
+use crate::stream::line::Line;
 
 /// Serves the write end of a stream of bytes.
 ///
@@ -23,8 +24,8 @@ pub fn sink(writer: impl AsyncWrite + Unpin + 'static) -> byte_stream::Client {
     capnp_rpc::new_client(Sink::new("stream", writer, ()))
 }
 
-/// The server of a write end.
-pub(super) struct Sink<W, H> {
+/// The server of a write end; [`sink`] is the usual way to one.
+pub struct Sink<W, H> {
     name: &'static str,
     writer: RefCell<Option<W>>,
     line: Rc<Line>,
@@ -34,7 +35,7 @@ pub(super) struct Sink<W, H> {
 impl<W, H> Sink<W, H> {
     /// Serves `writer`, called `name` in errors, and holds `held` for as long
     /// as the capability lives, closed or not.
-    pub(super) fn new(name: &'static str, writer: W, held: H) -> Self {
+    pub fn new(name: &'static str, writer: W, held: H) -> Self {
         Self {
             name,
             writer: RefCell::new(Some(writer)),
@@ -118,5 +119,14 @@ impl<W: AsyncWrite + Unpin + 'static, H: 'static> byte_stream::Server for Sink<W
 
     async fn read(self: Rc<Self>, _: ReadParams, _: ReadResults) -> Result<(), Error> {
         Err(self.unreadable())
+    }
+}
+
+impl<W, H> fmt::Debug for Sink<W, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sink")
+            .field("name", &self.name)
+            .field("closed", &self.line.is_closed())
+            .finish_non_exhaustive()
     }
 }

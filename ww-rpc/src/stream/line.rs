@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 /// The order in which the calls on one end of a stream are served: first come,
 /// first served, until the end is closed.
 #[derive(Default)]
-pub(super) struct Line {
+pub(crate) struct Line {
     state: RefCell<State>,
 }
 
@@ -25,11 +25,11 @@ struct Waiting {
 
 /// The stream was closed before, or while, a call waited for its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Closed;
+pub(crate) struct Closed;
 
 impl Line {
     /// Joins at the end.
-    pub(super) fn join(self: &Rc<Self>) -> Turn {
+    pub(crate) fn join(self: &Rc<Self>) -> Turn {
         let mut state = self.state.borrow_mut();
         state.last += 1;
         let ticket = state.last;
@@ -44,7 +44,7 @@ impl Line {
     }
 
     /// Ends every turn, now and from now on.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let wakers: Vec<_> = {
             let mut state = self.state.borrow_mut();
             state.closed = true;
@@ -55,13 +55,13 @@ impl Line {
     }
 
     /// Whether it was closed.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.state.borrow().closed
     }
 }
 
 /// A place in a [`Line`], given up when dropped.
-pub(super) struct Turn {
+pub(crate) struct Turn {
     line: Rc<Line>,
     ticket: u64,
 }
@@ -69,7 +69,7 @@ pub(super) struct Turn {
 impl Turn {
     /// Whether this is the first in line. The waker is kept in either case, to
     /// be woken when the line is closed.
-    pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<Result<(), Closed>> {
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<(), Closed>> {
         let mut state = self.line.state.borrow_mut();
         if state.closed {
             return Poll::Ready(Err(Closed));

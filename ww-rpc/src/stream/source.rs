@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -6,12 +7,12 @@ use std::task::{Poll, ready};
 
 use capnp::Error;
 use futures::AsyncRead;
-use ww_rpc::peer_capnp::byte_stream::{
+
+use crate::peer_capnp::byte_stream::{
     self, CloseParams, CloseResults, FinishParams, FinishResults, PushParams, ReadParams,
     ReadResults, WriteParams, WriteResults,
 };
-
-use super::line::Line;
+use crate::stream::line::Line;
 
 /// The most bytes that one `read` answers with.
 pub const MAX_READ: u32 = 64 * 1024;
@@ -31,8 +32,8 @@ pub fn source(reader: impl AsyncRead + Unpin + 'static) -> byte_stream::Client {
     capnp_rpc::new_client(Source::new("stream", reader, ()))
 }
 
-/// The server of a read end.
-pub(super) struct Source<R, H> {
+/// The server of a read end; [`source`] is the usual way to one.
+pub struct Source<R, H> {
     name: &'static str,
     reader: RefCell<Option<R>>,
     line: Rc<Line>,
@@ -42,7 +43,7 @@ pub(super) struct Source<R, H> {
 impl<R, H> Source<R, H> {
     /// Serves `reader`, called `name` in errors, and holds `held` for as long
     /// as the capability lives, closed or not.
-    pub(super) fn new(name: &'static str, reader: R, held: H) -> Self {
+    pub fn new(name: &'static str, reader: R, held: H) -> Self {
         Self {
             name,
             reader: RefCell::new(Some(reader)),
@@ -51,7 +52,8 @@ impl<R, H> Source<R, H> {
         }
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
         self.line.is_closed()
     }
 
@@ -120,5 +122,14 @@ impl<R: AsyncRead + Unpin + 'static, H: 'static> byte_stream::Server for Source<
 
     async fn push(self: Rc<Self>, _: PushParams) -> Result<(), Error> {
         Err(self.unwritable())
+    }
+}
+
+impl<R, H> fmt::Debug for Source<R, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("closed", &self.line.is_closed())
+            .finish_non_exhaustive()
     }
 }
