@@ -44,6 +44,10 @@ interface StatusPoller {
   pollStatus @0 () -> (status :Status);
   # Answers `ok`, or fails: once the epoch has advanced, the call itself is
   # refused, as is every other call of the session.
+
+  ended @1 () -> ();
+  # Waits for the session's end: never answers, and fails as every call in
+  # flight does when the epoch advances.
 }
 
 struct Session(Extension) {

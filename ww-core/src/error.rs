@@ -114,12 +114,17 @@ pub enum Error {
 
     /// The guest trapped.
     #[error(
-        "the cell trapped: {message}{}",
+        "the cell trapped: {message}{}{}",
+        .panic.as_ref().map(|panic| format!(", after it panicked: {panic}")).unwrap_or_default(),
         .refused.map(|limit| format!(", after it was refused more {limit}")).unwrap_or_default()
     )]
     Trap {
         /// What the trap was.
         message: String,
+        /// What the guest's code said of a panic, and where that was, without
+        /// control characters, and cut where it is long. Guests tell it that are
+        /// built with `ww-guest-sdk` and its own transport.
+        panic: Option<String>,
         /// The guest's call stack, innermost frame first, with the names of
         /// its functions and without the names' control characters; empty
         /// where none was captured, and cut where it is long.

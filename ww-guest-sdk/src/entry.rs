@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use capnp::capability::FromClientHook;
 
-use crate::executor;
 use crate::line::{Absent, Line};
 use crate::outcome::Outcome;
 use crate::transport::Transport;
+use crate::{executor, panics};
 
 pub use crate::transport::{Stdio, Streams, Turn};
 
@@ -17,6 +17,7 @@ pub fn alone<F>(main: impl FnOnce() -> F) -> ExitCode
 where
     F: Future<Output: Outcome>,
 {
+    panics::report(|_| {});
     executor::run(main(), None::<Absent>)
         .map(Outcome::report)
         .unwrap_or_else(|error| Err::<(), _>(error).report())
@@ -29,6 +30,7 @@ where
     C: FromClientHook,
     F: Future<Output: Outcome>,
 {
+    panics::report(T::panicked);
     let (line, bootstrap) = Line::<T>::open();
     executor::run(main(bootstrap), Some(line))
         .map(Outcome::report)

@@ -1,4 +1,7 @@
-use std::fmt;
+use std::error::Error as StdError;
+use std::{fmt, io};
+
+use capnp::ErrorKind;
 
 /// Why a guest failed: any error, and those behind it.
 ///
@@ -10,6 +13,42 @@ impl Error {
     /// The error itself.
     pub fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
         &*self.0
+    }
+
+    /// The first error of this type in the chain, where there is one.
+    ///
+    /// ```
+    /// use std::num::ParseIntError;
+    ///
+    /// # use ww_guest_sdk::Error;
+    /// let error = Error::from("x".parse::<u8>().unwrap_err());
+    /// assert!(error.find::<ParseIntError>().is_some());
+    /// ```
+    pub fn find<E: StdError + 'static>(&self) -> Option<&E> {
+        let mut link: Option<&(dyn StdError + 'static)> = Some(&*self.0);
+        while let Some(error) = link {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            // What an I/O error is made of is not its source.
+            let inner = error
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::get_ref);
+            if let Some(found) = inner.and_then(|inner| inner.downcast_ref()) {
+                return Some(found);
+            }
+            link = error.source();
+        }
+        None
+    }
+
+    /// What kind of failure a call met, where it was a call that failed, be it
+    /// on a capability or on a stream: `Disconnected` means that the capability
+    /// is dead (its epoch has passed, it was revoked, its host has gone), and
+    /// that grafting anew may help; `Overloaded` that the same may work later;
+    /// `Unimplemented` that the other side knows no such method.
+    pub fn kind(&self) -> Option<ErrorKind> {
+        self.find::<capnp::Error>().map(|error| error.kind)
     }
 }
 

@@ -10,12 +10,21 @@ pub(crate) struct Flag {
 }
 
 #[derive(Debug)]
-struct Raised(AtomicBool);
+struct Raised {
+    raised: AtomicBool,
+    /// The thread that looks at the flag. A cell has one alone.
+    #[cfg(not(target_family = "wasm"))]
+    thread: std::thread::Thread,
+}
 
 impl Flag {
     /// A raised flag: what was never polled wants to be.
     pub(crate) fn new() -> Self {
-        let raised = Arc::new(Raised(AtomicBool::new(true)));
+        let raised = Arc::new(Raised {
+            raised: AtomicBool::new(true),
+            #[cfg(not(target_family = "wasm"))]
+            thread: std::thread::current(),
+        });
         let waker = raised.clone().into();
         Self { raised, waker }
     }
@@ -26,12 +35,12 @@ impl Flag {
     }
 
     pub(crate) fn is_raised(&self) -> bool {
-        self.raised.0.load(Ordering::Acquire)
+        self.raised.raised.load(Ordering::Acquire)
     }
 
     /// Lowers the flag, and answers whether it was raised.
     pub(crate) fn take(&self) -> bool {
-        self.raised.0.swap(false, Ordering::AcqRel)
+        self.raised.raised.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -41,6 +50,8 @@ impl Wake for Raised {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.store(true, Ordering::Release);
+        self.raised.store(true, Ordering::Release);
+        #[cfg(not(target_family = "wasm"))]
+        self.thread.unpark();
     }
 }

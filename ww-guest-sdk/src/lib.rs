@@ -29,12 +29,26 @@
 //! # }
 //! ```
 //!
-//! It compiles for other targets too, where there is no host to run it.
+//! # What a guest has
+//!
+//! | for | there is |
+//! | --- | --- |
+//! | capabilities | what `main` takes, [`graft`], [`Grafted`], which grafts again when a session has died |
+//! | serving | [`export()`], [`serve`], and [`closed`], which is the host's way to say that it is time to end |
+//! | tasks | [`spawn`], whose handle is waited for, and [`time`] |
+//! | bytes | [`stdin`], [`stdout`], [`stderr`], and [`bytes`] for streams that are capabilities |
+//! | its image | [`fs`], or `std::fs` where nothing else need go on meanwhile |
+//! | telling | [`logging`], and panics, which the host hears of with their message and place |
+//! | failing | [`Error`], which every error converts to, and [`Exit`] codes |
+//! | being tested | `testing`, on targets other than `wasm32-wasip2` |
+//!
+//! Its code compiles for other targets too, where [`testing`] runs it.
 
 #[cfg(all(target_family = "wasm", feature = "allocator"))]
 mod alloc;
 mod bindings;
 pub mod bytes;
+mod closing;
 mod connection;
 #[doc(hidden)]
 pub mod entry;
@@ -42,22 +56,31 @@ mod error;
 mod executor;
 mod export;
 mod flag;
+pub mod fs;
+mod grafted;
 mod line;
+#[cfg(feature = "tracing")]
+pub mod logging;
 mod outcome;
+mod panics;
 mod session;
 pub mod stdio;
 mod tasks;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 pub mod time;
 #[doc(hidden)]
 pub mod transport;
 mod watch;
 
+pub use closing::{closed, serve};
 pub use error::Error;
 pub use export::export;
+pub use grafted::Grafted;
 pub use outcome::{Exit, Outcome};
 pub use session::{Membrane, Session, graft, graft_as};
-pub use stdio::{stdin, stdout};
-pub use tasks::spawn;
+pub use stdio::{stderr, stdin, stdout};
+pub use tasks::{Cancelled, Task, spawn};
 pub use ww_guest_sdk_macros::main;
 
 #[cfg(all(target_family = "wasm", feature = "allocator"))]
@@ -67,4 +90,6 @@ static ALLOCATOR: alloc::Allocator = alloc::Allocator::new();
 pub use capnp;
 pub use capnp_rpc;
 pub use futures;
+#[cfg(feature = "tracing")]
+pub use tracing;
 pub use ww_rpc::{cell_capnp, membrane_capnp, peer_capnp, stem_capnp};

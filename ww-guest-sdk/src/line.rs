@@ -7,9 +7,9 @@ use wasip2::io::poll::Pollable;
 use ww_rpc::{Limits, Side, Vat};
 
 use crate::connection::Connection;
-use crate::export;
 use crate::flag::Flag;
 use crate::transport::Transport;
+use crate::{closing, export};
 
 /// Turns that the end of a connection may take without a byte to send.
 const CLOSING_ROUNDS: usize = 1000;
@@ -49,6 +49,11 @@ impl<T: Transport> Line<T> {
     /// Takes the cell's connection; the client is the host's bootstrap
     /// capability.
     pub(crate) fn open<C: FromClientHook>() -> (Self, C) {
+        Self::over(T::open())
+    }
+
+    /// Speaks over `transport`.
+    pub(crate) fn over<C: FromClientHook>(transport: T) -> (Self, C) {
         let connection = Connection::default();
         let mut vat = Vat::new(
             connection.clone(),
@@ -62,8 +67,9 @@ impl<T: Transport> Line<T> {
             vat,
             flag: Flag::new(),
             connection,
-            transport: T::open(),
+            transport,
         };
+        closing::opened();
         (line, bootstrap)
     }
 }
@@ -81,6 +87,7 @@ impl<T: Transport> Channel for Line<T> {
         // What ended the connection shows in the calls that it breaks.
         let open = Pin::new(&mut self.vat).poll(&mut cx).is_pending();
         if !open {
+            closing::ended();
             self.transport.finish(&self.connection.take_outgoing());
         }
         open
@@ -98,6 +105,7 @@ impl<T: Transport> Channel for Line<T> {
 
     fn close(mut self) {
         export::abandon();
+        closing::ended();
         loop {
             // A call that wakes itself for ever does not keep a guest that is
             // done.

@@ -41,6 +41,24 @@ pub async fn graft_as(membrane: &Membrane, signer: signer::Client) -> Result<Ses
     open(request).await
 }
 
+impl Session {
+    /// Waits for the session's end, which is that of its epoch at the latest,
+    /// and answers why it came. Costs nothing meanwhile.
+    ///
+    /// Where the host is of a version that cannot tell, it resolves at once, with
+    /// kind `Unimplemented`.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn ended(&self) -> Error {
+        match self.status.ended_request().send().promise.await {
+            Err(error) => error,
+            Ok(_) => Error::disconnected("the session has ended".into()),
+        }
+    }
+}
+
 async fn open(
     request: Request<graft_params::Owned<Extension>, graft_results::Owned<Extension>>,
 ) -> Result<Session, Error> {

@@ -4,26 +4,87 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures::channel::oneshot;
+use futures::future::{AbortHandle, FutureExt, abortable};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::flag::Flag;
 
-type Task = Pin<Box<dyn Future<Output = ()>>>;
+type Job = Pin<Box<dyn Future<Output = ()>>>;
 
 thread_local! {
-    /// Tasks that the executor has not taken over yet.
-    static SPAWNED: RefCell<Vec<Task>> = const { RefCell::new(Vec::new()) };
+    /// Jobs that the executor has not taken over yet.
+    static SPAWNED: RefCell<Vec<Job>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs `task` beside `main`, on the same thread. It is dropped when `main`
 /// ends.
-pub fn spawn(task: impl Future<Output = ()> + 'static) {
-    SPAWNED.with_borrow_mut(|spawned| spawned.push(Box::pin(task)));
+///
+/// The handle resolves to what the task returns. Dropping the handle lets the
+/// task run on.
+pub fn spawn<T: 'static>(task: impl Future<Output = T> + 'static) -> Task<T> {
+    let (sender, output) = oneshot::channel();
+    let (task, abort) = abortable(task);
+    let job = task.map(|ended| {
+        if let Ok(output) = ended {
+            // Nobody may want to know.
+            let _ = sender.send(output);
+        }
+    });
+    SPAWNED.with_borrow_mut(|spawned| spawned.push(Box::pin(job)));
+    Task { output, abort }
 }
+
+/// A task that was spawned, as a future of what it returns.
+///
+/// ```
+/// # async fn example() {
+/// let sum = ww_guest_sdk::spawn(async { 1 + 1 });
+/// assert_eq!(sum.await, Ok(2));
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// Waiting may be given up and taken up again. Dropping the handle lets the
+/// task run on.
+#[derive(Debug)]
+pub struct Task<T> {
+    output: oneshot::Receiver<T>,
+    abort: AbortHandle,
+}
+
+/// The task was cancelled before it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled;
+
+impl<T> Task<T> {
+    /// Drops the task, unless it is done, in the executor's next round.
+    pub fn cancel(&self) {
+        self.abort.abort();
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, Cancelled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let output = self.output.poll_unpin(cx);
+        output.map_err(|oneshot::Canceled| Cancelled)
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the task was cancelled")
+    }
+}
+
+impl std::error::Error for Cancelled {}
 
 /// The spawned tasks of one executor.
 pub(crate) struct Tasks {
-    running: FuturesUnordered<Task>,
+    running: FuturesUnordered<Job>,
     flag: Flag,
 }
 

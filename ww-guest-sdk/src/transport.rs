@@ -28,6 +28,9 @@ pub trait Transport {
     /// Sends all of `outgoing`, and blocks until the host has taken it or has
     /// closed the connection.
     fn finish(&mut self, outgoing: &[u8]);
+
+    /// Tells the host of a panic. Without a way to, does nothing.
+    fn panicked(_: &str) {}
 }
 
 /// What a turn brought.

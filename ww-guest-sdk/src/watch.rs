@@ -22,6 +22,10 @@ thread_local! {
     static WATCHED: RefCell<Vec<Rc<Entry>>> = const { RefCell::new(Vec::new()) };
 }
 
+#[cfg_attr(
+    not(target_family = "wasm"),
+    expect(dead_code, reason = "only WASI has pollables to wait for")
+)]
 impl Watch {
     pub(crate) fn new(pollable: Pollable) -> Self {
         Self(Rc::new(Entry {

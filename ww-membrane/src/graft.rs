@@ -1,3 +1,4 @@
+use std::future::pending;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
@@ -96,5 +97,14 @@ impl status_poller::Server for Poller {
     ) -> Result<(), capnp::Error> {
         results.get().set_status(Status::Ok);
         Ok(())
+    }
+
+    /// The membrane ends it.
+    async fn ended(
+        self: Rc<Self>,
+        _params: status_poller::EndedParams,
+        _results: status_poller::EndedResults,
+    ) -> Result<(), capnp::Error> {
+        pending().await
     }
 }

@@ -147,7 +147,7 @@ macro_rules! calls {
 fn methods_travel_under_their_ordinals() {
     let calls = calls! {
         signer::Client: sign_request@0;
-        status_poller::Client: poll_status_request@0;
+        status_poller::Client: poll_status_request@0 ended_request@1;
         Membrane: graft_request@0;
         host::Client: id_request@0 addrs_request@1 peers_request@2 connect_request@3
             executor_request@4;

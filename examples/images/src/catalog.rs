@@ -35,6 +35,7 @@ pub(crate) const CATALOG: &[Entry] = &[
     image("squares", &[]),
     image("store", &[]),
     image("stuck", &[]),
+    image("tells", &[]),
     image("traps", &[]),
     image("twice", &[]),
     image("wasi-probe", &[]),

@@ -82,7 +82,10 @@ async fn call(program: &Linked, store: &mut Store<State>, shared: &Shared) -> Re
         .map_err(|error| Error::Instantiate(cause(error)))?;
     match run.call_async(&mut *store, ()).await {
         Ok((status,)) => Ok(status.is_err().into()),
-        Err(error) => trap::ended(error, store.data().limits(), shared.meter.refused()),
+        Err(error) => {
+            let panic = store.data_mut().take_panic();
+            trap::ended(error, store.data().limits(), shared.meter.refused(), panic)
+        }
     }
 }
 

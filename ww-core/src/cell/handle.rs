@@ -6,11 +6,12 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{Either, Shared as Everyones, select};
 use ww_image::Cid;
+use ww_rpc::Vat;
 
 use super::exit::Exit;
 use super::local::Local;
 use super::meter::Usage;
-use super::shared::Shared;
+use super::shared::{Shared, part};
 use crate::error::Error;
 use crate::pipe;
 
@@ -56,6 +57,24 @@ impl Cell {
     /// where it computes. Harmless where it has ended.
     pub fn kill(&self) {
         self.shared.kill();
+    }
+
+    /// Asks the cell to end by itself: closes its RPC connection, which a guest
+    /// that waits for `closed()` of its SDK learns. What the guest has written
+    /// until now is handled, calls to it fail with kind `Disconnected`.
+    ///
+    /// A guest may take its time, or never end: [`wait`](Self::wait) for as long
+    /// as suits, and [`kill`](Self::kill) then. Harmless where the cell has ended
+    /// or speaks no RPC.
+    pub fn shut_down(&self) {
+        let sent = self.shared.send(Box::new(|local| {
+            Box::pin(async move {
+                local.lend(Vat::drain);
+                local.shared().signal.raise(part::VAT);
+            })
+        }));
+        // One that has ended takes no errands.
+        drop(sent);
     }
 
     /// Lets the cell run on without a handle, until it exits by itself.

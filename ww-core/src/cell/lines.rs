@@ -8,6 +8,7 @@ use futures::AsyncWrite;
 use tracing::{Level, Span};
 
 use super::plain::Plain;
+use super::record::Record;
 use crate::wasi::Stdout;
 
 /// Bytes of a line that are told together. What is longer is told in parts.
@@ -80,7 +81,10 @@ impl Lines {
     /// Tells the first `count` bytes of the line.
     fn tell(&mut self, count: usize) {
         let Self { stream, span, line } = self;
-        if stream.is_heard() {
+        let record = str::from_utf8(&line[..count]).ok().and_then(Record::parse);
+        if let (Stream::Err, Some(record)) = (*stream, record) {
+            record.tell(span);
+        } else if stream.is_heard() {
             let mut text = String::new();
             let told = line[..count].strip_suffix(b"\r").unwrap_or(&line[..count]);
             // It takes any number of characters.

@@ -14,6 +14,7 @@ mod meter;
 mod nest;
 mod plain;
 mod ready;
+mod record;
 mod run;
 mod shared;
 mod signal;

@@ -1,3 +1,4 @@
+use std::fmt::Write;
 use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
@@ -5,9 +6,13 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi_io::IoView;
 
 use super::limits::{Limit, Limits};
+use super::plain::Plain;
 use super::shared::Shared;
 use crate::rpc::Connection;
 use crate::wasi::{self, Host, Stdout, View, Wasi};
+
+/// Characters of what a panic says that are kept.
+const PANIC: usize = 4 << 10;
 
 /// What a cell's host functions work on.
 pub(crate) struct State {
@@ -15,6 +20,7 @@ pub(crate) struct State {
     table: ResourceTable,
     connection: Connection,
     bounds: Bounds,
+    panic: Option<String>,
 }
 
 /// Refuses growth beyond the limits, and meters what is granted.
@@ -55,7 +61,21 @@ impl State {
                 refused: None,
                 shared,
             },
+            panic: None,
         }
+    }
+
+    /// Takes note of what the guest says of a panic: so much of it that it can
+    /// stand in a line of a log.
+    pub(crate) fn panicked(&mut self, message: &str) {
+        let mut text = String::new();
+        // What does not fit is left out.
+        let _ = Plain::new(&mut text, PANIC).write_str(message);
+        self.panic = Some(text);
+    }
+
+    pub(crate) fn take_panic(&mut self) -> Option<String> {
+        self.panic.take()
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -10,11 +10,13 @@ use crate::wasi;
 const MESSAGE: usize = 1024;
 
 /// What ended a guest that ran: its own exit, one of our own errors, a limit,
-/// or a trap. `refused` is the last limit that refused it something.
+/// or a trap. `refused` is the last limit that refused it something, `panic` what
+/// it said of a panic.
 pub(super) fn ended(
     error: wasmtime::Error,
     limits: &Limits,
     refused: Option<Limit>,
+    panic: Option<String>,
 ) -> Result<i32, Error> {
     if let Some(exit) = error.downcast_ref::<wasi::Exit>() {
         return Ok(exit.0);
@@ -30,6 +32,7 @@ pub(super) fn ended(
     message.truncate(message.floor_char_boundary(MESSAGE));
     Err(Error::Trap {
         message,
+        panic,
         backtrace: trace.map(backtrace::render).unwrap_or_default(),
         refused,
     })
@@ -47,7 +50,7 @@ pub(super) fn unstarted(
     // With a backtrace, it is the guest's own start function that failed.
     let ran = error.is::<Trap>() || error.is::<WasmBacktrace>() || error.is::<wasi::Exit>();
     if ran || error.is::<Error>() {
-        return ended(error, limits, refused);
+        return ended(error, limits, refused, None);
     }
     match exceeded(&error).or(growth) {
         Some(limit) => Err(limits.exceeded(limit)),

@@ -54,6 +54,13 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         },
     )?;
     instance.func_wrap("[constructor]connection", connect)?;
+    instance.func_wrap(
+        "panicked",
+        |mut store: StoreContextMut<'_, State>, (message,): (String,)| {
+            store.data_mut().panicked(&message);
+            Ok(())
+        },
+    )?;
     instance.func_wrap_async("[method]connection.turn", |store, params: Turn| {
         Box::new(turn(store, params))
     })?;

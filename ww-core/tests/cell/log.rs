@@ -74,6 +74,9 @@ impl Subscriber for Everyones {
                 write!(text, "[{}] ", log.spans[id]).expect("a string takes everything");
             }
             text.push_str(event.metadata().target());
+            if event.metadata().target() == "ww_core::guest" {
+                write!(text, " {}", event.metadata().level()).expect("a string takes everything");
+            }
             event.record(&mut Fields(&mut text));
             log.events.push(text);
         });
@@ -269,4 +272,69 @@ fn output_that_nobody_hears_holds_up_nobody() {
         assert_eq!(cell.wait().await.unwrap().code(), 0);
         assert_eq!(cell.usage().stdio_out, 100_000);
     });
+}
+
+/// What is told of a guest's standard error, less the span.
+fn told_of_errors(builder: Builder) -> Vec<String> {
+    let told = told(builder.name("teller").stderr(Output::tracing()));
+    let spanned = told
+        .iter()
+        .filter_map(|event| event.strip_prefix("[cell name=\"teller\"] "));
+    let guests = spanned.filter(|event| {
+        event.starts_with("ww_core::guest") || event.starts_with("ww_core::stderr")
+    });
+    guests.map(str::to_owned).collect()
+}
+
+#[test]
+fn log_records_of_a_guest_are_events_of_their_level() {
+    assert_eq!(
+        told_of_errors(guest("tells").args(["log"])),
+        [
+            "ww_core::guest ERROR bad target=\"tells\"",
+            "ww_core::guest WARN odd\\nindeed target=\"else::where\"",
+            "ww_core::guest INFO fine target=\"tells\" fields=\"user=\\\"a\\\\\\\"b\\\" n=\\\"2\\\"\"",
+            "ww_core::guest DEBUG small target=\"tells\"",
+        ]
+    );
+}
+
+#[test]
+fn a_panic_is_a_record_where_records_are_logged_and_text_elsewhere() {
+    let record = told_of_errors(guest("tells").args(["logged-panic"]));
+    let [record] = &record[..] else {
+        panic!("{record:?}");
+    };
+    assert!(
+        record.starts_with("ww_core::guest ERROR on record target=\"panic\""),
+        "{record}"
+    );
+    assert!(
+        record.contains("location=\\\"fixtures/src/bin/tells.rs:"),
+        "{record}"
+    );
+
+    let text = told_of_errors(guest("tells").args(["panic", "plainly"]));
+    assert!(
+        text.iter().any(|line| line == "ww_core::stderr plainly"),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn no_line_passes_for_a_record_that_is_not_whole() {
+    let cases: [(&[u8], &[&str]); 3] = [
+        // Standard output has text alone.
+        (b"\x1eERROR t\x1f m\n", &["\\u{1e}ERROR t\\u{1f} m"]),
+        (b"\x1eFATAL t\x1f m\n", &["\\u{1e}FATAL t\\u{1f} m"]),
+        (b"x\x1eERROR t\x1f m\n", &["x\\u{1e}ERROR t\\u{1f} m"]),
+    ];
+    for (bytes, expected) in cases {
+        let told = told(writes(bytes, false).stdout(Output::tracing()));
+        let lines = told
+            .iter()
+            .filter_map(|event| event.split_once("ww_core::stdout "));
+        let lines: Vec<_> = lines.map(|(_, line)| line).collect();
+        assert_eq!(lines, expected);
+    }
 }

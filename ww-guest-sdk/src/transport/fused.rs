@@ -34,4 +34,7 @@ impl Transport for Turn {
             self.0.finish(part);
         }
     }
+    fn panicked(text: &str) {
+        turn::panicked(text);
+    }
 }

@@ -1,0 +1,31 @@
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::AsyncRead;
+use futures::io::AllowStdIo;
+
+/// A file that is read from its beginning to its end.
+#[derive(Debug)]
+pub struct File(AllowStdIo<std::fs::File>);
+
+impl File {
+    /// Opens the file at `path`, of the machine that the test runs on.
+    ///
+    /// # Errors
+    ///
+    /// Those of the machine.
+    pub fn open(path: impl AsRef<str>) -> io::Result<Self> {
+        Ok(Self(AllowStdIo::new(std::fs::File::open(path.as_ref())?)))
+    }
+}
+
+impl AsyncRead for File {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}

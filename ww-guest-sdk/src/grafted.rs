@@ -1,0 +1,137 @@
+use std::cell::RefCell;
+use std::fmt;
+
+use capnp::ErrorKind;
+use futures::FutureExt;
+use futures::future::{LocalBoxFuture, Shared};
+use ww_rpc::stem_capnp::signer;
+
+use crate::{Error, Membrane, Session, graft, graft_as};
+
+type Grafting = Shared<LocalBoxFuture<'static, Result<Session, capnp::Error>>>;
+
+/// A membrane that is grafted when a session is first needed, and again when
+/// that has died: its epoch has passed, or it was revoked.
+///
+/// ```
+/// use ww_guest_sdk::{Error, Grafted, Membrane};
+///
+/// # async fn main(membrane: Membrane) -> Result<(), Error> {
+/// let grafted = Grafted::new(membrane);
+/// loop {
+///     let answer = grafted
+///         .with(async |session| session.executor.echo_request().send().promise.await)
+///         .await;
+///     // A call that the epoch's end cut short may have been carried out, so
+///     // whether to make it again is for the guest to say.
+///     if answer.is_ok() {
+///         return Ok(());
+///     }
+/// }
+/// # }
+/// ```
+pub struct Grafted {
+    membrane: Membrane,
+    signer: Option<signer::Client>,
+    /// The session that is used, once it was granted.
+    current: RefCell<Option<Grafting>>,
+}
+
+impl Grafted {
+    /// Grafts `membrane` with a null signer, each time.
+    pub fn new(membrane: Membrane) -> Self {
+        Self {
+            membrane,
+            signer: None,
+            current: RefCell::default(),
+        }
+    }
+
+    /// Grafts in the name of the peer whose signer `signer` is.
+    pub fn signed(membrane: Membrane, signer: signer::Client) -> Self {
+        Self {
+            signer: Some(signer),
+            ..Self::new(membrane)
+        }
+    }
+
+    /// The session that is current as far as is known. Grafts where there is
+    /// none; several who ask at a time share one graft.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`graft`]. The next who asks grafts again.
+    pub async fn session(&self) -> Result<Session, capnp::Error> {
+        let grafting = self.grafting();
+        let session = grafting.clone().await;
+        if session.is_err() {
+            self.forget(&grafting);
+        }
+        session
+    }
+
+    /// Does `work` with a session. Where that fails with kind `Disconnected`,
+    /// the session is given up, so that whoever is next has a new one. The work
+    /// itself is not done again: it may have been done in part.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`session`](Self::session), and those of `work`.
+    pub async fn with<T, E>(
+        &self,
+        work: impl AsyncFnOnce(&Session) -> Result<T, E>,
+    ) -> Result<T, Error>
+    where
+        E: Into<Error>,
+    {
+        let grafting = self.grafting();
+        let session = grafting
+            .clone()
+            .await
+            .inspect_err(|_| self.forget(&grafting))?;
+        work(&session).await.map_err(|error| {
+            let error = error.into();
+            if error.kind() == Some(ErrorKind::Disconnected) {
+                self.forget(&grafting);
+            }
+            error
+        })
+    }
+
+    fn grafting(&self) -> Grafting {
+        let mut current = self.current.borrow_mut();
+        let grafting = current.get_or_insert_with(|| {
+            let (membrane, signer) = (self.membrane.clone(), self.signer.clone());
+            let grafting = async move {
+                match signer {
+                    Some(signer) => graft_as(&membrane, signer).await,
+                    None => graft(&membrane).await,
+                }
+            };
+            grafting.boxed_local().shared()
+        });
+        grafting.clone()
+    }
+
+    /// Lets go of a session, unless somebody has already.
+    fn forget(&self, grafting: &Grafting) {
+        let mut current = self.current.borrow_mut();
+        let dead = current.take_if(|current| current.ptr_eq(grafting));
+        // Released outside of the borrow.
+        drop(current);
+        drop(dead);
+    }
+}
+
+impl fmt::Debug for Grafted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let current = self.current.borrow();
+        let session = current.as_ref().and_then(|grafting| grafting.peek());
+        f.debug_struct("Grafted")
+            .field(
+                "session",
+                &session.and_then(|session| session.as_ref().ok()),
+            )
+            .finish_non_exhaustive()
+    }
+}
