@@ -4,17 +4,27 @@ use example_greeting::greeting_capnp::reception;
 use ww_guest_sdk::Error;
 use ww_guest_sdk::stem_capnp::membrane;
 
+#[cfg(test)]
+mod tests;
+
 #[ww_guest_sdk::main]
 async fn main(membrane: membrane::Client<reception::Owned>) -> Result<(), Error> {
+    let name = std::env::args().nth(1);
+    println!("{}", greeting(&membrane, name.as_deref()).await?);
+    Ok(())
+}
+
+/// The greeting for `name`, or for a stranger.
+async fn greeting(
+    membrane: &membrane::Client<reception::Owned>,
+    name: Option<&str>,
+) -> Result<String, Error> {
     let response = membrane.graft_request().send().promise.await?;
     let session = response.get()?.get_session()?;
     let greeter = session.get_extension()?.get_greeter()?;
 
     let mut request = greeter.greet_request();
-    request
-        .get()
-        .set_name(std::env::args().nth(1).as_deref().unwrap_or("stranger"));
+    request.get().set_name(name.unwrap_or("stranger"));
     let response = request.send().promise.await?;
-    println!("{}", response.get()?.get_greeting()?.to_str()?);
-    Ok(())
+    Ok(response.get()?.get_greeting()?.to_string()?)
 }
