@@ -23,6 +23,43 @@ struct SpawnOptions {
   # Items of the form `KEY=VALUE`.
 
   transport @2 :Transport;
+
+  limits @3 :Limits;
+}
+
+struct Limits {
+  # Bounds on a cell. What its parent does not say, or sets wider than its own,
+  # is as the parent's own.
+
+  memoryBytes @0 :UInt64 = 0xffffffffffffffff;
+  # Linear memories and tables together.
+
+  handles @1 :UInt32 = 0xffffffff;
+  # Handles to resources that are open at a time.
+
+  children @2 :UInt32 = 0xffffffff;
+  # Cells that run below it at a time.
+
+  cpuNanos @3 :UInt64 = 0xffffffffffffffff;
+  # Processor time, in nanoseconds. A cell that has used it up ends.
+
+  wallNanos @4 :UInt64 = 0xffffffffffffffff;
+  # Time from its start, in nanoseconds. A cell that lives longer ends.
+
+  scratchBytes @5 :UInt64 = 0xffffffffffffffff;
+  # Its scratch directories together.
+
+  stdioBytes @6 :UInt64 = 0xffffffffffffffff;
+  # What each of its standard streams holds before its writer waits.
+
+  rpcMessageBytes @7 :UInt64 = 0xffffffffffffffff;
+  # The largest message of its RPC connection.
+
+  rpcCalls @8 :UInt32 = 0xffffffff;
+  # Calls of its own that are in flight at a time.
+
+  rpcExports @9 :UInt32 = 0xffffffff;
+  # Capabilities of its host's that it holds.
 }
 
 struct Usage {

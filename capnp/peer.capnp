@@ -44,6 +44,12 @@ interface Executor {
 
   compile @2 (wasm :Data) -> (program :Cell.Program);
   # Compiles `wasm` once, to be spawned often.
+
+  runImage @3 (path :Text, options :Cell.SpawnOptions, bootstrap :Capability) -> (process :Process);
+  # Runs an image that lies in the image of the cell this executor was granted
+  # to, `svc/<name>` for one: its `bin/main.wasm`, with what lies at `path`
+  # mounted at `/`. Else like `spawn` of a `Program`. Links are followed within
+  # the cell's image.
 }
 
 interface Process {

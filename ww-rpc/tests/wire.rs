@@ -151,7 +151,8 @@ fn methods_travel_under_their_ordinals() {
         Membrane: graft_request@0;
         host::Client: id_request@0 addrs_request@1 peers_request@2 connect_request@3
             executor_request@4;
-        executor::Client: run_bytes_request@0 echo_request@1 compile_request@2;
+        executor::Client: run_bytes_request@0 echo_request@1 compile_request@2
+            run_image_request@3;
         process::Client: stdin_request@0 stdout_request@1 stderr_request@2 wait_request@3
             bootstrap_request@4 kill_request@5 usage_request@6;
         byte_stream::Client: read_request@0 write_request@1 close_request@2 push_request@3

@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::LocalBoxFuture;
+use ww_image::Image;
 
 use super::local::Local;
 use super::meter::{Meter, Usage};
@@ -14,6 +15,8 @@ pub(crate) type Errand = Box<dyn FnOnce(Local) -> LocalBoxFuture<'static, ()> + 
 pub(crate) struct Shared {
     pub(crate) id: u64,
     pub(crate) signal: Arc<Signal>,
+    /// What the cell sees at `/`, where that is an image.
+    pub(crate) image: Option<Image>,
     killed: AtomicBool,
     /// Errands that the thread has not picked up; `None` once the cell ended.
     errands: Mutex<Option<Vec<Errand>>>,
@@ -41,11 +44,12 @@ pub(crate) mod part {
 }
 
 impl Shared {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(image: Option<Image>) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(1);
         Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             signal: Arc::default(),
+            image,
             killed: AtomicBool::new(false),
             errands: Mutex::new(Some(Vec::new())),
             meter: Meter::default(),

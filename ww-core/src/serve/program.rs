@@ -1,10 +1,9 @@
 use std::rc::Rc;
 
 use capnp::Error;
-use capnp::capability::Client;
 use ww_rpc::cell_capnp::program::{self, SpawnParams, SpawnResults};
 
-use super::options::Options;
+use super::options::{Options, handed_down};
 use super::quota::Share;
 use super::spawner::Spawner;
 use crate::Program;
@@ -35,12 +34,7 @@ impl program::Server for Compiled {
         let (options, bootstrap) = {
             let params = params.get()?;
             let options = Options::read(params.get_options()?)?;
-            let pointer = params.get_bootstrap();
-            let bootstrap: Option<Client> = match pointer.is_null() {
-                true => None,
-                false => Some(pointer.get_as_capability()?),
-            };
-            (options, bootstrap)
+            (options, handed_down(params.get_bootstrap())?)
         };
         drop(params);
         let process = self

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use capnp::Error;
 use capnp::capability::{Client, FromClientHook};
+use ww_image::{Image, Path};
 use ww_membrane::Membrane;
 use ww_rpc::peer_capnp::executor::{
     self, CompileParams, CompileResults, EchoParams, EchoResults, RunBytesParams, RunBytesResults,
+    RunImageParams, RunImageResults,
 };
 use ww_rpc::peer_capnp::process;
 
 use super::Host;
-use super::options::Options;
+use super::fault::fault;
+use super::options::{Options, handed_down};
 use super::process::Process;
 use super::program::Compiled;
 use super::quota::Quota;
@@ -33,6 +36,8 @@ pub struct Spawner {
     membrane: Option<Membrane>,
     limits: Limits,
     quota: Rc<Quota>,
+    /// Where images to run are looked for.
+    image: Option<Image>,
 }
 
 /// Where cells are started.
@@ -59,6 +64,7 @@ impl Spawner {
             membrane: None,
             limits: Limits::default(),
             quota: Rc::default(),
+            image: None,
         }
     }
 
@@ -72,10 +78,19 @@ impl Spawner {
             membrane: None,
             limits: *local.limits(),
             quota: local.quota(),
+            image: local.shared().image.clone(),
         }
     }
 
-    /// Gives each of its cells these limits.
+    /// Runs images that lie in `image`, in place of the one that the cell it
+    /// spawns beside sees at `/`.
+    pub fn image(mut self, image: impl Into<Image>) -> Self {
+        self.image = Some(image.into());
+        self
+    }
+
+    /// Gives each of its cells these limits, or what narrower ones its parent
+    /// asks for.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -106,11 +121,21 @@ impl Spawner {
         options: Options,
         bootstrap: Option<Client>,
     ) -> Result<process::Client, Error> {
-        let mut builder = cell::Builder::new()
-            .program(program)
+        let builder = cell::Builder::new().program(program);
+        self.start(builder, options, bootstrap).await
+    }
+
+    /// Runs what `builder` was given as a new cell.
+    async fn start(
+        &self,
+        builder: cell::Builder,
+        options: Options,
+        bootstrap: Option<Client>,
+    ) -> Result<process::Client, Error> {
+        let mut builder = builder
             .argv(options.args)
             .transport(options.transport)
-            .limits(self.limits)
+            .limits(options.limits.within(&self.limits))
             .stderr(Output::piped());
         if options.transport != Transport::Stdio {
             builder = builder.stdin(Input::piped()).stdout(Output::piped());
@@ -197,6 +222,34 @@ impl executor::Server for Spawner {
         drop(compilation);
         let compiled = Compiled::new(self.clone(), held, program);
         results.get().set_program(capnp_rpc::new_client(compiled));
+        Ok(())
+    }
+
+    async fn run_image(
+        self: Rc<Self>,
+        params: RunImageParams,
+        mut results: RunImageResults,
+    ) -> Result<(), Error> {
+        let compilation = self.quota.compilation()?;
+        let (path, options, bootstrap) = {
+            let params = params.get()?;
+            let path = Path::new(params.get_path()?.to_str()?).map_err(|error| fault(&error))?;
+            let options = Options::read(params.get_options()?)?;
+            (path, options, handed_down(params.get_bootstrap())?)
+        };
+        drop(params);
+        let image = self.image.as_ref().ok_or_else(|| {
+            Error::failed("the cell of this executor has no image to run one out of".into())
+        })?;
+        let nested = image.nested(&path).await.map_err(|error| fault(&error))?;
+        let program = {
+            let _turn = self.quota.turn().await;
+            self.runtime.load(&nested).await?
+        };
+        drop(compilation);
+        let builder = cell::Builder::new().program(program).image(nested);
+        let process = self.start(builder, options, bootstrap).await?;
+        results.get().set_process(process);
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ mod host;
 mod input;
 mod lifetime;
 mod malice;
+mod narrow;
 mod process;
 mod program;
 #[path = "../../../ww-membrane/tests/support/said.rs"]

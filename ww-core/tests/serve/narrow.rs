@@ -1,0 +1,146 @@
+//! What a parent says of its child's bounds, and images that are run out of an
+//! image.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use capnp::ErrorKind;
+use futures::future::join;
+use futures_lite::future::block_on;
+use ww_core::cell::{Builder, Input, Limits, Local};
+use ww_core::network::Offline;
+use ww_core::serve::Spawner;
+use ww_core::{Error, Runtime};
+use ww_rpc::cell_capnp::limits;
+use ww_rpc::peer_capnp::{executor, process};
+
+use crate::stage::{Answer, Stage, close, compile, stdin, stdout, text, wait, write};
+
+/// Says what bounds the child is to have.
+type Ask = fn(limits::Builder<'_>);
+
+async fn spawn(executor: &executor::Client, guest: &str, ask: Ask) -> Answer<process::Client> {
+    let mut request = compile(executor, guest).await?.spawn_request();
+    ask(request.get().init_options().init_limits());
+    request.send().promise.await?.get()?.get_process()
+}
+
+/// Why a process did not exit by itself.
+async fn verdict(process: Answer<process::Client>) -> String {
+    let error = wait(&process.unwrap()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+    error.extra
+}
+
+#[test]
+fn a_child_has_the_bounds_that_its_parent_sets() {
+    let cases: [(&str, Ask, &str); 4] = [
+        (
+            "hello",
+            |mut limits| limits.set_memory_bytes(1 << 16),
+            "more than its 65536 bytes of memory",
+        ),
+        (
+            "spins",
+            |mut limits| limits.set_cpu_nanos(2_000_000),
+            "used up its 2ms of processor time",
+        ),
+        (
+            "spins",
+            |mut limits| limits.set_wall_nanos(3_000_000),
+            "used up its 3ms of time",
+        ),
+        (
+            "echo-child",
+            |mut limits| limits.set_handles(1),
+            "more than its 1 handles",
+        ),
+    ];
+    Stage::run(async |stage| {
+        let executor = stage.executor();
+        for (guest, ask, why) in cases {
+            let verdict = verdict(spawn(&executor, guest, ask).await).await;
+            assert!(verdict.contains(why), "{guest}: {verdict}");
+        }
+        // What is not said is as the parent's own, which is enough.
+        let said_nothing = spawn(&executor, "hello", |_| {}).await.unwrap();
+        assert_eq!(wait(&said_nothing).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn no_child_has_wider_bounds_than_its_parent() {
+    let mut own = Limits::default();
+    own.memory = 1 << 16;
+    let asks: [Ask; 3] = [
+        |_| {},
+        |mut limits| limits.set_memory_bytes(1 << 30),
+        |mut limits| limits.set_memory_bytes(u64::MAX),
+    ];
+    Stage::run(async |stage| {
+        let executor = Rc::new(stage.spawner(Offline::new()).limits(own)).client();
+        for ask in asks {
+            let verdict = verdict(spawn(&executor, "hello", ask).await).await;
+            assert!(verdict.contains("its 65536 bytes of memory"), "{verdict}");
+        }
+    });
+}
+
+async fn run_image(executor: &executor::Client, path: &str) -> Answer<process::Client> {
+    let mut request = executor.run_image_request();
+    request.get().set_path(path);
+    request.get().init_options().set_args(&["echo"][..])?;
+    request.send().promise.await?.get()?.get_process()
+}
+
+/// What `echo-child` makes of a line.
+async fn echoed(process: &process::Client) -> Answer<String> {
+    let (input, output) = (stdin(process).await?, stdout(process).await);
+    let feed = async {
+        write(&input, b"a line\n").await?;
+        close(&input).await
+    };
+    let (fed, said) = join(feed, text(output)).await;
+    fed.map(|()| said)
+}
+
+#[test]
+fn a_service_is_run_out_of_the_image_of_its_parent() {
+    Stage::run(async |stage| {
+        let spawner = stage.spawner(Offline::new());
+        let image = example_images::path("pid0");
+        let executor = Rc::new(spawner.image(image)).client();
+        let process = run_image(&executor, "svc/echo-child").await.unwrap();
+        assert!(echoed(&process).await.unwrap().contains("a line"));
+        assert_eq!(wait(&process).await.unwrap(), 0);
+        for (path, why) in [
+            ("svc/none", "svc/none"),
+            ("bin/main.wasm", "bin/main.wasm"),
+            ("svc/echo-child/bin", "main.wasm"),
+            ("../pid0/svc/echo-child", ".."),
+        ] {
+            let error = run_image(&executor, path).await.map(drop).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Failed, "{error}");
+            assert!(error.extra.contains(why), "{path}: {error}");
+        }
+        let error = run_image(&stage.executor(), "svc/echo-child").await;
+        let error = error.map(drop).unwrap_err();
+        assert!(error.extra.contains("has no image"), "{error}");
+    });
+}
+
+#[test]
+fn the_image_of_a_cell_is_the_one_that_its_executor_runs_images_out_of() {
+    let runtime = Runtime::shared().unwrap();
+    let parent = Builder::new()
+        .program(block_on(runtime.compile(example_images::wasm("echo-child"))).unwrap())
+        .image(example_images::path("pid0"))
+        .stdin(Input::piped());
+    let parent = block_on(parent.spawn()).unwrap();
+    let said = parent.with(async move |local: Local| {
+        let spawner = Spawner::beside(&local, &runtime, Arc::new(Offline::new()));
+        let process = run_image(&Rc::new(spawner).client(), "svc/echo-child").await?;
+        Ok::<_, Error>(echoed(&process).await?)
+    });
+    assert!(block_on(said).unwrap().contains("a line"));
+}
