@@ -1,7 +1,9 @@
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use capnp::capability::FromClientHook;
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{Either, Shared as Everyones, select};
@@ -11,6 +13,7 @@ use ww_rpc::Vat;
 use super::exit::Exit;
 use super::local::Local;
 use super::meter::Usage;
+use super::remote::Remote;
 use super::shared::{Shared, part};
 use crate::error::Error;
 use crate::pipe;
@@ -139,29 +142,43 @@ impl Cell {
         F: FnOnce(Local) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, Error>> + 'static,
     {
-        let (mut sender, receiver) = oneshot::channel();
-        let sent = self.shared.send(Box::new(move |local| {
-            Box::pin(async move {
-                if sender.is_canceled() {
-                    return;
-                }
-                let task = std::pin::pin!(task(local));
-                let outcome = match select(task, sender.cancellation()).await {
-                    Either::Left((outcome, _)) => outcome,
-                    Either::Right(((), _)) => return,
-                };
-                // Whoever asked has gone in this very moment.
-                let _ = sender.send(outcome);
-            })
-        }));
+        let (sender, receiver) = oneshot::channel();
+        let sent = self
+            .shared
+            .send(Box::new(|local| Box::pin(answer(sender, || task(local)))));
         // An errand that was not taken is dropped, and with it its sender.
         drop(sent);
         receiver.map(|received| received.unwrap_or(Err(Error::Ended)))
     }
 
+    /// What the guest exports, for use from any thread: see [`Remote`]. Calls
+    /// wait and fail as with [`Local::exported`].
+    pub fn exported<C: FromClientHook + Clone + 'static>(&self) -> Remote<C> {
+        Remote::exported(self)
+    }
+
     fn streams(&self) -> std::sync::MutexGuard<'_, Streams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Does `task` for somebody on another thread, for as long as they wait.
+pub(super) async fn answer<T, Fut>(
+    mut sender: oneshot::Sender<Result<T, Error>>,
+    task: impl FnOnce() -> Fut,
+) where
+    Fut: Future<Output = Result<T, Error>>,
+{
+    if sender.is_canceled() {
+        return;
+    }
+    let task = pin!(task());
+    let outcome = match select(task, sender.cancellation()).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(((), _)) => return,
+    };
+    // Whoever asked has gone in this very moment.
+    let _ = sender.send(outcome);
 }
 
 impl Drop for Cell {

@@ -15,6 +15,7 @@ mod nest;
 mod plain;
 mod ready;
 mod record;
+mod remote;
 mod run;
 mod shared;
 mod signal;
@@ -30,6 +31,7 @@ pub use limits::{Limit, Limits};
 pub use local::Local;
 pub use meter::Usage;
 pub use nest::Driver;
+pub use remote::Remote;
 pub use start::Start;
 pub use stdio::{Input, Output};
 

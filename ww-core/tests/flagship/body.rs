@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use capnp::capability::FromClientHook;
 use futures::channel::mpsc::UnboundedSender;
 use futures::future::{AbortHandle, AbortRegistration, Abortable};
 use futures::{AsyncReadExt, FutureExt, future};
-use ww_core::cell::{Builder, Cell, Input, Local, Output, Start};
+use ww_core::cell::{Builder, Cell, Input, Local, Output, Remote, Start};
 use ww_core::clock::Virtual;
 use ww_core::network::{Memory, Network, Switch};
 use ww_core::session::Wetware;
@@ -62,6 +63,7 @@ impl Undriven {
 pub(crate) async fn body(ground: Ground) -> Result<(), Error> {
     pid0(&ground).await?;
     exporter(&ground).await?;
+    across(&ground).await?;
     ends(&ground).await
 }
 
@@ -137,4 +139,57 @@ async fn exporter(ground: &Ground) -> Result<(), Error> {
 
 fn utf8(error: std::str::Utf8Error) -> Error {
     Error::Rpc(error.into())
+}
+
+/// What one cell exports is called from wherever this body runs, and by a cell
+/// that may be on another thread.
+async fn across(ground: &Ground) -> Result<(), Error> {
+    let exporter = Builder::new()
+        .image(example_images::path("exporter"))
+        .stdin(Input::piped());
+    let exporter = ground.start(exporter).await?;
+    let echo = exporter.exported::<executor::Client>();
+    let calls = (0..10).map(|n| said(&echo, format!("call {n}")));
+    let expected: Vec<_> = (0..10).map(|n| format!("Echo: call {n}")).collect();
+    assert_eq!(future::try_join_all(calls).await?, expected);
+    // A handle of the same capability, by way of another.
+    let same = echo.derive(|echo| echo.client.clone().cast_to::<executor::Client>());
+    drop(echo);
+    assert_eq!(said(&same, "derived".into()).await?, "Echo: derived");
+
+    let bridged = same.clone();
+    let caller = Builder::new()
+        .image(example_images::path("probe-streams"))
+        .args(["from afar"])
+        .stdout(Output::piped())
+        .bootstrap(move |local| Ok(bridged.bridge(local)));
+    let caller = ground.start(caller).await?;
+    let mut told = String::new();
+    let mut stdout = caller.take_stdout().expect("stdout is piped");
+    let (exit, read) = future::join(caller.wait(), stdout.read_to_string(&mut told)).await;
+    read.expect("the guest writes text");
+    assert_eq!((exit?.code(), &*told), (0, "Echo: from afar\n"));
+
+    // The exporter outlives the bridge, and nobody outlives the exporter.
+    assert_eq!(said(&same, "still".into()).await?, "Echo: still");
+    drop(exporter.take_stdin());
+    assert_eq!(exporter.wait().await?.code(), 0);
+    let late = said(&same, "late".into()).await;
+    assert!(matches!(late, Err(Error::Ended)), "{late:?}");
+    let again = exporter.exported::<executor::Client>();
+    let late = said(&again, "later".into()).await;
+    assert!(matches!(late, Err(Error::Ended)), "{late:?}");
+    Ok(())
+}
+
+fn said(
+    echo: &Remote<executor::Client>,
+    message: String,
+) -> impl Future<Output = Result<String, Error>> + Send + use<> {
+    echo.call(async move |echo| {
+        let mut request = echo.echo_request();
+        request.get().set_message(message);
+        let response = request.send().promise.await?;
+        response.get()?.get_response()?.to_string().map_err(utf8)
+    })
 }
