@@ -16,9 +16,11 @@
 )]
 
 pub mod bare;
+pub mod blocks;
 pub mod calls;
 pub mod cells;
 pub mod crossing;
+pub mod files;
 pub mod native;
 mod rounds;
 pub mod streams;
