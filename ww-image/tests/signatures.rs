@@ -211,3 +211,71 @@ fn an_envelope_for_something_else_is_not_a_signature() {
     assert!(matches!(cases[2], Err(SignatureError::Malformed { .. })));
     assert!(matches!(cases[3], Err(SignatureError::OtherImage { .. })));
 }
+
+/// By a key of RSA that was made by Node and thrown away, over the CID of
+/// [`tree`].
+const RSA: &str = "\
+    0aab02080012a60230820122300d06092a864886f70d01010105000382010f003082010a0282010100c8\
+    f5a2dd8770b54d413e954e2d89a9e849f2555f630565a2999c8e1bd3e096eda30be0d6840c442a85359c\
+    27f5ca68999dce12c6a7405b396052c5bd90d6c89a5e5ec14151bbb999c3d5de3af6f49687d130367c94\
+    749d4c0c08c0799fa13219dfd8a1619548d0a295140df4c0aa8b6169dcc2ba9b48dbcefbc47bc4a68ab1\
+    fade61cd89e4f474094f02dc298a46332c51f0f1e0cca27ff7c46dc47cc0ca62e425385df0d293bf956f\
+    db142e57217d8b3b9fb5c6d13c9b888ad5cdaaf47abd1a5407897e7c1ca370133b51a37dd46ea7120dd4\
+    1e9bab3238d770a5acd3e17f12637b8a69559bbc53ef26e4ec615940640c91ac4dd34df1eb7464c07247\
+    128f1b0203010001120b2f77772f696d6167652f311a24017012204da15e4e56336a92a23763b73e653e\
+    cd25de5448338dcbf02e5499dfca97d3632a80025cc2944ad2531955b1a3763315b1c41c964ca9c148ad\
+    6108561a874f9a2617267ec09c036b37fa7250b76451a4861660213155cf6f4b5a5d64d2ec312927d23a\
+    f88f60c1e257489eebd671455bc97e4328cf63b376ab739809db67be01ad73adaf74c9b4dafca4e263d2\
+    0a467640d5fd38265fd27ed9099067d7215f598e3e111dd205858772d49af7b8624991c533df39386787\
+    a75ce8b5b91bbe8729da9a81d054e8e0f1f7aaab6266bb4ad226c70b5c7550f20efc9ad05202b46c163e\
+    24edb183e2b23a971254484f49d07ab89982c478a717544b2e9323ed7b9c1e5ab674637b7ebd404fc55f\
+    8e76338000536e536cac8bbf84e2cc177c1e1424b0c2397c";
+
+#[test]
+fn keys_of_every_kind_sign() {
+    let rsa = bytes(RSA);
+    let signer = signature::verify(&rsa, &cid()).unwrap();
+    let mut signed = vec![(signer, Bytes::from(rsa))];
+    for key in [
+        Keypair::generate_ecdsa(),
+        Keypair::generate_ed25519(),
+        Keypair::generate_secp256k1(),
+    ] {
+        signed.push((id(&key), sign(&key)));
+    }
+    for (signer, signature) in &signed {
+        let image = builder()
+            .signed_by([*signer])
+            .signature(signature.clone())
+            .build();
+        assert_eq!(block_on(image.main()).unwrap(), "main");
+        assert_eq!(image.signer(), Some(*signer));
+        for at in 0..signature.len() {
+            let mut changed = signature.to_vec();
+            changed[at] ^= 0x10;
+            let verified = signature::verify(&changed, &cid());
+            assert_ne!(verified, Ok(*signer), "byte {at}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_encoded_in_another_way_is_refused() {
+    let key = key();
+    let whole = sign(&key).to_vec();
+    // The envelope begins with the key: its field, its length, and the key's own
+    // kind and bytes. A field that nobody knows changes nothing of the key.
+    assert_eq!(whole[..6], [0x0a, 36, 8, 1, 18, 32]);
+    let mut padded = whole.clone();
+    padded[1] += 2;
+    padded.splice(38..38, [0x18, 0]);
+    let error = signature::verify(&padded, &cid()).unwrap_err();
+    assert!(error.to_string().contains("one way"), "{error}");
+    assert_eq!(signature::verify(&whole, &cid()), Ok(id(&key)));
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<_> = hex.chars().map(|char| char.to_digit(16).unwrap()).collect();
+    let pairs = digits.chunks(2);
+    pairs.map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
+}

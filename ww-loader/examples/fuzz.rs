@@ -58,7 +58,7 @@ struct Corpus {
     keys: Vec<Cid>,
     texts: Vec<String>,
     archive: Vec<u8>,
-    record: (Name, Vec<u8>),
+    records: Vec<(Name, Vec<u8>)>,
 }
 
 impl Corpus {
@@ -67,12 +67,17 @@ impl Corpus {
         let mut texts: Vec<String> = ["a/b", "./a//b/", "../x", "/abs", "a/../..", "\u{e9}/\\n"]
             .map(str::to_owned)
             .into();
+        let mut records = Vec::new();
         for line in RECORDED.lines() {
             let words: Vec<_> = line.split(' ').collect();
             match words[..] {
                 ["block", cid, base64] => {
                     let bytes = multibase::Base::Base64Pad.decode(base64).unwrap();
                     blocks.insert(cid.parse().unwrap(), Bytes::from(bytes));
+                }
+                ["name", _, name, base64] => {
+                    let bytes = multibase::Base::Base64Pad.decode(base64).unwrap();
+                    records.push((name.parse().unwrap(), bytes));
                 }
                 ["root", _, cid] => {
                     texts.push(cid.to_owned());
@@ -87,6 +92,7 @@ impl Corpus {
         }
         let key = libp2p_identity::Keypair::generate_ed25519();
         let name = Name::of(&key.public());
+        records.push((name.clone(), signed(&key)));
         texts.push(name.to_string());
         texts.push(key.public().to_peer_id().to_string());
         Self {
@@ -94,7 +100,7 @@ impl Corpus {
             blocks: Arc::new(blocks),
             texts,
             archive,
-            record: (name, signed(&key)),
+            records,
         }
     }
 
@@ -138,7 +144,7 @@ impl Corpus {
     }
 
     fn record(&self, chance: &mut Chance) {
-        let (name, bytes) = &self.record;
+        let (name, bytes) = &self.records[chance.below(self.records.len())];
         let now = SystemTime::UNIX_EPOCH;
         let mutant = chance.mutate(bytes);
         if let Ok(record) = Record::verify(name, &mutant, now) {

@@ -54,6 +54,12 @@ impl Envelope {
         let key = key.map_err(|error| SignatureError::Malformed {
             reason: error.to_string(),
         })?;
+        if key.encode_protobuf() != self.public_key {
+            // The specification of peer ids asks for one encoding of each key.
+            return Err(SignatureError::Malformed {
+                reason: "its key is not encoded in the one way that it may be".to_owned(),
+            });
+        }
         let signed = signed(domain, &self.payload_type, &self.payload);
         Ok(key.verify(&signed, &self.signature).then_some(key))
     }

@@ -6,6 +6,7 @@
 mod cache;
 mod clock;
 mod codec;
+mod gateways;
 mod hostile;
 mod names;
 mod npm;

@@ -12,6 +12,7 @@ use ww_loader::ipfs::{Blocks, Error, Gateway, Source, SourceError};
 use ww_loader::ipld::Cid;
 use ww_loader::{Bytes, async_trait};
 
+use crate::recorded;
 use crate::server::{Reply, Server};
 
 const TARGET: &str = "/ipfs/bafkqaaa/below";
@@ -155,6 +156,103 @@ fn a_record_counts_only_as_its_owner_signed_it() {
     ] {
         let error = verify(&bytes).unwrap_err();
         assert!(error.to_string().contains(why), "{why}: {error}");
+    }
+}
+
+#[test]
+fn records_of_every_kind_of_key_that_others_signed_are_verified() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let recorded = recorded::names();
+    let kinds: Vec<_> = recorded.keys().copied().collect();
+    assert_eq!(kinds, ["ECDSA", "Ed25519", "RSA", "secp256k1"]);
+    for (kind, (name, bytes)) in &recorded {
+        let record = Record::verify(name, bytes, now).unwrap();
+        assert_eq!((&*record.value, record.sequence), (TARGET, 3), "{kind}");
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 4;
+            // Version 1 signatures are for others, so they may be anything.
+            assert!(
+                Record::verify(name, &flipped, now).map_or(true, |read| read == record),
+                "{kind}: byte {at}"
+            );
+            assert!(
+                Record::verify(name, &bytes[..at], now).map_or(true, |read| read == record),
+                "{kind}: cut at {at}"
+            );
+        }
+        for (other, (other_name, _)) in &recorded {
+            assert_eq!(
+                Record::verify(other_name, bytes, now).is_ok(),
+                other == kind,
+                "a record of {kind} for a name of {other}"
+            );
+        }
+        let late = now + Duration::from_secs(2000 * 365 * 86_400);
+        let error = Record::verify(name, bytes, late).unwrap_err();
+        assert!(matches!(error, RecordError::Expired { .. }), "{error}");
+    }
+}
+
+#[test]
+fn keys_that_are_none_are_refused() {
+    let [ecdsa, secp256k1] = [
+        Keypair::generate_ecdsa().public(),
+        Keypair::generate_secp256k1().public(),
+    ];
+    let (_, rsa) = &recorded::names()["RSA"];
+    // The RSA key stands in the record, behind the number of its field.
+    let at = rsa.windows(4).position(|four| four == [8, 0, 18, 0xa6]);
+    let rsa = &rsa[at.unwrap()..][..0x12b];
+    let keys = [
+        rsa.to_vec(),
+        ecdsa.encode_protobuf(),
+        secp256k1.encode_protobuf(),
+        Keypair::generate_ed25519().public().encode_protobuf(),
+    ];
+    let mut others = vec![Vec::new(), vec![0], vec![0xff; 40], vec![8, 9, 18, 1, 0]];
+    for key in &keys {
+        let name = Name::of(&libp2p_identity::PublicKey::try_decode_protobuf(key).unwrap());
+        let said = |key: Vec<u8>| {
+            let draft = Draft {
+                key: Some(key),
+                ..Draft::default()
+            };
+            let bytes = draft.entry(b"signature", &draft.data());
+            Record::verify(&name, &bytes, SystemTime::UNIX_EPOCH).unwrap_err()
+        };
+        assert_eq!(said(key.clone()), RecordError::Signature);
+        for kind in 0..6 {
+            // The bytes of one kind of key, said to be of another.
+            let mut twisted = key.clone();
+            if twisted[1] != kind {
+                twisted[1] = kind;
+                others.push(twisted);
+            }
+        }
+        for end in 0..key.len() {
+            let error = said(key[..end].to_vec());
+            let none = matches!(error, RecordError::Key { .. } | RecordError::Signature);
+            assert!(none, "cut at {end}: {error}");
+        }
+        for other in &others {
+            let error = said(other.clone());
+            let none = matches!(error, RecordError::Key { .. } | RecordError::Signature);
+            assert!(none, "{other:?}: {error}");
+        }
+    }
+    // A key that signs is not enough: it must be the name's.
+    for by in [Keypair::generate_ecdsa(), Keypair::generate_secp256k1()] {
+        let draft = Draft {
+            key: Some(by.public().encode_protobuf()),
+            ..Draft::default()
+        };
+        let signed = draft.sign(&by);
+        let now = SystemTime::UNIX_EPOCH;
+        assert!(Record::verify(&Name::of(&by.public()), &signed, now).is_ok());
+        let other = Name::of(&Keypair::generate_ecdsa().public());
+        let error = Record::verify(&other, &signed, now).unwrap_err();
+        assert!(matches!(error, RecordError::Key { .. }), "{error}");
     }
 }
 

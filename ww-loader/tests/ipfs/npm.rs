@@ -1,9 +1,5 @@
 //! Against published implementations, where `npm ci` was run in `tests/npm`.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path as HostPath;
-use std::process::{Child, Command, Stdio};
-
 use futures_lite::future::block_on;
 use ww_loader::contract;
 use ww_loader::http::{Http, Request, Ureq};
@@ -11,52 +7,10 @@ use ww_loader::ipfs::{Blocks, Gateway, Ipfs, IpfsPath, Kubo, Scope, Source};
 use ww_loader::ipld::car::Decoder;
 use ww_loader::{Bytes, Loader, LoaderExt, Path};
 
+use crate::gateways::Gateways;
 use crate::pack::{self, Held};
 use crate::recorded;
 use crate::trees::{RECORDED, many};
-
-const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/npm");
-
-/// The gateway, which ends with this.
-struct Gateways {
-    child: Child,
-    said: String,
-}
-
-impl Gateways {
-    /// None, loudly, where the packages are not installed.
-    #[allow(clippy::print_stderr, reason = "a test that skips says so")]
-    fn start(test: &str) -> Option<Self> {
-        if !HostPath::new(HERE).join("node_modules").exists() {
-            eprintln!("SKIPPED {test}: run `npm ci` in ww-loader/tests/npm");
-            return None;
-        }
-        let mut child = Command::new("node")
-            .arg("serve.mjs")
-            .current_dir(HERE)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = String::new();
-        let out = child.stdout.as_mut().unwrap();
-        BufReader::new(out).read_line(&mut said).unwrap();
-        assert!(said.starts_with('{'), "the gateway did not start");
-        Some(Self { child, said })
-    }
-
-    fn get(&self, key: &str) -> String {
-        let (_, rest) = self.said.split_once(&format!("\"{key}\":\"")).unwrap();
-        rest.split('"').next().unwrap().to_owned()
-    }
-}
-
-impl Drop for Gateways {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        self.child.wait().unwrap();
-    }
-}
 
 fn tree(gateways: &Gateways, name: &str, source: impl Source + 'static) -> Ipfs {
     let root = format!("/ipfs/{}", gateways.get(name)).parse().unwrap();
@@ -65,7 +19,7 @@ fn tree(gateways: &Gateways, name: &str, source: impl Source + 'static) -> Ipfs 
 
 #[test]
 fn a_published_gateway_and_rpc_serve_trees_that_keep_the_contract() {
-    let Some(gateways) = Gateways::start("the published gateway") else {
+    let Some(gateways) = Gateways::start("the published gateway", &[]) else {
         return;
     };
     let url = gateways.get("url");
@@ -95,7 +49,7 @@ fn a_published_gateway_and_rpc_serve_trees_that_keep_the_contract() {
 
 #[test]
 fn a_published_gateway_answers_absence_with_success_and_is_not_believed() {
-    let Some(gateways) = Gateways::start("absence at the published gateway") else {
+    let Some(gateways) = Gateways::start("absence at the published gateway", &[]) else {
         return;
     };
     for name in ["v1", "narrow"] {
@@ -111,7 +65,7 @@ fn a_published_gateway_answers_absence_with_success_and_is_not_believed() {
 
 #[test]
 fn one_answer_of_a_published_gateway_brings_a_tree() {
-    let Some(gateways) = Gateways::start("prefetching from the published gateway") else {
+    let Some(gateways) = Gateways::start("prefetching from the published gateway", &[]) else {
         return;
     };
     let blocks = Blocks::builder().source(Gateway::new(gateways.get("url"), Ureq::new()));
@@ -128,21 +82,25 @@ fn one_answer_of_a_published_gateway_brings_a_tree() {
 
 #[test]
 fn records_that_others_sign_are_followed() {
-    let Some(gateways) = Gateways::start("a record of the published packages") else {
+    let Some(gateways) = Gateways::start("records of the published packages", &[]) else {
         return;
     };
     let blocks = Blocks::builder().source(Gateway::new(gateways.get("url"), Ureq::new()));
-    let name = format!("/ipns/{}/etc/.hidden", gateways.get("name"));
-    let found = block_on(blocks.build().resolve(&name)).unwrap();
-    assert_eq!(
-        found.to_string(),
-        format!("/ipfs/{}/etc/.hidden", gateways.get("v1"))
-    );
+    let blocks = blocks.build();
+    for kind in ["Ed25519", "RSA", "secp256k1", "ECDSA"] {
+        let name = format!("/ipns/{}/etc/.hidden", gateways.get(kind));
+        let found = block_on(blocks.resolve(&name)).unwrap();
+        assert_eq!(
+            found.to_string(),
+            format!("/ipfs/{}/etc/.hidden", gateways.get("v1")),
+            "{kind}"
+        );
+    }
 }
 
 #[test]
 fn an_archive_that_others_packed_is_a_tree() {
-    let Some(gateways) = Gateways::start("an archive of the published packer") else {
+    let Some(gateways) = Gateways::start("an archive of the published packer", &[]) else {
         return;
     };
     let request = Request::get(format!("{}/packed", gateways.get("url")));

@@ -1,9 +1,10 @@
-//! Trees that `ipfs-unixfs-importer` packed; `tests/npm/record.mjs` writes
-//! them.
+//! Trees that `ipfs-unixfs-importer` packed, and records that `ipns` signed;
+//! `tests/npm/record.mjs` writes them.
 
 use std::collections::BTreeMap;
 
 use ww_loader::Bytes;
+use ww_loader::ipfs::ipns::Name;
 use ww_loader::ipld::Cid;
 
 const RECORDED: &str = include_str!("../recorded/blocks.txt");
@@ -21,6 +22,18 @@ pub(crate) fn blocks() -> BTreeMap<Cid, Bytes> {
         .map(|(cid, base64)| {
             let bytes = multibase::Base::Base64Pad.decode(base64).unwrap();
             (cid.parse().unwrap(), bytes.into())
+        })
+        .collect()
+}
+
+/// A name and its record for each kind of key, by kind; the records say
+/// `/ipfs/bafkqaaa/below` for the next thousand years.
+pub(crate) fn names() -> BTreeMap<&'static str, (Name, Vec<u8>)> {
+    lines("name")
+        .map(|(kind, rest)| {
+            let (name, base64) = rest.split_once(' ').unwrap();
+            let record = multibase::Base::Base64Pad.decode(base64).unwrap();
+            (kind, (name.parse().unwrap(), record))
         })
         .collect()
 }

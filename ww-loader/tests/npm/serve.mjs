@@ -1,18 +1,21 @@
 // A trustless gateway made of published handlers, over trees packed by
 // published packers. Says where it is in one line of JSON, and ends with its
-// standard input.
+// standard input. Directories that are named on the command line are packed and
+// served as well, under the numbers from 0 on.
 
 import { createServer } from 'node:http'
 import { Readable } from 'node:stream'
-import { generateKeyPair } from '@libp2p/crypto/keys'
 import { handleBlock, handleCar } from '@web3-storage/gateway-lib/handlers'
 import { Dagula } from 'dagula'
 import { CAREncoderStream, createDirectoryEncoderStream } from 'ipfs-car'
-import { createIPNSRecord, marshalIPNSRecord } from 'ipns'
 import { CID } from 'multiformats/cid'
-import { trees } from './trees.mjs'
+import { names } from './names.mjs'
+import { directory, trees } from './trees.mjs'
 
 const { roots, blocks } = await trees()
+for (const [number, path] of process.argv.slice(2).entries()) {
+  roots[number] = await directory(blocks, path)
+}
 
 const store = {
   get: async cid => {
@@ -30,10 +33,8 @@ const store = {
 }
 const dagula = new Dagula(store)
 
-const key = await generateKeyPair('Ed25519')
-const records = new Map()
-const name = key.publicKey.toCID().toString((await import('multiformats/bases/base36')).base36)
-records.set(name, marshalIPNSRecord(await createIPNSRecord(key, `/ipfs/${roots.v1}`, 3n, 60 * 60 * 1000)))
+const owners = await names(`/ipfs/${roots.v1}`, 60 * 60 * 1000)
+const records = new Map(owners.map(({ name, record }) => [name, record]))
 
 async function archive () {
   const files = [
@@ -95,7 +96,8 @@ const server = createServer(async (incoming, outgoing) => {
 })
 server.listen(0, '127.0.0.1', () => {
   const url = `http://127.0.0.1:${server.address().port}`
-  const said = { url, name, packed: packed.root.toString() }
+  const said = { url, packed: packed.root.toString() }
+  for (const { kind, name } of owners) said[kind] = name
   for (const [tree, cid] of Object.entries(roots)) said[tree] = cid.toString()
   console.log(JSON.stringify(said))
 })

@@ -1,6 +1,8 @@
 // Trees packed by implementations other than ours, as a map from a tree's name
 // to its root, with all blocks.
 
+import { readFile, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import * as dagPb from '@ipld/dag-pb'
 import { UnixFS } from 'ipfs-unixfs'
 import { importer } from 'ipfs-unixfs-importer'
@@ -80,6 +82,17 @@ async function hashes (blocks) {
     { Name: 'sha2-512', Hash: other, Tsize: bytes.length }
   ])
   return dir.cid
+}
+
+// Packs what is in a directory of the host: files, and directories of files.
+export async function directory (blocks, path) {
+  const entries = await readdir(path, { recursive: true, withFileTypes: true })
+  const files = entries.filter(entry => entry.isFile()).map(entry => join(entry.parentPath, entry.name))
+  const candidates = files.map(async file => ({
+    path: file.slice(path.length).replace(/^\/+/, ''),
+    content: await readFile(file)
+  }))
+  return pack(blocks, await Promise.all(candidates), { profile: 'unixfs-v1-2025' })
 }
 
 export async function trees () {

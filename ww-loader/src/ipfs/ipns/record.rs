@@ -111,7 +111,8 @@ impl Record {
     /// The record that `bytes` are, if it is `name`'s and holds at the time
     /// `now`.
     ///
-    /// Keys must be Ed25519. See
+    /// Keys may be Ed25519, and of each kind that a feature of this crate is
+    /// named after. See
     /// <https://specs.ipfs.tech/ipns/ipns-record/#record-verification>; only
     /// signatures of version 2 count.
     ///
@@ -197,10 +198,10 @@ fn key(name: &Name, sent: Option<&[u8]>) -> Result<PublicKey, RecordError> {
     let Some(sent) = sent.filter(|bytes| !bytes.is_empty()) else {
         return name
             .key()
-            .ok_or_else(|| fault("is missing, or of a kind other than Ed25519"));
+            .ok_or_else(|| fault("is missing, or of a kind that was not built in"));
     };
     let key = PublicKey::try_decode_protobuf(sent)
-        .map_err(|_| fault("cannot be read, or is of a kind other than Ed25519"))?;
+        .map_err(|_| fault("cannot be read, or is of a kind that was not built in"))?;
     match Name::of(&key) == *name {
         true => Ok(key),
         false => Err(fault("is not the name's")),

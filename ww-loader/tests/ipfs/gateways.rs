@@ -1,0 +1,54 @@
+//! A gateway of published handlers, where `npm ci` was run in `tests/npm`.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ww-loader/tests/npm");
+
+/// The gateway, which ends with this.
+pub(crate) struct Gateways {
+    child: Child,
+    said: String,
+}
+
+impl Gateways {
+    /// One that has the trees of `trees.mjs`, and besides these directories,
+    /// under the numbers from 0 on. None, loudly, where the packages are not
+    /// installed.
+    #[allow(clippy::print_stderr, reason = "a test that skips says so")]
+    pub(crate) fn start(test: &str, directories: &[&Path]) -> Option<Self> {
+        if !Path::new(HERE).join("node_modules").exists() {
+            eprintln!("SKIPPED {test}: run `npm ci` in ww-loader/tests/npm");
+            return None;
+        }
+        let mut child = Command::new("node")
+            .arg("serve.mjs")
+            .args(directories)
+            .current_dir(HERE)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        let out = child.stdout.as_mut().unwrap();
+        BufReader::new(out).read_line(&mut said).unwrap();
+        assert!(said.starts_with('{'), "the gateway did not start");
+        Some(Self { child, said })
+    }
+
+    /// What it said of `key`.
+    pub(crate) fn get(&self, key: &str) -> String {
+        let (_, rest) = self.said.split_once(&format!("\"{key}\":\"")).unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    }
+}
+
+impl Drop for Gateways {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        self.child.wait().unwrap();
+    }
+}
