@@ -125,6 +125,17 @@ impl Runtime {
         self.inner.room.occupancy()
     }
 
+    /// The time that cells see and sleep by.
+    ///
+    /// A runtime makes no loader of its own, so it is for whoever makes one to
+    /// give it this: the deadlines of a
+    /// [`Blocks`](ww_loader::ipfs::Builder::clock) or a
+    /// [`Stem`](ww_loader::stem::Stem::new) then pass on one clock with those of
+    /// the cells that run on them, and no second timer thread is started.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock.clone()
+    }
+
     pub(crate) fn room(&self) -> &Arc<Room> {
         &self.inner.room
     }
@@ -139,10 +150,6 @@ impl Runtime {
 
     pub(crate) fn ticker(&self) -> Arc<Ticker> {
         self.inner.ticker.clone()
-    }
-
-    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock.clone()
     }
 }
 

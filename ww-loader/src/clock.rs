@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::{Either, select};
 
-/// What [`Clock::sleep_until`] gives.
+/// What [`Clock::sleep_until`] gives: a future that is ready from the deadline
+/// on.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A source of time.
@@ -23,7 +24,13 @@ pub trait Clock: Send + Sync {
     /// The time of day.
     fn wall(&self) -> SystemTime;
 
-    /// Waits until [`now`](Clock::now) is `deadline`.
+    /// The smallest step that both times can be expected to take.
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    /// Waits until [`now`](Clock::now) is `deadline`, or for ever when this
+    /// clock cannot reach that far.
     fn sleep_until(&self, deadline: Duration) -> Sleep;
 }
 
@@ -36,6 +43,10 @@ macro_rules! forward {
 
             fn wall(&self) -> SystemTime {
                 (**self).wall()
+            }
+
+            fn resolution(&self) -> Duration {
+                (**self).resolution()
             }
 
             fn sleep_until(&self, deadline: Duration) -> Sleep {

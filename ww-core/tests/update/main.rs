@@ -1,13 +1,27 @@
-//! An update that is rolled out to a running cell by a transaction on a chain.
+//! Updates that are rolled out to running cells by heads on a chain, on bases
+//! from memory and from IPFS.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(unix)]
 
 #[allow(dead_code, reason = "the loader's own tests use the rest")]
-#[path = "../../ww-loader/tests/stem/clock.rs"]
+#[path = "../../../ww-loader/tests/stem/clock.rs"]
 mod clock;
-#[path = "../../ww-loader/tests/stem/hardhat.rs"]
+#[path = "../../../ww-loader/tests/ipfs/gateways.rs"]
+mod gateways;
+#[path = "../../../ww-loader/tests/stem/hardhat.rs"]
 mod hardhat;
+#[allow(dead_code, reason = "the loader's own tests use the rest")]
+#[path = "../../../ww-loader/tests/stem/node.rs"]
+mod node;
+#[allow(dead_code, reason = "the loader's own tests use the rest")]
+#[path = "../../../ww-loader/tests/ipfs/pack.rs"]
+mod pack;
+#[allow(dead_code, reason = "the loader's own tests use the rest")]
+#[path = "../../../ww-loader/tests/ipfs/server.rs"]
+mod server;
+
+mod base;
 
 use std::collections::BTreeMap;
 
