@@ -24,17 +24,16 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use wasmtime::Engine;
+use ww_loader::PrivateDir;
 
-use self::directory::Directory;
 use crate::artifact::Artifact;
 use crate::error::Error;
-
-mod directory;
 
 /// Bytes of entries that a cache keeps, if not told otherwise.
 const MOST: u64 = 1 << 30;
@@ -48,7 +47,7 @@ const LEN: usize = blake3::OUT_LEN;
 /// A directory with compiled programs.
 pub struct Cache {
     path: PathBuf,
-    directory: Directory,
+    directory: PrivateDir,
     key: [u8; LEN],
     most: u64,
 }
@@ -74,8 +73,8 @@ impl Cache {
             path: path.to_owned(),
             source: Arc::new(source),
         };
-        let directory = Directory::open(path).map_err(fault)?;
-        let key = directory.secret(KEY).map_err(fault)?;
+        let directory = PrivateDir::open(path).map_err(fault)?;
+        let key = key(&directory).map_err(fault)?;
         Ok(Self {
             path: path.to_owned(),
             directory,
@@ -144,6 +143,32 @@ impl Cache {
 impl Id {
     fn name(self) -> String {
         self.0.to_hex().to_string()
+    }
+}
+
+/// The key of a directory, which is made up where there is none.
+fn key(directory: &PrivateDir) -> io::Result<[u8; LEN]> {
+    loop {
+        match directory.file(KEY) {
+            Ok(mut file) => {
+                let mut key = [0; LEN];
+                file.read_exact(&mut key).map_err(|error| {
+                    let text = format!("its {KEY} is no secret ({error}); remove that file");
+                    io::Error::new(error.kind(), text)
+                })?;
+                return Ok(key);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let text = format!("its {KEY}: {error}");
+                return Err(io::Error::new(error.kind(), text));
+            }
+        }
+        let mut key = [0; LEN];
+        getrandom::fill(&mut key)?;
+        // Who comes second takes the first one's. After a crash there must not
+        // be a key without its bytes, which nobody could mend but the user.
+        directory.write_first(KEY, &key)?;
     }
 }
 

@@ -38,6 +38,7 @@ mod content_path;
 mod dir;
 #[cfg(unix)]
 mod disk;
+mod endpoint;
 mod error;
 mod file;
 mod flights;

@@ -56,6 +56,8 @@ mod node;
 mod path;
 mod path_error;
 mod patient;
+#[cfg(unix)]
+mod private_dir;
 pub mod stem;
 
 pub use async_trait::async_trait;
@@ -76,3 +78,5 @@ pub use node::{Entry, Kind, Node};
 pub use path::Path;
 pub use path_error::PathError;
 pub use patient::Patient;
+#[cfg(unix)]
+pub use private_dir::PrivateDir;

@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use self::directory::Directory;
+use crate::PrivateDir;
 use crate::ipld::Cid;
-
-mod directory;
 
 /// Blocks on disk, in a directory that belongs to the process's user alone
 /// (mode 0700), and that any number of processes may share. Unix only.
@@ -22,7 +20,7 @@ pub struct Disk(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
-    directory: Directory,
+    directory: PrivateDir,
     most: u64,
     /// Bytes that are there, as far as this process knows.
     held: AtomicU64,
@@ -39,11 +37,11 @@ impl Disk {
     /// process's user, or lets others in.
     pub fn open(path: impl AsRef<Path>, most: u64) -> io::Result<Self> {
         let path = path.as_ref();
-        let directory = Directory::open(path).map_err(|error| {
+        let directory = PrivateDir::open(path).map_err(|error| {
             let text = format!("blocks cannot be kept in {}: {error}", path.display());
             io::Error::new(error.kind(), text)
         })?;
-        let held = directory.trim(most);
+        let held = directory.trim(most, "");
         Ok(Self(Arc::new(Inner {
             path: path.to_owned(),
             directory,
@@ -63,7 +61,7 @@ impl Disk {
         let (inner, cid) = (self.0.clone(), cid.clone());
         blocking::unblock(move || {
             let name = name(&cid);
-            let block = inner.directory.read(&name, limit)?;
+            let block = inner.directory.read(&name, limit as u64)?;
             if cid.verify(&block).is_err() {
                 inner.directory.remove(&name);
                 return None;
@@ -79,7 +77,7 @@ impl Disk {
         let (inner, cid) = (self.0.clone(), cid.clone());
         blocking::unblock(move || {
             let len = block.len() as u64;
-            if len > inner.most || inner.directory.write(&name(&cid), &block).is_err() {
+            if len > inner.most || inner.directory.write(&name(&cid), &[&block]).is_err() {
                 return;
             }
             let held = inner.held.fetch_add(len, Ordering::Relaxed) + len;
@@ -88,7 +86,7 @@ impl Disk {
                 let room = inner.most - inner.most / 10;
                 inner
                     .held
-                    .store(inner.directory.trim(room), Ordering::Relaxed);
+                    .store(inner.directory.trim(room, ""), Ordering::Relaxed);
             }
         })
         .await;

@@ -1,11 +1,11 @@
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::endpoint::Endpoint;
 use super::ipns::{Name, Record};
 use super::{Query, Scope, Source, SourceError, answer};
 use crate::http::{Body, Http, Request};
@@ -24,24 +24,22 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 /// See <https://specs.ipfs.tech/http-gateways/trustless-gateway/>.
 #[derive(Clone)]
 pub struct Gateway {
-    url: String,
-    http: Arc<dyn Http>,
+    at: Endpoint,
 }
 
 impl Gateway {
     /// The gateway at `url`, which is what comes before `/ipfs/`, asked by
     /// `http`.
     pub fn new(url: impl Into<String>, http: impl Http + 'static) -> Self {
-        let url = url.into().trim_end_matches('/').to_owned();
-        let http = Arc::new(http);
-        Self { url, http }
+        let at = Endpoint::new(url.into(), http);
+        Self { at }
     }
 }
 
 #[async_trait]
 impl Source for Gateway {
     fn name(&self) -> &str {
-        &self.url
+        &self.at.url
     }
 
     async fn block(
@@ -50,15 +48,15 @@ impl Source for Gateway {
         limit: usize,
         timeout: Duration,
     ) -> Result<Bytes, SourceError> {
-        let request = Request::get(format!("{}/ipfs/{cid}?format=raw", self.url))
+        let request = Request::get(format!("{}/ipfs/{cid}?format=raw", self.at.url))
             .header("accept", "application/vnd.ipld.raw")
             .timeout(timeout);
-        let response = self.http.send(request).await.map_err(SourceError::Http)?;
+        let response = self.at.send(request).await?;
         answer::whole(response, limit).await
     }
 
     async fn car(&self, query: &Query, timeout: Duration) -> Result<Body, SourceError> {
-        let mut url = format!("{}/ipfs/{}", self.url, query.cid);
+        let mut url = format!("{}/ipfs/{}", self.at.url, query.cid);
         for part in query.path.components() {
             url.push('/');
             url.extend(utf8_percent_encode(part, ESCAPED));
@@ -71,21 +69,21 @@ impl Source for Gateway {
         let request = Request::get(format!("{url}?format=car&dag-scope={scope}"))
             .header("accept", "application/vnd.ipld.car;version=1")
             .timeout(timeout);
-        let response = self.http.send(request).await.map_err(SourceError::Http)?;
+        let response = self.at.send(request).await?;
         answer::body(response).await
     }
 
     async fn record(&self, name: &Name, timeout: Duration) -> Result<Bytes, SourceError> {
-        let request = Request::get(format!("{}/ipns/{name}?format=ipns-record", self.url))
+        let request = Request::get(format!("{}/ipns/{name}?format=ipns-record", self.at.url))
             .header("accept", "application/vnd.ipfs.ipns-record")
             .timeout(timeout);
-        let response = self.http.send(request).await.map_err(SourceError::Http)?;
+        let response = self.at.send(request).await?;
         answer::whole(response, Record::MAX_LEN).await
     }
 }
 
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Gateway({:?})", self.url)
+        write!(f, "Gateway({:?})", self.at.url)
     }
 }

@@ -1,10 +1,10 @@
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::endpoint::Endpoint;
 use super::{Source, SourceError, answer};
 use crate::http::{Http, Request};
 use crate::ipld::Cid;
@@ -15,23 +15,21 @@ use crate::ipld::Cid;
 /// that has not got a block looks for it at its peers.
 #[derive(Clone)]
 pub struct Kubo {
-    url: String,
-    http: Arc<dyn Http>,
+    at: Endpoint,
 }
 
 impl Kubo {
     /// The node at `url`, which is what comes before `/api/`, asked by `http`.
     pub fn new(url: impl Into<String>, http: impl Http + 'static) -> Self {
-        let url = url.into().trim_end_matches('/').to_owned();
-        let http = Arc::new(http);
-        Self { url, http }
+        let at = Endpoint::new(url.into(), http);
+        Self { at }
     }
 }
 
 #[async_trait]
 impl Source for Kubo {
     fn name(&self) -> &str {
-        &self.url
+        &self.at.url
     }
 
     async fn block(
@@ -40,15 +38,15 @@ impl Source for Kubo {
         limit: usize,
         timeout: Duration,
     ) -> Result<Bytes, SourceError> {
-        let url = format!("{}/api/v0/block/get?arg={cid}", self.url);
+        let url = format!("{}/api/v0/block/get?arg={cid}", self.at.url);
         let request = Request::post(url, Bytes::new()).timeout(timeout);
-        let response = self.http.send(request).await.map_err(SourceError::Http)?;
+        let response = self.at.send(request).await?;
         answer::whole(response, limit).await
     }
 }
 
 impl fmt::Debug for Kubo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Kubo({:?})", self.url)
+        write!(f, "Kubo({:?})", self.at.url)
     }
 }

@@ -1,0 +1,206 @@
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::SystemTime;
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+/// What a file is called until all of it is there.
+const UNFINISHED: &str = ".new-";
+
+/// Seconds after which an unfinished file has no writer any more.
+const STALE: i64 = 3600;
+
+/// A directory of files that belongs to the process's user alone (mode 0700):
+/// what caches on disk stand in. Unix only.
+///
+/// - All names are resolved in the directory that was opened, whatever becomes
+///   of its path. A name is one component of a path.
+/// - A file appears all at once, so that a crash leaves no half of one, and any
+///   number of processes may share the directory.
+/// - What is another user's, lets others in, or is no regular file counts as
+///   not there.
+/// - Calls wait for the disk.
+#[derive(Debug)]
+pub struct PrivateDir(OwnedFd);
+
+impl PrivateDir {
+    /// The directory `path`, which is made, with its parents, where there is
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be made or read, does not belong to the
+    /// process's user, or lets others in.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        match fs::mkdir(path, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = fs::open(path, flags, Mode::empty())?;
+        private(&fs::fstat(&directory)?)?;
+        Ok(Self(directory))
+    }
+
+    /// The file `name`, to be read.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened, or is not the user's own regular file.
+    pub fn file(&self, name: &str) -> io::Result<File> {
+        // A pipe or a link in its place must not be followed or waited for.
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = fs::openat(&self.0, name, flags, Mode::empty())?;
+        let stat = fs::fstat(&file)?;
+        if !is_file(&stat) {
+            return Err(io::Error::other(format!("{name} is no regular file")));
+        }
+        private(&stat)?;
+        Ok(file.into())
+    }
+
+    /// All of the file `name`, unless it has more than `most` bytes, and notes
+    /// that it was used. `None` where it cannot be had.
+    pub fn read(&self, name: &str, most: u64) -> Option<Vec<u8>> {
+        let mut file = self.file(name).ok()?;
+        let len = file.metadata().ok()?.len();
+        if len > most {
+            return None;
+        }
+        let mut bytes = vec![0; usize::try_from(len).ok()?];
+        file.read_exact(&mut bytes).ok()?;
+        // It only decides what goes first.
+        let _ = file.set_modified(SystemTime::now());
+        Some(bytes)
+    }
+
+    /// Puts a file of these parts there, all at once, in place of one that has
+    /// the name.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written. Nothing of it is left then.
+    pub fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+        let unfinished = self.unfinished(parts)?;
+        fs::renameat(&self.0, &unfinished, &self.0, name).map_err(|error| {
+            self.remove(&unfinished);
+            error.into()
+        })
+    }
+
+    /// Puts a file there, all at once and on the disk itself, unless there is
+    /// one: of several who try, the first one's stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_first(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let unfinished = self.unfinished(&[bytes])?;
+        let synced = self.file(&unfinished).and_then(|file| file.sync_all());
+        let linked = synced.and_then(|()| {
+            match fs::linkat(&self.0, &unfinished, &self.0, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::EXIST) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        });
+        self.remove(&unfinished);
+        linked
+    }
+
+    /// Removes a file. One that cannot be removed stays.
+    pub fn remove(&self, name: &str) {
+        let _ = fs::unlinkat(&self.0, name, AtFlags::empty());
+    }
+
+    /// Removes the files used longest ago until the others have `most` bytes at
+    /// most, and what a writer left unfinished. A file called `spared` is not
+    /// one of them. Answers how many bytes stay.
+    pub fn trim(&self, most: u64, spared: &str) -> u64 {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_secs().try_into().unwrap_or(i64::MAX));
+        let mut files = self.files(spared).unwrap_or_default();
+        files.sort_unstable_by_key(|file| std::cmp::Reverse(file.used));
+        let mut total = 0_u64;
+        for file in files {
+            if file.name.starts_with(UNFINISHED) {
+                if file.used.0 < now - STALE {
+                    self.remove(&file.name);
+                }
+                continue;
+            }
+            match total.checked_add(file.len).filter(|total| *total <= most) {
+                Some(more) => total = more,
+                None => self.remove(&file.name),
+            }
+        }
+        total
+    }
+
+    fn files(&self, spared: &str) -> io::Result<Vec<Listed>> {
+        let mut files = Vec::new();
+        for entry in fs::Dir::read_from(&self.0)? {
+            let Ok(name) = entry?.file_name().to_str().map(str::to_owned) else {
+                continue;
+            };
+            let stat = fs::statat(&self.0, &name, AtFlags::SYMLINK_NOFOLLOW);
+            let Some(stat) = stat.ok().filter(is_file).filter(|_| name != spared) else {
+                continue;
+            };
+            files.push(Listed {
+                name,
+                used: (stat.st_mtime, stat.st_mtime_nsec as i64),
+                len: stat.st_size.try_into().unwrap_or_default(),
+            });
+        }
+        Ok(files)
+    }
+
+    /// Writes a file under a name that nobody reads, and answers the name.
+    fn unfinished(&self, parts: &[&[u8]]) -> io::Result<String> {
+        // Numbers of processes are not told apart where those of several
+        // machines or containers share the directory.
+        let mut nonce = [0; 8];
+        getrandom::fill(&mut nonce)?;
+        let name = format!("{UNFINISHED}{:016x}", u64::from_le_bytes(nonce));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = fs::openat(&self.0, &name, flags, Mode::RUSR | Mode::WUSR)?;
+        let mut file = File::from(file);
+        let written = parts.iter().try_for_each(|part| file.write_all(part));
+        written
+            .map(|()| name.clone())
+            .inspect_err(|_| self.remove(&name))
+    }
+}
+
+/// One file of a directory.
+struct Listed {
+    name: String,
+    /// Seconds since 1970, and nanoseconds.
+    used: (i64, i64),
+    len: u64,
+}
+
+fn is_file(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+/// Refuses what is another user's, or open to others.
+fn private(stat: &Stat) -> io::Result<()> {
+    let user = rustix::process::geteuid().as_raw();
+    let denied = |text| Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    if stat.st_uid != user {
+        return denied(format!("it belongs to user {}, not to {user}", stat.st_uid));
+    }
+    match stat.st_mode & 0o777 {
+        mode if mode & 0o077 != 0 => denied(format!(
+            "its mode is {mode:o}, which lets others in; take that from them"
+        )),
+        _ => Ok(()),
+    }
+}
