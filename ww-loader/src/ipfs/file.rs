@@ -3,6 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::future::join_all;
+use futures_lite::future::yield_now;
 
 use super::node::{Part, Unixfs};
 use super::{Blocks, Error};
@@ -42,6 +43,10 @@ impl File for BlockFile {
     }
 }
 
+/// Blocks of a read after which others get their turn: those that are in memory
+/// come without any waiting.
+const TURN: usize = 256;
+
 /// A walk over the blocks of a range, depth first, with the next few of one
 /// node asked for at once.
 struct Reading<'b> {
@@ -62,12 +67,23 @@ impl Reading<'_> {
     async fn run(mut self, root: Arc<Part>) -> Result<Bytes, Error> {
         let limits = self.blocks.0.limits;
         let mut stack = Vec::new();
+        let mut taken = 0;
         self.enter(&mut stack, root, 0);
         while let Some(frame) = stack.last_mut() {
             let wanted = frame.wanted(self.range, limits.concurrency.max(1));
             if wanted.is_empty() {
                 stack.pop();
                 continue;
+            }
+            let turns = taken / TURN;
+            taken += wanted.len();
+            if taken > limits.parts {
+                let cid = wanted[0].3.clone();
+                let reason = format!("it is beyond {} blocks of one read", limits.parts);
+                return Err(Error::Shape { cid, reason });
+            }
+            if taken / TURN > turns {
+                yield_now().await;
             }
             let blocks = self.blocks;
             let fetched = wanted

@@ -12,6 +12,10 @@ pub struct Limits {
     pub depth: usize,
     /// How many names a directory may have: 1,048,576.
     pub names: usize,
+    /// How many blocks one read of a file may lead through: 262,144. Each holds a
+    /// quarter of a mebibyte or more where the file was packed as is usual, but
+    /// a hostile one can say that a file is the same byte a billion times.
+    pub parts: usize,
     /// How many blocks are asked for at once on behalf of one reader: 8.
     pub concurrency: usize,
 }
@@ -23,6 +27,7 @@ impl Default for Limits {
             answer: 64 << 20,
             depth: 32,
             names: 1 << 20,
+            parts: 1 << 18,
             concurrency: 8,
         }
     }

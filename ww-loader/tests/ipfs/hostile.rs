@@ -120,6 +120,31 @@ fn answers(pack: &Pack) -> Vec<(&'static str, &'static str, Answer)> {
     ]
 }
 
+/// Answers of HTTP itself that never come to an end, each with what the error
+/// must say of it.
+fn floods() -> Vec<(&'static str, &'static str, Answer)> {
+    let ok = "HTTP/1.1 200 OK\r\n";
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let refusal = "HTTP/1.1 404 No\r\nContent-Type: text/plain\r\n\r\n";
+    let silent = "does not answer";
+    let floods = [
+        ("header", ok, "X-A: b\r\n", silent),
+        ("header value", "HTTP/1.1 200 OK\r\nX-A: ", "a", silent),
+        ("promise", "", "HTTP/1.1 100 Continue\r\n\r\n", silent),
+        ("hint", "", "HTTP/1.1 103 H\r\nLink: a\r\n\r\n", silent),
+        ("status", "", "H", silent),
+        ("line", "", "\r\n", silent),
+        ("chunk size", chunked, "0", silent),
+        ("refusal", refusal, "no ", "status 404 (\"no no no"),
+    ];
+    let floods = floods.map(|(name, first, rest, why)| {
+        let rest = rest.repeat(4096 / rest.len()).into_bytes();
+        let answer = move |_: &Asked| Reply::Flood(first.into(), rest.clone());
+        (name, why, Box::new(answer) as Answer)
+    });
+    floods.into()
+}
+
 fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.answer = 1 << 20;
@@ -132,7 +157,7 @@ fn a_bad_source_is_named_and_the_next_one_is_asked() {
     let root = pack.tree(TREE);
     let good = Server::new(pack::gateway(pack.blocks.clone()));
     let path = Path::new("dir/file").unwrap();
-    for (name, why, answer) in answers(&pack) {
+    for (name, why, answer) in answers(&pack).into_iter().chain(floods()) {
         let bad = Server::new(answer);
         let http = Ureq::new();
         let alone = Blocks::builder()

@@ -24,6 +24,9 @@ pub(crate) enum Reply {
     Cut(Vec<u8>),
     /// Sends the first bytes, then zeros as long as anybody reads.
     Endless(Vec<u8>),
+    /// Sends the first bytes, then the others as long as anybody reads, and
+    /// nothing of its own.
+    Flood(Vec<u8>, Vec<u8>),
     /// Sends this much of an answer, runs the function, and goes silent.
     Stall(Vec<u8>, Arc<dyn Fn() + Send + Sync>),
     /// Sends bytes that are no HTTP.
@@ -100,6 +103,12 @@ fn send(mut stream: TcpStream, reply: Reply) -> std::io::Result<()> {
             stream.write_all(&bytes)?;
             loop {
                 stream.write_all(&[0; 4096])?;
+            }
+        }
+        Reply::Flood(first, rest) => {
+            stream.write_all(&first)?;
+            loop {
+                stream.write_all(&rest)?;
             }
         }
         Reply::Stall(bytes, then) => {

@@ -178,6 +178,40 @@ fn absurd_depth_and_width_are_bounded() {
 }
 
 #[test]
+fn a_file_of_few_blocks_many_times_over_is_bounded_and_gives_way() {
+    // A byte, a thousand times, and that a thousand times, and again: a
+    // gigabyte of four blocks.
+    let mut pack = Pack::default();
+    let (mut file, mut size) = (pack.raw(b"x"), 1);
+    for _ in 0..3 {
+        let links = (0..1000).map(|_| link("", &file)).collect();
+        file = pack.node(links, Data::file(None, vec![size; 1000]));
+        size *= 1000;
+    }
+    let root = pack.node(vec![link("f", &file)], Data::directory());
+    let open = |parts| {
+        let mut limits = Limits::default();
+        limits.parts = parts;
+        block_on(open(&pack, &root, limits).open(&Path::new("f").unwrap())).unwrap()
+    };
+    let Node::File(bomb) = open(2000) else {
+        panic!("a file");
+    };
+    let error = block_on(bomb.read_at(500_000_000, usize::MAX)).unwrap_err();
+    let text = text(&error);
+    assert!(text.contains("beyond 2000 blocks of one read"), "{text}");
+    assert_eq!(block_on(bomb.read_at(1 << 29, 100)).unwrap().len(), 100);
+
+    // All blocks are in memory by now, and yet others get their turn.
+    let mut read = Box::pin(bomb.read_at(1 << 29, 1000));
+    let mut turns = 0;
+    while block_on(futures_lite::future::poll_once(&mut read)).is_none() {
+        turns += 1;
+    }
+    assert!(turns >= 3, "{turns}");
+}
+
+#[test]
 fn names_that_are_none_are_told_in_their_place() {
     let mut pack = Pack::default();
     let leaf = pack.raw(b"");
