@@ -2,6 +2,7 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 use ww_loader::ipld::Cid;
 
+use crate::image::Limits;
 use crate::pin::{Hold, Pin};
 use crate::signature::Required;
 use crate::{Image, Layer, Profile};
@@ -22,7 +23,7 @@ use crate::{Image, Layer, Profile};
 #[must_use]
 pub struct Builder {
     layers: Vec<Layer>,
-    main_limit: u64,
+    limits: Limits,
     pin: Option<Cid>,
     profile: Option<Profile>,
     must_be_signed: bool,
@@ -39,7 +40,14 @@ impl Builder {
     /// The longest `bin/main.wasm` that is read, in bytes; by default
     /// [`Image::MAIN_LIMIT`].
     pub fn main_limit(mut self, bytes: u64) -> Self {
-        self.main_limit = bytes;
+        self.limits.main = bytes;
+        self
+    }
+
+    /// The most names that the image may have to be hashed; by default
+    /// [`Image::NAMES_LIMIT`].
+    pub fn names_limit(mut self, names: u64) -> Self {
+        self.limits.names = names;
         self
     }
 
@@ -93,7 +101,7 @@ impl Builder {
             true => Hold::Nothing,
             false => Hold::Pinned(Box::new(Pin::new(self.pin, signers, self.profile))),
         };
-        Image::assemble(self.layers, self.main_limit, hold)
+        Image::assemble(self.layers, self.limits, hold)
     }
 }
 
@@ -101,7 +109,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             layers: Vec::new(),
-            main_limit: Image::MAIN_LIMIT,
+            limits: Limits::default(),
             pin: None,
             profile: None,
             must_be_signed: false,

@@ -111,6 +111,17 @@ pub enum Error {
         /// The layer it comes from.
         layer: String,
     },
+    /// The image has more names than may be hashed, some of them perhaps many
+    /// times over.
+    #[error("{layers}: more than {limit} names, the last of them in {path}")]
+    TooMany {
+        /// The directory that has one too many.
+        path: Path,
+        /// The image's layers, as text.
+        layers: String,
+        /// The limit.
+        limit: u64,
+    },
     /// A directory is large enough for shards, and two of its names have the
     /// same hash, so that no UnixFS directory can hold both.
     #[error("names {:?} and {:?} in {path} have equal hashes", names.0, names.1)]

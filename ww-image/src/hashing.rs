@@ -77,8 +77,9 @@ impl Hashing {
     /// # Errors
     ///
     /// As [`Image::read_dir`] and [`Image::read`], [`Error::Collision`] for
-    /// names that no UnixFS directory can hold together, and for a pinned image
-    /// what is said there.
+    /// names that no UnixFS directory can hold together, [`Error::TooMany`] where
+    /// there are more names than the image may have, and for a pinned image what
+    /// is said there.
     ///
     /// # Cancel safety
     ///

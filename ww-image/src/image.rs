@@ -23,9 +23,27 @@ pub struct Image(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     layers: Vec<Layer>,
-    main_limit: u64,
+    limits: Limits,
     hold: Hold,
     memo: Memo,
+}
+
+/// How much is taken of layers that nobody vouches for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes of the component.
+    pub(crate) main: u64,
+    /// Names that are hashed.
+    pub(crate) names: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            main: Image::MAIN_LIMIT,
+            names: Image::NAMES_LIMIT,
+        }
+    }
 }
 
 impl Image {
@@ -33,13 +51,17 @@ impl Image {
     /// otherwise: 256 MiB.
     pub const MAIN_LIMIT: u64 = 256 << 20;
 
+    /// The most names, of files, directories and links, that an image may have
+    /// to be hashed, unless the builder says otherwise: 4,194,304.
+    pub const NAMES_LIMIT: u64 = 1 << 22;
+
     /// How many links one path may lead through.
     pub const MAX_LINKS: usize = 40;
 
     /// The image of `layers`, lowest first.
     pub fn new(layers: impl IntoIterator<Item = impl Into<Layer>>) -> Self {
         let layers = layers.into_iter().map(Into::into).collect();
-        Self::assemble(layers, Self::MAIN_LIMIT, Hold::Nothing)
+        Self::assemble(layers, Limits::default(), Hold::Nothing)
     }
 
     /// An image to be given its layers one by one.
@@ -47,11 +69,11 @@ impl Image {
         Builder::default()
     }
 
-    pub(crate) fn assemble(layers: Vec<Layer>, main_limit: u64, hold: Hold) -> Self {
+    pub(crate) fn assemble(layers: Vec<Layer>, limits: Limits, hold: Hold) -> Self {
         let memo = Memo::default();
         Self(Arc::new(Inner {
             layers,
-            main_limit,
+            limits,
             hold,
             memo,
         }))
@@ -59,12 +81,12 @@ impl Image {
 
     /// This image, held to something else.
     fn held(&self, hold: Hold) -> Self {
-        Self::assemble(self.0.layers.clone(), self.0.main_limit, hold)
+        Self::assemble(self.0.layers.clone(), self.0.limits, hold)
     }
 
     /// An image of other layers with the settings of this one.
     pub(crate) fn derived(&self, layers: Vec<Layer>, hold: Hold) -> Self {
-        Self::assemble(layers, self.0.main_limit, hold)
+        Self::assemble(layers, self.0.limits, hold)
     }
 
     pub(crate) fn sealed(&self, tree: Arc<Tree>) -> Self {
@@ -215,7 +237,7 @@ impl Image {
     /// [`Error::NoMain`] if no layer holds it, [`Error::TooLarge`] if it is
     /// over the limit, otherwise as [`Image::read`].
     pub async fn main(&self) -> Result<Bytes, Error> {
-        match self.read(&Path::new(fhs::MAIN)?, self.0.main_limit).await {
+        match self.read(&Path::new(fhs::MAIN)?, self.0.limits.main).await {
             Err(Error::NotFound { layers, .. }) => Err(Error::NoMain { layers }),
             read => read,
         }
@@ -268,6 +290,10 @@ impl Image {
             }),
             Node::Link(link) => Err(self.absent(link.target())),
         }
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.0.limits
     }
 
     /// The layers as errors name them.

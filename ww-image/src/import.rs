@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use futures_lite::future::yield_now;
 use ww_loader::{Kind, Path};
 
 use crate::tree::{Chunked, Directory, Held, Slot, hash};
@@ -34,6 +35,8 @@ pub(crate) struct Import {
     observer: Option<Observer>,
     files: AtomicU64,
     bytes: AtomicU64,
+    /// All that were listed.
+    names: AtomicU64,
 }
 
 /// A directory on the way, with what is done of it.
@@ -64,6 +67,7 @@ impl Import {
             observer,
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            names: AtomicU64::new(0),
         }
     }
 
@@ -108,7 +112,10 @@ impl Import {
 
     /// Lists a directory and hashes what is in it but directories.
     async fn begin(self: Arc<Self>, path: Path, entry: Option<Entry>) -> Result<Frame, Error> {
+        // Others get their turn, however fast the layers answer.
+        yield_now().await;
         let (layers, entries) = self.list(&path).await?;
+        self.count(&path, entries.len() as u64)?;
         let (left, leaves): (Vec<_>, Vec<_>) = entries
             .into_iter()
             .partition(|entry| entry.kind == Kind::Dir);
@@ -128,6 +135,20 @@ impl Import {
             frame.add(imported);
         }
         Ok(frame)
+    }
+
+    /// A tree in which one directory stands in many places is as large as it
+    /// looks, however small what it is made of.
+    fn count(&self, path: &Path, names: u64) -> Result<(), Error> {
+        let limit = self.image.limits().names;
+        match self.names.fetch_add(names, Ordering::Relaxed) + names <= limit {
+            true => Ok(()),
+            false => Err(Error::TooMany {
+                path: path.clone(),
+                layers: self.image.described(),
+                limit,
+            }),
+        }
     }
 
     async fn leaf(self: Arc<Self>, dir: Path, entry: Entry) -> Result<Imported, Error> {

@@ -186,3 +186,49 @@ fn a_layer_whose_names_lead_elsewhere_is_refused() {
         assert!(matches!(error, Error::Path(_)), "{name:?}: {error:?}");
     }
 }
+
+/// A directory that has itself in it, twice.
+struct Endless;
+
+#[async_trait]
+impl Loader for Endless {
+    async fn open(&self, _: &Path) -> Result<Node, ww_loader::Error> {
+        let entries = ["a", "b"].map(|name| {
+            let name = name.to_owned();
+            let kind = Kind::Dir;
+            Ok(Entry { name, kind })
+        });
+        Ok(Node::Dir(Box::pin(futures_lite::stream::iter(entries))))
+    }
+}
+
+#[test]
+fn a_tree_that_repeats_itself_is_bounded_and_gives_way() {
+    let builder = || Image::builder().layer(Layer::new("endless", Endless));
+    let free = builder().names_limit(1000).build();
+    let pinned = builder().names_limit(1000).pin(empty()).build();
+    for error in [
+        block_on(free.cid()).unwrap_err(),
+        block_on(pinned.read_dir(&Path::root())).unwrap_err(),
+    ] {
+        assert!(
+            matches!(error, Error::TooMany { limit: 1000, .. }),
+            "{error}"
+        );
+        let text = error.to_string();
+        assert!(
+            text.starts_with("layer endless: more than 1000 names"),
+            "{text}"
+        );
+    }
+    let image = builder().build();
+    let mut hashing = Box::pin(image.cid());
+    for _ in 0..100 {
+        assert!(block_on(futures_lite::future::poll_once(&mut hashing)).is_none());
+    }
+}
+
+/// The CID of an image with nothing in it.
+fn empty() -> ww_image::Cid {
+    block_on(Image::from(Memory::new()).cid()).unwrap()
+}
