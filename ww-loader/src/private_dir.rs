@@ -13,6 +13,9 @@ const UNFINISHED: &str = ".new-";
 /// Seconds after which an unfinished file has no writer any more.
 const STALE: i64 = 3600;
 
+/// Bytes of the disk that files take in whole: what file systems usually have.
+const PAGE: u64 = 4096;
+
 /// A directory of files that belongs to the process's user alone (mode 0700):
 /// what caches on disk stand in. Unix only.
 ///
@@ -22,6 +25,8 @@ const STALE: i64 = 3600;
 ///   number of processes may share the directory.
 /// - What is another user's, lets others in, or is no regular file counts as
 ///   not there.
+/// - A file counts with the whole pages of 4 KiB that it takes of the disk, so
+///   that many small ones are not more than they seem.
 /// - Calls wait for the disk.
 #[derive(Debug)]
 pub struct PrivateDir(OwnedFd);
@@ -134,12 +139,20 @@ impl PrivateDir {
                 }
                 continue;
             }
-            match total.checked_add(file.len).filter(|total| *total <= most) {
+            match total
+                .checked_add(Self::weight(file.len))
+                .filter(|total| *total <= most)
+            {
                 Some(more) => total = more,
                 None => self.remove(&file.name),
             }
         }
         total
+    }
+
+    /// What a file of `len` bytes counts.
+    pub fn weight(len: u64) -> u64 {
+        len.max(1).div_ceil(PAGE).saturating_mul(PAGE)
     }
 
     fn files(&self, spared: &str) -> io::Result<Vec<Listed>> {

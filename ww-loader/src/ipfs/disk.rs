@@ -29,7 +29,7 @@ struct Inner {
 impl Disk {
     /// Blocks in the directory `path`, which is made, with its parents, where
     /// there is none. Those used longest ago are removed where all together
-    /// have more than `most` bytes.
+    /// have more than `most` bytes, each counted in whole pages of 4 KiB.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl Disk {
     pub(super) async fn keep(&self, cid: &Cid, block: Bytes) {
         let (inner, cid) = (self.0.clone(), cid.clone());
         blocking::unblock(move || {
-            let len = block.len() as u64;
+            let len = PrivateDir::weight(block.len() as u64);
             if len > inner.most || inner.directory.write(&name(&cid), &[&block]).is_err() {
                 return;
             }

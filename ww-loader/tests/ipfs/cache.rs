@@ -139,7 +139,8 @@ fn disk_is_bounded_and_nothing_half_written_stays() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("blocks");
     let (pack, cids) = some(50, 1000);
-    let disk = Disk::open(&dir, 10_000).unwrap();
+    // Each takes a page of 4 KiB.
+    let disk = Disk::open(&dir, 40_000).unwrap();
     let blocks = Blocks::builder()
         .memory(0)
         .source(Held::new(pack.blocks))
@@ -147,11 +148,8 @@ fn disk_is_bounded_and_nothing_half_written_stays() {
         .build();
     for cid in &cids {
         block_on(blocks.block(cid)).unwrap();
-        let total: u64 = files(&dir)
-            .iter()
-            .map(|file| file.metadata().unwrap().len())
-            .sum();
-        assert!(total <= 10_000, "{total}");
+        let count = files(&dir).len();
+        assert!(count <= 9, "{count}");
     }
     assert!(files(&dir).len() >= 5);
     // What a writer left behind long ago, and what one may be writing now.
@@ -165,7 +163,7 @@ fn disk_is_bounded_and_nothing_half_written_stays() {
         .set_modified(long_ago)
         .unwrap();
     fs::write(dir.join(".new-1-2"), "half").unwrap();
-    Disk::open(&dir, 1000).unwrap();
+    Disk::open(&dir, 5000).unwrap();
     let left: Vec<_> = files(&dir).iter().map(|file| file.file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
     assert!(!old.exists());
@@ -188,7 +186,7 @@ fn a_directory_that_lets_others_in_is_refused() {
 fn cells_on_many_threads_share_one() {
     let (pack, cids) = some(20, 1000);
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::open(dir.path().join("blocks"), 5_000).unwrap();
+    let disk = Disk::open(dir.path().join("blocks"), 30_000).unwrap();
     let source = Held::new(pack.blocks);
     let blocks = Blocks::builder()
         .memory(5_000)
