@@ -8,7 +8,8 @@ use crate::{Entry, Error, Image, Node, fhs};
 ///
 /// Each file there is named by a peer id in base58 and has a multiaddr on every
 /// line; empty lines, and those that begin with `#`, are passed over. What is
-/// malformed is told in `faults`, and the rest counts all the same.
+/// malformed is told in `faults`, and the rest counts all the same. Where there
+/// is too much of anything, the last fault says from where on nothing is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Boot {
     /// The peers, in the order of their files' names.
@@ -42,6 +43,11 @@ pub struct BootFault {
 impl Boot {
     /// The most peers that are read of one image.
     pub const MAX_PEERS: usize = 1024;
+    /// The most addresses that are read of one peer.
+    pub const MAX_ADDRS: usize = 64;
+    /// The most faults that are told, not counting the one that says that there
+    /// are more.
+    pub const MAX_FAULTS: usize = 1024;
     /// The longest file that is read, in bytes.
     pub const MAX_FILE: u64 = 64 << 10;
 }
@@ -108,8 +114,17 @@ impl Image {
         let mut addrs = Vec::new();
         for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
             match addr(id, line) {
-                Ok(Some(addr)) if !addrs.contains(&addr) => addrs.push(addr),
-                Ok(_) => {}
+                Ok(Some(addr)) if addrs.contains(&addr) => {}
+                Ok(Some(_)) if addrs.len() == Boot::MAX_ADDRS => {
+                    let reason = format!(
+                        "it and what follows is not read: there are {} addresses before it",
+                        Boot::MAX_ADDRS
+                    );
+                    boot.fault(&file, Some(number), reason);
+                    break;
+                }
+                Ok(Some(addr)) => addrs.push(addr),
+                Ok(None) => {}
                 Err(reason) => boot.fault(&file, Some(number), reason),
             }
         }
@@ -121,6 +136,14 @@ impl Image {
 impl Boot {
     fn fault(&mut self, file: &Path, line: Option<usize>, reason: String) {
         let file = file.clone();
+        let reason = match self.faults.len() {
+            ..Self::MAX_FAULTS => reason,
+            Self::MAX_FAULTS => format!(
+                "it and what follows is not told: there are {} faults before it",
+                Self::MAX_FAULTS
+            ),
+            _ => return,
+        };
         self.faults.push(BootFault { file, line, reason });
     }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use futures_lite::future::block_on;
-use ww_image::{Boot, Error, Image, Layer, Path};
+use ww_image::{Boot, Error, Image, Layer, Path, PeerId};
 use ww_loader::Memory;
 
 const ONE: &str = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
@@ -138,4 +138,35 @@ fn files_and_their_number_are_bounded() {
     let boot = self::boot(&files);
     assert_eq!(boot.peers.len(), Boot::MAX_PEERS);
     assert_eq!(boot.faults.len(), 1);
+}
+
+#[test]
+fn addresses_and_faults_are_bounded() {
+    let id = PeerId::random().to_string();
+    let lines: Vec<_> = (0..100)
+        .map(|n| format!("/ip4/127.0.0.1/tcp/{n}\n"))
+        .collect();
+    let lines = format!("{0}{0}", lines.concat());
+    let parsed = boot(&[(format!("boot/{id}"), lines.as_bytes())]);
+    assert_eq!(parsed.peers[0].addrs.len(), Boot::MAX_ADDRS);
+    let [fault] = &parsed.faults[..] else {
+        panic!("{:?}", parsed.faults);
+    };
+    assert_eq!(fault.line, Some(65));
+    assert!(fault.reason.contains("64 addresses before it"), "{fault}");
+
+    // Two files of nothing but faults, and a good one that is read behind them.
+    let nonsense = "x\n".repeat(usize::try_from(Boot::MAX_FILE).unwrap() / 2);
+    let mut ids = [(); 3].map(|()| PeerId::random().to_string());
+    ids.sort();
+    let [first, second, last] = ids.map(|id| format!("boot/{id}"));
+    let parsed = boot(&[
+        (first, nonsense.as_bytes()),
+        (second, nonsense.as_bytes()),
+        (last, b"/ip4/127.0.0.1/tcp/1"),
+    ]);
+    assert_eq!(parsed.peers[2].addrs.len(), 1);
+    assert_eq!(parsed.faults.len(), Boot::MAX_FAULTS + 1);
+    let end = parsed.faults.last().unwrap();
+    assert!(end.reason.contains("1024 faults before it"), "{end}");
 }
