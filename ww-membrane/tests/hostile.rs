@@ -13,6 +13,7 @@ use support::hostile::Hosted;
 use support::said::*;
 use support::*;
 use ww_membrane::Membrane;
+use ww_rpc::Limits;
 use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::{host, process};
 
@@ -95,6 +96,30 @@ fn a_request_whose_promise_has_resolved_since_goes_where_it_should() {
             assert!(sent.expect(&case).is_err(), "{case}");
         }
     }
+}
+
+#[test]
+fn embargoes_that_the_peer_leaves_without_an_answer_are_bounded() {
+    let seen = Seen::default();
+    let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+    let mut limits = Limits::default();
+    limits.exports = 10;
+    let bootstrapped = Some(untyped(&Membrane::ungated().wrap(keeper)));
+    let mut hosted = Hosted::limited(bootstrapped, limits);
+    hosted.say(bootstrap());
+    for promise in 1..=11 {
+        assert!(hosted.ended.is_none(), "{promise}");
+        hosted.say([spawn(1, promise), finish(1)].concat());
+        // Called before it turns out to be the host's own.
+        let kept = seen.callback.take().unwrap();
+        let mut called = Box::pin(id(&kept));
+        assert!(hosted.settle(&mut called).is_none());
+        hosted.say(resolves(promise, |resolve| {
+            resolve.init_cap().set_receiver_hosted(0);
+        }));
+    }
+    let error = hosted.ended.unwrap().unwrap_err();
+    assert!(error.extra.contains("sent back 11 embargoes"), "{error}");
 }
 
 /// Far more links than a thread's stack has room for.

@@ -5,11 +5,19 @@ use std::sync::Arc;
 
 use capnp::{Error, struct_list};
 use capnp_rpc::rpc_capnp::{
-    call, cap_descriptor, message, message_target, promised_answer, resolve, return_,
+    call, cap_descriptor, disembargo, message, message_target, promised_answer, resolve, return_,
 };
 
 use crate::promises::Promises;
 use crate::{Limits, Traffic};
+
+/// What capnp-rpc takes up for a capability in a message from the peer, in
+/// words, beside its descriptor.
+const CAPABILITY_WORDS: usize = 88;
+
+/// What it keeps of each mention of an answer that is not there yet, in words,
+/// beside the path to what is mentioned: until that answer is there.
+const MENTION_WORDS: usize = 36;
 
 /// The calls that the peer has in flight, and what they take up.
 pub(crate) struct Calls {
@@ -24,13 +32,20 @@ struct State {
     /// By question id, until the peer has finished with the answer. The peer
     /// chooses the ids, and no choice makes a tree slow.
     open: BTreeMap<u32, Call>,
-    /// Calls that the peer has finished with while their parameters are held:
+    /// Calls that the peer has finished with while their parameters are held,
+    /// by serial number, with the depth of those that promises resolve to:
     /// others are pipelined on them, so they run on.
-    held: usize,
+    held: BTreeMap<u64, u32>,
     /// Calls that the peer has finished with before they were answered.
     unanswered: usize,
-    /// Words of all parameters that are held, and of answers that are open.
+    /// Words of the mentions of such calls, by question id.
+    mentions: BTreeMap<u32, usize>,
+    /// Words of all parameters that are held, of answers that are open, and of
+    /// mentions of those that are not there yet.
     words: usize,
+    /// Depth of all calls together that promises of the peer's resolve to, as
+    /// long as they hold their parameters and are not answered.
+    resolved: u32,
     /// Tells calls apart that have the same id one after the other.
     serial: u64,
 }
@@ -43,6 +58,10 @@ struct Call {
     answered: bool,
     /// Words of the answer, while it is kept for calls that pipeline on it.
     answer_words: usize,
+    /// Words of its mentions, until it is answered.
+    mention_words: usize,
+    /// Its depth, where promises resolve to its answer.
+    resolved: u32,
 }
 
 /// What one call's parameters take up, to be given back with
@@ -85,8 +104,25 @@ impl Calls {
             Ok(message::Call(call)) => {
                 self.traffic.was_called();
                 let call = call?;
+                refuse_elsewhere(call)?;
+                let words = words.saturating_add(table_words(call.get_params()?.get_cap_table()?));
                 let depth = state.depth(call)?;
                 state.hold(call.get_question_id(), depth, words, &self.limits)
+            }
+            Ok(message::Return(answer)) => {
+                if let return_::Results(results) = answer?.which()? {
+                    let table = results?.get_cap_table()?;
+                    let words = words.saturating_add(table_words(table));
+                    if words > self.limits.message_words {
+                        return Err(Error::overloaded(format!(
+                            "answer of the peer's has {} capabilities and takes {words} words, \
+                             more than the limit of {}",
+                            table.len(),
+                            self.limits.message_words
+                        )));
+                    }
+                }
+                Ok(None)
             }
             Ok(message::Finish(finish)) => {
                 state.close(finish?.get_question_id());
@@ -99,8 +135,9 @@ impl Calls {
                 Ok(None)
             }
             Ok(message::Resolve(resolve)) => {
-                let limit = self.limits.resolutions;
-                self.promises.borrow_mut().resolve(resolve?, limit)?;
+                let (resolve, limit) = (resolve?, self.limits.resolutions);
+                self.promises.borrow_mut().resolve(resolve, limit)?;
+                state.resolve(resolve, &self.limits)?;
                 Ok(None)
             }
             _ => Ok(None),
@@ -134,6 +171,7 @@ impl Calls {
                 self.promises.borrow_mut().release(release?.get_id());
                 Ok(())
             }
+            Ok(message::Disembargo(disembargo)) => self.embargo(disembargo?),
             _ => Ok(()),
         }
     }
@@ -159,36 +197,123 @@ impl Calls {
         }
     }
 
+    /// An embargo lasts until the peer has sent it back, and its id tells how
+    /// many there are as that of an export does.
+    fn embargo(&self, disembargo: disembargo::Reader<'_>) -> Result<(), Error> {
+        match disembargo.get_context().which() {
+            Ok(disembargo::context::SenderLoopback(id)) if id as usize >= self.limits.exports => {
+                Err(Error::overloaded(format!(
+                    "peer has not sent back {} embargoes, more than the limit of {}",
+                    u64::from(id) + 1,
+                    self.limits.exports
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Takes note that a call's parameters have been dropped.
     pub(crate) fn release(&self, held: &Held) {
         let state = &mut *self.state.borrow_mut();
         state.words -= held.words;
-        match state.open.get_mut(&held.id) {
-            Some(call) if call.serial == held.serial => call.held = false,
-            _ => state.held -= 1,
-        }
+        let resolved = match state.open.get_mut(&held.id) {
+            Some(call) if call.serial == held.serial => {
+                call.held = false;
+                std::mem::take(&mut call.resolved)
+            }
+            _ => state.held.remove(&held.serial).unwrap_or(0),
+        };
+        state.resolved -= resolved;
     }
+}
+
+/// A call whose results go elsewhere is answered by another of the peer's, if
+/// ever, and capnp-rpc keeps them until then.
+fn refuse_elsewhere(call: call::Reader<'_>) -> Result<(), Error> {
+    match call.get_send_results_to().which()? {
+        call::send_results_to::Caller(()) => Ok(()),
+        _ => Err(Error::unimplemented(
+            "peer asks for results to be sent elsewhere than to the caller".into(),
+        )),
+    }
+}
+
+/// What the capabilities of a message take up.
+fn table_words(table: struct_list::Reader<'_, cap_descriptor::Owned>) -> usize {
+    (table.len() as usize).saturating_mul(CAPABILITY_WORDS)
 }
 
 impl State {
     /// How many calls, this one included, wait for one another at the most.
-    fn depth(&self, call: call::Reader<'_>) -> Result<u32, Error> {
+    fn depth(&mut self, call: call::Reader<'_>) -> Result<u32, Error> {
         let mut behind = match call.get_target()?.which()? {
-            message_target::PromisedAnswer(answer) => self.depth_of(answer?),
+            message_target::PromisedAnswer(answer) => self.mention(answer?)?,
             message_target::ImportedCap(_) => 0,
         };
         for descriptor in call.get_params()?.get_cap_table()? {
             if let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? {
-                behind = behind.max(self.depth_of(answer?));
+                behind = behind.max(self.mention(answer?)?);
             }
         }
         Ok(behind.saturating_add(1))
     }
 
-    /// Nothing waits behind an answer that is not open: it is a broken one.
-    fn depth_of(&self, answer: promised_answer::Reader<'_>) -> u32 {
-        let call = self.open.get(&answer.get_question_id());
-        call.map_or(0, |call| call.depth)
+    /// Takes note that an answer is mentioned, and tells its call's depth.
+    /// Nothing waits behind one that is not open: it is a broken one.
+    fn mention(&mut self, answer: promised_answer::Reader<'_>) -> Result<u32, Error> {
+        let Some(call) = self.open.get_mut(&answer.get_question_id()) else {
+            return Ok(0);
+        };
+        if !call.answered {
+            let path = answer.get_transform()?.len() as usize;
+            let words = MENTION_WORDS.saturating_add(path);
+            call.mention_words = call.mention_words.saturating_add(words);
+            self.words = self.words.saturating_add(words);
+        }
+        Ok(call.depth)
+    }
+
+    /// Takes note that a promise resolves to an answer. Who holds the promise
+    /// holds the call, whose parameters may hold the next promise.
+    fn resolve(&mut self, resolve: resolve::Reader<'_>, limits: &Limits) -> Result<(), Error> {
+        let resolve::Cap(descriptor) = resolve.which()? else {
+            return Ok(());
+        };
+        let cap_descriptor::ReceiverAnswer(answer) = descriptor?.which()? else {
+            return Ok(());
+        };
+        let answer = answer?;
+        self.mention(answer)?;
+        self.fits(0, limits)?;
+        let call = self.open.get_mut(&answer.get_question_id());
+        if let Some(call) = call
+            && call.held
+            && !call.answered
+            && call.resolved == 0
+        {
+            call.resolved = call.depth;
+            self.resolved += call.depth;
+        }
+        if self.resolved > limits.resolutions {
+            return Err(Error::overloaded(format!(
+                "peer resolved promises to answers that wait for {} calls, more than the limit \
+                 of {}",
+                self.resolved, limits.resolutions
+            )));
+        }
+        Ok(())
+    }
+
+    /// The words of all calls, and `words` more, where they may be as many.
+    fn fits(&self, words: usize, limits: &Limits) -> Result<usize, Error> {
+        let sum = self.words.saturating_add(words);
+        if sum > limits.call_words {
+            return Err(Error::overloaded(format!(
+                "calls of the peer's in flight have {sum} words, more than the limit of {}",
+                limits.call_words
+            )));
+        }
+        Ok(sum)
     }
 
     fn hold(
@@ -204,13 +329,7 @@ impl State {
                 limits.pipeline_depth
             )));
         }
-        let sum = self.words.saturating_add(words);
-        if sum > limits.call_words {
-            return Err(Error::overloaded(format!(
-                "calls of the peer's in flight have {sum} words, more than the limit of {}",
-                limits.call_words
-            )));
-        }
+        let sum = self.fits(words, limits)?;
         let serial = self.open(id, depth, limits)?;
         let Some(serial) = serial else {
             return Ok(None);
@@ -222,7 +341,7 @@ impl State {
     /// The new call's serial number; none where its id is taken, which
     /// capnp-rpc refuses.
     fn open(&mut self, id: u32, depth: u32, limits: &Limits) -> Result<Option<u64>, Error> {
-        let calls = self.open.len() + self.held;
+        let calls = self.open.len() + self.held.len();
         if calls >= limits.calls {
             return Err(Error::overloaded(format!(
                 "peer has {} calls in flight, more than the limit of {}",
@@ -240,15 +359,29 @@ impl State {
             held: depth > 0,
             answered: false,
             answer_words: 0,
+            mention_words: 0,
+            resolved: 0,
         });
         Ok(Some(self.serial))
     }
 
     fn close(&mut self, id: u32) {
-        if let Some(call) = self.open.remove(&id) {
-            self.words -= call.answer_words;
-            self.held += usize::from(call.held);
-            self.unanswered += usize::from(!call.answered);
+        let Some(call) = self.open.remove(&id) else {
+            return;
+        };
+        self.words -= call.answer_words;
+        if call.held {
+            self.held.insert(call.serial, call.resolved);
+        }
+        if !call.answered {
+            self.unanswered += 1;
+            // They are kept for as long as anybody keeps it running, who has a
+            // capability of it that counts for a few of them.
+            let kept = call.mention_words.saturating_sub(CAPABILITY_WORDS);
+            self.words -= call.mention_words - kept;
+            if kept > 0 {
+                self.mentions.insert(id, kept);
+            }
         }
     }
 
@@ -256,9 +389,12 @@ impl State {
         let id = answer.get_answer_id();
         let Some(call) = self.open.get_mut(&id) else {
             self.unanswered = self.unanswered.saturating_sub(1);
+            self.words -= self.mentions.remove(&id).unwrap_or(0);
             return;
         };
         call.answered = true;
+        self.words -= std::mem::take(&mut call.mention_words);
+        self.resolved -= std::mem::take(&mut call.resolved);
         if answer.get_no_finish_needed() {
             self.close(id);
         } else {

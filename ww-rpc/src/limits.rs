@@ -32,6 +32,10 @@ pub struct Limits {
     pub pipeline_depth: u32,
     /// Promises of the peer's that it has resolved to one another, in a row.
     /// One more ends the connection; and so does one that is resolved to itself.
+    ///
+    /// As many calls, with all that they are pipelined on, may be in flight to
+    /// whose answers such promises are resolved: a parameter of theirs may be
+    /// the next such promise.
     pub resolutions: u32,
     /// Calls that the peer may have in flight, bootstraps included. A call
     /// counts until it was answered, and until the peer has let go of the
@@ -42,14 +46,20 @@ pub struct Limits {
     /// Words of the parameters and of the answers of those calls together. More
     /// end the connection, so this is at least `message_words`, or the largest
     /// messages cannot be calls.
+    ///
+    /// A capability among parameters counts 88 words, and each mention of an
+    /// answer that is not there yet 36, until it is; where the peer lets go of
+    /// the answer earlier and has mentioned it often, the mentions count on as
+    /// cancelled calls do.
     pub call_words: usize,
     /// Calls that the peer may let go of before they are answered, as long as
     /// the connection lasts: where nothing else keeps such a call running,
     /// capnp-rpc never answers it and keeps some 240 bytes of it. One more ends
     /// the connection.
     pub cancelled_calls: usize,
-    /// Capabilities of ours that the peer may hold, promises of them included.
-    /// One more ends the connection.
+    /// Capabilities of ours that the peer may hold, promises of them included,
+    /// and embargoes that it may leave without an answer. One more of either
+    /// ends the connection.
     pub exports: usize,
     /// Words of memory that messages may take up which wait for the peer to
     /// read, be they answers or calls of our own. More end the connection, so

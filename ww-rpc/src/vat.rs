@@ -43,6 +43,10 @@ const WINDING_UP_TURNS: usize = 16;
 /// Such a call is cancelled. Where writing to the peer fails, its calls are
 /// handled all the same, until there is nothing more to read at once.
 ///
+/// A peer may not have the results of its calls sent elsewhere than to itself
+/// (`sendResultsTo`): the connection ends with kind
+/// [`Unimplemented`](capnp::ErrorKind::Unimplemented).
+///
 /// Calls in flight to the peer fail with kind
 /// [`Disconnected`](capnp::ErrorKind::Disconnected), and so does every call
 /// after the end. Only where one side broke the protocol does the error keep

@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use capnp::ErrorKind;
 use futures_lite::future;
-use support::peer::{ECHO, HANGS, Served, bootstrap, call, finish, hangs, limits};
-use support::{Log, Outcome, Slot, echo, executor_of, pair, serve_executor, settle, untyped};
+use support::peer::{ECHO, HANGS, Served, bootstrap, call, call_with, finish, hangs, limits};
+use support::{Log, Outcome, Slot, echo, executor_of, pair, rpc, serve_executor, settle, untyped};
 use ww_rpc::peer_capnp::{executor, host};
 use ww_rpc::{Limits, Side, Vat};
 
@@ -174,6 +174,85 @@ fn words_of_calls_in_flight_are_bounded() {
         }
         served.assert_overloaded("words", "words, more than the limit of");
     }
+}
+
+#[test]
+fn capabilities_of_calls_in_flight_are_bounded() {
+    let promises: Vec<u32> = (0..1_000).collect();
+    let mut served = Served::new(limits(|limits| limits.call_words = 200_000));
+    served.say(bootstrap(0));
+    for id in 1..=100 {
+        served.say(call_with(id, ECHO, &promises));
+        assert!(served.lives(), "answered calls make room");
+    }
+    served.say(
+        [201, 202]
+            .map(|id| call_with(id, HANGS, &promises))
+            .concat(),
+    );
+    assert!(served.lives());
+    served.say(call_with(203, HANGS, &promises));
+    served.assert_overloaded("capabilities", "words, more than the limit of 200000");
+}
+
+#[test]
+fn capabilities_that_take_no_room_in_a_message_are_bounded() {
+    let mut call = call_with(1, HANGS, &[]);
+    // The tag of the empty table is last, and claims a million entries of no
+    // words.
+    let tag = call.len() - 8;
+    assert_eq!(call[tag..], [0, 0, 0, 0, 1, 0, 1, 0]);
+    let claimed = 1_000_000_u64 << 2;
+    call[tag..].copy_from_slice(&claimed.to_le_bytes());
+    let mut served = Served::new(Limits::default());
+    served.say([bootstrap(0), call].concat());
+    served.assert_overloaded("no room", "words, more than the limit of");
+}
+
+#[test]
+fn mentions_of_answers_that_are_not_there_are_bounded() {
+    for (mentioned, bounded) in [(HANGS, true), (ECHO, false)] {
+        let mut served = Served::new(limits(|limits| limits.call_words = 50_000));
+        served.say([bootstrap(0), call(1, mentioned, 0, &[], "")].concat());
+        for _ in 0..20 {
+            served.say(call(2, ECHO, 0, &[1; 100], ""));
+        }
+        assert_eq!(served.lives(), !bounded, "{mentioned}");
+        if bounded {
+            served.assert_overloaded("mentions", "words, more than the limit of 50000");
+        }
+    }
+    // What was finished with is pipelined on no more, but kept as long as it
+    // was before.
+    let mut served = Served::new(limits(|limits| limits.call_words = 50_000));
+    served.say(bootstrap(0));
+    for id in 1..20 {
+        served.say(
+            [
+                hangs(2 * id),
+                call(2 * id + 1, HANGS, 0, &[2 * id; 100], ""),
+            ]
+            .concat(),
+        );
+        served.say([finish(2 * id), finish(2 * id + 1)].concat());
+    }
+    served.assert_overloaded("finished", "words, more than the limit of 50000");
+}
+
+#[test]
+fn results_that_would_go_elsewhere_are_refused() {
+    let mut served = Served::new(Limits::default());
+    served.say(bootstrap(0));
+    served.say(rpc(|m| {
+        let mut call = m.init_call();
+        call.set_question_id(1);
+        call.reborrow().init_target().init_promised_answer();
+        call.get_send_results_to().set_yourself(());
+    }));
+    let ended = served.vat.output.take().expect("ended");
+    let error = ended.expect_err("refused");
+    assert_eq!(error.kind, ErrorKind::Unimplemented, "{error}");
+    assert_eq!(served.log.alive(), 0, "something leaked");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::peer::{HANGS, Served, bootstrap, call, finish, limits};
+use support::peer::{HANGS, Served, bootstrap, call, call_with, finish, limits, to_answer};
 use support::settle;
 use ww_rpc::Limits;
 
@@ -23,6 +23,15 @@ fn chain_of_parameters(length: u32) -> Vec<u8> {
         call(id, HANGS, 0, &params, "")
     });
     [bootstrap(0)].into_iter().chain(calls).flatten().collect()
+}
+
+/// Calls 1 to `length`, each with a promise that resolves to the answer to the
+/// next one; `length` links, the last to a call without.
+fn chain_of_promises(length: u32) -> Vec<u8> {
+    let calls = (0..=length).map(|link| call_with(link + 1, HANGS, &[link]));
+    let links = (0..length).map(|link| to_answer(link, link + 2));
+    let said = [bootstrap(0)].into_iter().chain(calls).chain(links);
+    said.flatten().collect()
 }
 
 #[test]
@@ -49,14 +58,44 @@ fn a_pipeline_of_the_limit_passes_and_one_call_more_does_not() {
 }
 
 #[test]
+fn promises_resolve_to_as_many_calls_as_they_may_and_no_more() {
+    for most in [1, 3, 64] {
+        let limits = limits(|limits| limits.resolutions = most);
+        let mut served = Served::new(limits);
+        served.say(chain_of_promises(most));
+        assert!(served.lives(), "{most}");
+        // A call that is finished with makes room, once nobody holds it.
+        served.say((1..=most + 1).flat_map(finish).collect());
+        assert_eq!(served.log.alive(), 1, "{most}: cancelled");
+        let again = call_with(500, HANGS, &[500]);
+        let again = [again, call_with(501, HANGS, &[]), to_answer(500, 501)];
+        served.say(again.concat());
+        assert!(served.lives(), "{most}");
+        drop(served.vat);
+        assert_eq!(served.log.alive(), 0, "{most}: something leaked");
+
+        let mut served = Served::new(limits);
+        served.say(chain_of_promises(most + 1));
+        let expected = format!("more than the limit of {most}");
+        served.assert_overloaded("promises", &expected);
+    }
+}
+
+#[test]
 fn the_longest_pipelines_end_in_any_way_on_a_small_stack() {
     let run = || {
-        let finishes = || (1..=5_000).flat_map(finish).collect::<Vec<_>>();
-        for chain in [chain, chain_of_parameters] {
-            for length in [32, 33, 5_000] {
+        // The first one last: it holds all others where promises lead to them.
+        let finishes = || (1..=5_000).rev().flat_map(finish).collect::<Vec<_>>();
+        let chains: [(Says, u32); 3] = [
+            (chain, 32),
+            (chain_of_parameters, 32),
+            (chain_of_promises, 64),
+        ];
+        for (chain, longest) in chains {
+            for length in [longest, longest + 1, 4_000] {
                 let mut dropped = Served::new(Limits::default());
                 dropped.say(chain(length));
-                assert_eq!(dropped.lives(), length == 32);
+                assert_eq!(dropped.lives(), length == longest);
                 dropped.vat.cancel();
                 assert_eq!(dropped.log.alive(), 0);
 
@@ -69,8 +108,8 @@ fn the_longest_pipelines_end_in_any_way_on_a_small_stack() {
 
                 let mut finished = Served::new(Limits::default());
                 finished.say([chain(length), finishes()].concat());
-                assert_eq!(finished.lives(), length == 32);
-                assert_eq!(finished.log.alive(), usize::from(length == 32));
+                assert_eq!(finished.lives(), length == longest);
+                assert_eq!(finished.log.alive(), usize::from(length == longest));
             }
         }
     };

@@ -33,8 +33,12 @@ struct Heard(Rc<RefCell<VecDeque<u8>>>);
 
 impl Hosted {
     pub fn new(bootstrap: Option<Client>) -> Self {
+        Self::limited(bootstrap, Limits::default())
+    }
+
+    pub fn limited(bootstrap: Option<Client>, limits: Limits) -> Self {
         Self::with(|said, heard| {
-            let vat = Vat::new(said, heard, Side::Server, bootstrap, Limits::default());
+            let vat = Vat::new(said, heard, Side::Server, bootstrap, limits);
             Either::Left(vat)
         })
     }

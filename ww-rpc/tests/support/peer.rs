@@ -132,6 +132,35 @@ pub fn call(id: u32, method: u16, target: u32, params: &[u32], text: &str) -> Ve
     })
 }
 
+/// A call on the bootstrap, whose parameters come with promises of the peer's.
+pub fn call_with(id: u32, method: u16, promises: &[u32]) -> Vec<u8> {
+    rpc(|m| {
+        let mut call = m.init_call();
+        call.set_question_id(id);
+        call.set_interface_id(executor::Client::TYPE_ID);
+        call.set_method_id(method);
+        let target = call.reborrow().init_target();
+        target.init_promised_answer().set_question_id(0);
+        let payload = call.init_params();
+        let mut table = payload.init_cap_table(promises.len() as u32);
+        for (index, promise) in promises.iter().enumerate() {
+            let mut entry = table.reborrow().get(index as u32);
+            entry.set_sender_promise(*promise);
+        }
+    })
+}
+
+/// Resolves a promise to the first field of an answer.
+pub fn to_answer(promise: u32, answer: u32) -> Vec<u8> {
+    rpc(|m| {
+        let mut resolve = m.init_resolve();
+        resolve.set_promise_id(promise);
+        let mut to = resolve.init_cap().init_receiver_answer();
+        to.set_question_id(answer);
+        to.init_transform(1).get(0).set_get_pointer_field(0);
+    })
+}
+
 pub fn hangs(id: u32) -> Vec<u8> {
     call(id, HANGS, 0, &[], "")
 }
