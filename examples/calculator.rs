@@ -6,10 +6,10 @@
 //! cargo run -p ww-examples --bin calculator
 //! ```
 
-mod beside;
-
 use example_services::calculator_capnp::{calculator, value};
-use ww_core::cell::{Builder, Input, Local};
+use futures_lite::AsyncReadExt;
+use ww_core::Error;
+use ww_core::cell::{Builder, Output};
 
 fn number(calculator: &calculator::Client, number: f64) -> value::Client {
     let mut request = calculator.number_request();
@@ -29,32 +29,41 @@ fn times(one: &value::Client, other: value::Client) -> value::Client {
     request.send().pipeline.get_value()
 }
 
-/// On the thread of the calculator's cell, where its capabilities are.
-async fn calculate(local: Local) -> Result<(f64, String), ww_core::Error> {
-    let calculator: calculator::Client = local.exported();
+async fn host() -> Result<String, Error> {
+    let service = Builder::new().image(example_images::path("calculator"));
+    let service = service.spawn().await?;
+    let calculator = service.exported::<calculator::Client>();
 
-    let [two, three, four] = [2.0, 3.0, 4.0].map(|value| number(&calculator, value));
-    let total = times(&plus(&two, three), four);
-    let response = total.read_request().send().promise.await?;
-    let total = response.get()?.get_number();
+    let total = calculator.call(async |calculator| {
+        let [two, three, four] = [2.0, 3.0, 4.0].map(|value| number(&calculator, value));
+        let total = times(&plus(&two, three), four);
+        let response = total.read_request().send().promise.await?;
+        Ok(response.get()?.get_number())
+    });
+    let total = total.await?;
 
-    let executor = beside::executor(&local)?;
-    let squares = beside::run(&executor, "squares", &["1", "2", "3"], calculator).await?;
-    Ok((total, squares))
-}
-
-async fn host() -> Result<String, ww_core::Error> {
-    let cell = Builder::new()
-        .image(example_images::path("calculator"))
-        .stdin(Input::piped())
+    // A cell that has the calculator, and nothing else.
+    let squares = Builder::new()
+        .image(example_images::path("squares"))
+        .args(["1", "2", "3"])
+        .stdout(Output::piped())
+        .bootstrap(move |local| Ok(calculator.bridge(local)))
         .spawn()
         .await?;
-    let (total, squares) = cell.with(calculate).await?;
-    Ok(format!("(2 + 3) * 4 = {total}\n1² + 2² + 3² = {squares}"))
+    let mut sum = String::new();
+    if let Some(mut stdout) = squares.take_stdout() {
+        // Where that fails, so does the cell.
+        let _ = stdout.read_to_string(&mut sum).await;
+    }
+    squares.wait().await?;
+
+    service.shut_down();
+    service.wait().await?;
+    Ok(format!("(2 + 3) * 4 = {total}\n1² + 2² + 3² = {sum}"))
 }
 
 #[allow(clippy::print_stdout, reason = "the results are the point")]
-fn main() -> Result<(), ww_core::Error> {
+fn main() -> Result<(), Error> {
     print!("{}", futures_lite::future::block_on(host())?);
     Ok(())
 }

@@ -6,55 +6,76 @@
 //! cargo run -p ww-examples --bin store
 //! ```
 
-mod beside;
-
 use example_services::store_capnp::store;
-use ww_core::cell::{Builder, Input, Local};
-use ww_membrane::Membrane;
+use futures_lite::AsyncReadExt;
+use ww_core::Error;
+use ww_core::cell::{Builder, Output, Remote};
 use ww_membrane::policies::Allow;
+use ww_membrane::{Epoch, Epochs, Membrane};
 
-/// On the thread of the store's cell, where its capabilities are.
-async fn share(local: Local) -> Result<String, ww_core::Error> {
-    let store: store::Client = local.exported();
+/// Has a cell do with a store, all that it has, what `args` say; answers what
+/// it tells of that.
+async fn clerk(name: &str, store: &Remote<store::Client>, args: &[&str]) -> Result<String, Error> {
+    let store = store.clone();
+    let cell = Builder::new()
+        .image(example_images::path("clerk"))
+        .args(args)
+        .stdout(Output::piped())
+        .bootstrap(move |local| Ok(store.bridge(local)))
+        .spawn()
+        .await?;
+    let mut told = String::new();
+    if let Some(mut stdout) = cell.take_stdout() {
+        // Where that fails, so does the cell.
+        let _ = stdout.read_to_string(&mut told).await;
+    }
+    cell.wait().await?;
+    Ok(told
+        .lines()
+        .map(|line| format!("{name}: {line}\n"))
+        .collect())
+}
 
-    // Behind a membrane that can be revoked.
-    let lent = Membrane::ungated();
-    let ann = lent.wrap(store.clone());
+async fn host() -> Result<String, Error> {
+    let service = Builder::new().image(example_images::path("store"));
+    let service = service.spawn().await?;
+    let store = service.exported::<store::Client>();
+
+    // Behind a membrane that falls with its epoch.
+    let epochs = Epochs::new(Epoch::default());
+    let guard = epochs.guard();
+    let ann = store.derive(move |store| Membrane::new(guard).wrap(store));
     // The store itself gives out parts.
-    let mut request = store.within_request();
-    request.get().set_prefix("bob/");
-    let bob = request.send().pipeline.get_store();
+    let bob = store.derive(|store| {
+        let mut request = store.within_request();
+        request.get().set_prefix("bob/");
+        request.send().pipeline.get_store()
+    });
     // Behind a membrane that passes two methods.
     let reads = Allow::new()
         .method(store::Client::get_request)
         .method(store::Client::list_request);
-    let cleo = Membrane::policed(reads).wrap(store);
+    let cleo = store.derive(|store| Membrane::policed(reads).wrap(store));
 
-    let executor = beside::executor(&local)?;
-    let clerk = async |name: &str, store: &store::Client, args: &[&str]| {
-        let told = beside::run(&executor, "clerk", args, store.clone()).await?;
-        let told = told.lines().map(|line| format!("{name}: {line}\n"));
-        Ok::<String, ww_core::Error>(told.collect())
-    };
     let mut told = clerk("Ann", &ann, &["greeting=hello", "bob/hat=green", ""]).await?;
     told += &clerk("Bob", &bob, &["hat", "coat=red", "greeting", ""]).await?;
     told += &clerk("Cleo", &cleo, &["bob/coat", "greeting=goodbye", ""]).await?;
-    lent.revoke(capnp::Error::failed("Ann has moved on".into()));
+    let next = Epoch {
+        seq: 1,
+        ..Epoch::default()
+    };
+    epochs
+        .advance(next)
+        .map_err(|error| Error::from(capnp::Error::failed(error.to_string())))?;
     told += &clerk("Ann", &ann, &["greeting"]).await?;
+
+    service.shut_down();
+    service.wait().await?;
     Ok(told)
 }
 
-async fn host() -> Result<String, ww_core::Error> {
-    let cell = Builder::new()
-        .image(example_images::path("store"))
-        .stdin(Input::piped())
-        .spawn()
-        .await?;
-    cell.with(share).await
-}
-
 #[allow(clippy::print_stdout, reason = "what the clerks say is the point")]
-fn main() -> Result<(), ww_core::Error> {
+fn main() -> Result<(), Error> {
     print!("{}", futures_lite::future::block_on(host())?);
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! Exports a calculator, and stays until its standard input ends.
+//! Exports a calculator, for as long as its host has it.
 
+use std::future::pending;
 use std::rc::Rc;
 
 use example_services::calculator_capnp::{calculator, value};
 use ww_guest_sdk::capnp::{self, capability::Client};
-use ww_guest_sdk::futures::io::{copy, sink};
-use ww_guest_sdk::{Error, capnp_rpc, export, stdin};
+use ww_guest_sdk::{capnp_rpc, serve};
 
 struct Calculator;
 
@@ -66,8 +66,7 @@ impl value::Server for Value {
 }
 
 #[ww_guest_sdk::main]
-async fn main(_: Client) -> Result<(), Error> {
-    export(capnp_rpc::new_client::<calculator::Client, _>(Calculator));
-    copy(stdin(), &mut sink()).await?;
-    Ok(())
+async fn main(_: Client) {
+    let calculator: calculator::Client = capnp_rpc::new_client(Calculator);
+    serve(calculator, pending::<()>()).await;
 }

@@ -1,13 +1,13 @@
-//! Exports a store, and stays until its standard input ends.
+//! Exports a store, for as long as its host has it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::rc::Rc;
 
 use example_services::store_capnp::store;
 use ww_guest_sdk::capnp::{self, capability::Client};
-use ww_guest_sdk::futures::io::{copy, sink};
-use ww_guest_sdk::{Error, capnp_rpc, export, stdin};
+use ww_guest_sdk::{capnp_rpc, serve};
 
 /// What a store holds, all parts of it together.
 type Values = Rc<RefCell<BTreeMap<String, String>>>;
@@ -81,8 +81,7 @@ impl store::Server for Store {
 }
 
 #[ww_guest_sdk::main]
-async fn main(_: Client) -> Result<(), Error> {
-    export(capnp_rpc::new_client::<store::Client, _>(Store::default()));
-    copy(stdin(), &mut sink()).await?;
-    Ok(())
+async fn main(_: Client) {
+    let store: store::Client = capnp_rpc::new_client(Store::default());
+    serve(store, pending::<()>()).await;
 }
