@@ -113,39 +113,6 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// These, and nothing wider than `other`.
-    pub fn within(&self, other: &Self) -> Self {
-        let time = |one: Option<Duration>, other: Option<Duration>| match (one, other) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-        let (rpc, bound) = (self.rpc, other.rpc);
-        let mut narrowed = rpc;
-        narrowed.message_words = rpc.message_words.min(bound.message_words);
-        narrowed.nesting = rpc.nesting.min(bound.nesting);
-        narrowed.pipeline_depth = rpc.pipeline_depth.min(bound.pipeline_depth);
-        narrowed.calls = rpc.calls.min(bound.calls);
-        narrowed.call_words = rpc.call_words.min(bound.call_words);
-        narrowed.cancelled_calls = rpc.cancelled_calls.min(bound.cancelled_calls);
-        narrowed.exports = rpc.exports.min(bound.exports);
-        narrowed.queue_words = rpc.queue_words.min(bound.queue_words);
-        Self {
-            memory: self.memory.min(other.memory),
-            table_elements: self.table_elements.min(other.table_elements),
-            handles: self.handles.min(other.handles),
-            instances: self.instances.min(other.instances),
-            tables: self.tables.min(other.tables),
-            memories: self.memories.min(other.memories),
-            cpu: time(self.cpu, other.cpu),
-            wall: time(self.wall, other.wall),
-            stdio: self.stdio.min(other.stdio),
-            rpc_buffer: self.rpc_buffer.min(other.rpc_buffer),
-            rpc: narrowed,
-            scratch: self.scratch.min(other.scratch),
-            children: self.children.min(other.children),
-        }
-    }
-
     /// The error of a cell that `limit` ends.
     pub(crate) fn exceeded(&self, limit: Limit) -> Error {
         let nanos = |time: Option<Duration>| {
@@ -238,25 +205,6 @@ impl fmt::Display for Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_within_is_the_narrower_of_each() {
-        let (wide, mut narrow) = (Limits::default(), Limits::default());
-        narrow.memory = 1;
-        narrow.cpu = Some(Duration::from_secs(1));
-        narrow.rpc.calls = 1;
-        let mut other = Limits::default();
-        other.children = 0;
-        other.cpu = Some(Duration::from_secs(2));
-        other.wall = Some(Duration::from_secs(3));
-        for (one, two) in [(&narrow, &other), (&other, &narrow)] {
-            let both = one.within(two);
-            assert_eq!((both.memory, both.children, both.rpc.calls), (1, 0, 1));
-            assert_eq!(both.cpu, Some(Duration::from_secs(1)));
-            assert_eq!(both.wall, Some(Duration::from_secs(3)));
-            assert_eq!(both.handles, wide.handles);
-        }
-    }
 
     #[test]
     fn a_code_stands_for_its_limit() {

@@ -12,7 +12,6 @@ pub(super) struct Options {
     pub(super) args: Vec<String>,
     pub(super) env: Vec<(String, String)>,
     pub(super) transport: Transport,
-    /// What the parent asks for. Nobody has looked yet whether it may.
     pub(super) limits: Limits,
 }
 
@@ -20,7 +19,8 @@ pub(super) struct Options {
 const MOST: usize = 1 << 20;
 
 impl Options {
-    pub(super) fn read(options: spawn_options::Reader<'_>) -> Result<Self, Error> {
+    /// Options for a child of a parent that has the limits `own`.
+    pub(super) fn read(options: spawn_options::Reader<'_>, own: &Limits) -> Result<Self, Error> {
         let transport = match options.get_transport() {
             Ok(cell_capnp::Transport::Imports) => Transport::Imports,
             Ok(cell_capnp::Transport::Stdio) => Transport::Stdio,
@@ -28,15 +28,15 @@ impl Options {
                 return Err(Error::failed(format!("transport {} is unknown", unknown.0)));
             }
         };
-        let mut read = Self::parse(options.get_args()?, options.get_env()?, transport)?;
-        read.limits = limits(options.get_limits()?);
-        Ok(read)
+        let limits = narrowed(own, options.get_limits()?);
+        Self::parse(options.get_args()?, options.get_env()?, transport, limits)
     }
 
     pub(super) fn parse(
         args: capnp::text_list::Reader<'_>,
         env: capnp::text_list::Reader<'_>,
         transport: Transport,
+        limits: Limits,
     ) -> Result<Self, Error> {
         let mut room = MOST;
         Ok(Self {
@@ -46,7 +46,7 @@ impl Options {
                 .map(variable)
                 .collect::<Result<_, _>>()?,
             transport,
-            limits: widest(),
+            limits,
         })
     }
 }
@@ -61,47 +61,30 @@ pub(super) fn handed_down(
     }
 }
 
-/// No limit at all.
-fn widest() -> Limits {
-    let mut limits = Limits::default();
-    limits.memory = usize::MAX;
-    limits.table_elements = usize::MAX;
-    limits.handles = usize::MAX;
-    limits.instances = usize::MAX;
-    limits.tables = usize::MAX;
-    limits.memories = usize::MAX;
-    limits.stdio = usize::MAX;
-    limits.rpc_buffer = usize::MAX;
-    limits.scratch = u64::MAX;
-    limits.children = usize::MAX;
-    limits.rpc.message_words = usize::MAX;
-    limits.rpc.nesting = i32::MAX;
-    limits.rpc.pipeline_depth = u32::MAX;
-    limits.rpc.calls = usize::MAX;
-    limits.rpc.call_words = usize::MAX;
-    limits.rpc.cancelled_calls = usize::MAX;
-    limits.rpc.exports = usize::MAX;
-    limits.rpc.queue_words = usize::MAX;
-    limits
-}
-
-/// What `asked` says, and no limit where it says nothing.
-fn limits(asked: cell_capnp::limits::Reader<'_>) -> Limits {
-    let count = |most: u32| usize::try_from(most).unwrap_or(usize::MAX);
+/// What `asked` says of a child whose parent has `own`, and nothing wider.
+fn narrowed(own: &Limits, asked: cell_capnp::limits::Reader<'_>) -> Limits {
     let bytes = |most: u64| usize::try_from(most).unwrap_or(usize::MAX);
-    let time = |nanos: u64| (nanos != u64::MAX).then(|| Duration::from_nanos(nanos));
-    let mut limits = widest();
-    limits.memory = bytes(asked.get_memory_bytes());
-    limits.handles = count(asked.get_handles());
-    limits.children = count(asked.get_children());
-    limits.cpu = time(asked.get_cpu_nanos());
-    limits.wall = time(asked.get_wall_nanos());
-    limits.scratch = asked.get_scratch_bytes();
+    let count = |most: u32| bytes(most.into());
+    let time = |own: Option<Duration>, nanos: u64| match nanos {
+        u64::MAX => own,
+        nanos => {
+            let asked = Duration::from_nanos(nanos);
+            Some(own.map_or(asked, |own| own.min(asked)))
+        }
+    };
+    let mut limits = *own;
+    limits.memory = own.memory.min(bytes(asked.get_memory_bytes()));
+    limits.handles = own.handles.min(count(asked.get_handles()));
+    limits.children = own.children.min(count(asked.get_children()));
+    limits.cpu = time(own.cpu, asked.get_cpu_nanos());
+    limits.wall = time(own.wall, asked.get_wall_nanos());
+    limits.scratch = own.scratch.min(asked.get_scratch_bytes());
     // A pipe holds one byte at least.
-    limits.stdio = bytes(asked.get_stdio_bytes()).max(1);
-    limits.rpc.message_words = bytes(asked.get_rpc_message_bytes()) / size_of::<u64>();
-    limits.rpc.calls = count(asked.get_rpc_calls());
-    limits.rpc.exports = count(asked.get_rpc_exports());
+    limits.stdio = own.stdio.min(bytes(asked.get_stdio_bytes()).max(1));
+    let words = bytes(asked.get_rpc_message_bytes()) / size_of::<u64>();
+    limits.rpc.message_words = own.rpc.message_words.min(words);
+    limits.rpc.calls = own.rpc.calls.min(count(asked.get_rpc_calls()));
+    limits.rpc.exports = own.rpc.exports.min(count(asked.get_rpc_exports()));
     limits
 }
 
@@ -150,5 +133,69 @@ fn excerpt(text: &str) -> String {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use capnp::message::Builder;
+
+    use super::*;
+
+    /// Says what a child's limits are to be.
+    type Ask = fn(cell_capnp::limits::Builder<'_>);
+
+    fn after(own: &Limits, ask: Ask) -> String {
+        let mut message = Builder::new_default();
+        ask(message.init_root());
+        let asked = message.get_root_as_reader().expect("it was made here");
+        format!("{:?}", narrowed(own, asked))
+    }
+
+    /// All of it as narrow as it gets, but for what a parent cannot say.
+    const LEAST: Ask = |mut limits| {
+        limits.set_memory_bytes(0);
+        limits.set_handles(0);
+        limits.set_children(0);
+        limits.set_cpu_nanos(0);
+        limits.set_wall_nanos(0);
+        limits.set_scratch_bytes(0);
+        limits.set_stdio_bytes(0);
+        limits.set_rpc_message_bytes(0);
+        limits.set_rpc_calls(0);
+        limits.set_rpc_exports(0);
+    };
+
+    #[test]
+    fn a_child_has_what_is_asked_for_and_no_more_than_its_parent() {
+        let own = Limits {
+            cpu: Some(Duration::from_secs(1)),
+            ..Limits::default()
+        };
+        let mut least = own;
+        least.memory = 0;
+        least.handles = 0;
+        least.children = 0;
+        least.cpu = Some(Duration::ZERO);
+        least.wall = Some(Duration::ZERO);
+        least.scratch = 0;
+        least.stdio = 1;
+        least.rpc.message_words = 0;
+        least.rpc.calls = 0;
+        least.rpc.exports = 0;
+        let most: Ask = |mut limits| {
+            limits.set_memory_bytes(u64::MAX - 1);
+            limits.set_cpu_nanos(u64::MAX - 1);
+            limits.set_rpc_calls(u32::MAX - 1);
+        };
+        for (parent, ask, expected) in [
+            (own, (|_| {}) as Ask, own),
+            (own, most, own),
+            (own, LEAST, least),
+            (least, |_| {}, least),
+            (least, most, least),
+        ] {
+            assert_eq!(after(&parent, ask), format!("{expected:?}"));
+        }
     }
 }

@@ -33,7 +33,7 @@ impl program::Server for Compiled {
     ) -> Result<(), Error> {
         let (options, bootstrap) = {
             let params = params.get()?;
-            let options = Options::read(params.get_options()?)?;
+            let options = Options::read(params.get_options()?, self.spawner.own_limits())?;
             (options, handed_down(params.get_bootstrap())?)
         };
         drop(params);

@@ -110,6 +110,11 @@ impl Spawner {
         capnp_rpc::new_client_from_rc(self)
     }
 
+    /// What a cell that it spawns has at the most.
+    pub(super) fn own_limits(&self) -> &Limits {
+        &self.limits
+    }
+
     pub(super) fn network(&self) -> &Arc<dyn Network> {
         &self.network
     }
@@ -135,7 +140,7 @@ impl Spawner {
         let mut builder = builder
             .argv(options.args)
             .transport(options.transport)
-            .limits(options.limits.within(&self.limits))
+            .limits(options.limits)
             .stderr(Output::piped());
         if options.transport != Transport::Stdio {
             builder = builder.stdin(Input::piped()).stdout(Output::piped());
@@ -185,8 +190,8 @@ impl executor::Server for Spawner {
         let compilation = self.quota.compilation()?;
         let (wasm, options) = {
             let params = params.get()?;
-            let options =
-                Options::parse(params.get_args()?, params.get_env()?, Transport::default())?;
+            let (args, env) = (params.get_args()?, params.get_env()?);
+            let options = Options::parse(args, env, Transport::default(), self.limits)?;
             (Bytes::copy_from_slice(params.get_wasm()?), options)
         };
         drop(params);
@@ -234,7 +239,7 @@ impl executor::Server for Spawner {
         let (path, options, bootstrap) = {
             let params = params.get()?;
             let path = Path::new(params.get_path()?.to_str()?).map_err(|error| fault(&error))?;
-            let options = Options::read(params.get_options()?)?;
+            let options = Options::read(params.get_options()?, &self.limits)?;
             (path, options, handed_down(params.get_bootstrap())?)
         };
         drop(params);

@@ -22,8 +22,9 @@ fn tells(args: &[&str]) -> Builder {
 
 async fn said(cell: &Cell) -> String {
     let mut said = String::new();
-    let mut stdout = cell.take_stdout().unwrap();
-    stdout.read_to_string(&mut said).await.unwrap();
+    let mut stdout = cell.take_stdout().expect("stdout is piped");
+    let read = stdout.read_to_string(&mut said).await;
+    read.expect("the guest writes text");
     said
 }
 
