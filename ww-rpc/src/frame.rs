@@ -24,6 +24,10 @@ const FIRST_WORDS: usize = 1 << 10;
 
 const ZERO: Word = capnp::word(0, 0, 0, 0, 0, 0, 0, 0);
 
+/// Copied in whole to where a body is to be read into: word by word, clearing
+/// a message of 64 KiB took a guest a quarter of its time.
+static ZEROS: [Word; FIRST_WORDS] = [ZERO; FIRST_WORDS];
+
 /// Cuts a byte stream into messages by Cap'n Proto's standard stream framing
 /// (<https://capnproto.org/encoding.html#serialization-over-a-stream>).
 pub(crate) struct Frames<R> {
@@ -184,7 +188,8 @@ impl<R: AsyncRead + Unpin> Frames<R> {
 
     /// Takes what the stage has of a message out of it.
     fn enlarge(&mut self, header: Header) -> Large {
-        let mut body = vec![ZERO; header.body_words.min(FIRST_WORDS)];
+        let mut body = Vec::new();
+        grow(&mut body, header.body_words.min(FIRST_WORDS));
         let arrived = self.start * 8 + header.table_words * 8..self.end;
         let filled = arrived.len();
         Word::words_to_bytes_mut(&mut body)[..filled]
@@ -222,7 +227,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         while large.filled < large.header.body_words * 8 {
             if large.filled == large.body.len() * 8 {
                 let grown = (large.body.len() * 2).min(large.header.body_words);
-                large.body.resize(grown, ZERO);
+                grow(&mut large.body, grown);
             }
             let room = &mut Word::words_to_bytes_mut(&mut large.body)[large.filled..];
             let read = ready!(Pin::new(&mut self.reader).poll_read(cx, room)).map_err(Break::Io)?;
@@ -233,6 +238,15 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             self.traffic.read(read);
         }
         Poll::Ready(Ok(true))
+    }
+}
+
+/// Appends zeros to `body` until it has `words` words.
+fn grow(body: &mut Vec<Word>, words: usize) {
+    body.reserve_exact(words - body.len());
+    while body.len() < words {
+        let some = (words - body.len()).min(ZEROS.len());
+        body.extend_from_slice(&ZEROS[..some]);
     }
 }
 

@@ -13,8 +13,9 @@ use wasmtime_wasi_io::poll::DynPollable;
 use crate::cell::State;
 use crate::pipe;
 
-/// The most bytes that one turn hands to the guest.
-const MOST: usize = 64 << 10;
+/// The most bytes that one turn hands to the guest: more than the largest read
+/// of a stream and what goes with it.
+const MOST: usize = 128 << 10;
 
 /// The resource `connection` of `wetware:turn`.
 struct Ends {
