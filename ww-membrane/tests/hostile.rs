@@ -13,6 +13,7 @@ use support::hostile::Hosted;
 use support::said::*;
 use support::*;
 use ww_membrane::Membrane;
+use ww_membrane::policies::Bytes;
 use ww_rpc::Limits;
 use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::{host, process};
@@ -250,6 +251,29 @@ fn a_million_pointers_to_one_descriptor_are_refused() {
             assert!(reason.contains("carries 1000000 capabilities"), "{reason}");
             refused += 1;
         }
+    });
+    assert_eq!(refused, 1);
+    assert!(hosted.ended.is_none());
+}
+
+#[test]
+fn a_message_that_is_far_larger_to_read_than_to_send_is_refused() {
+    let seen = Seen::default();
+    let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+    let budget = Bytes::new(1 << 30);
+    let membrane = Membrane::policed(budget.clone());
+    let mut hosted = Hosted::new(Some(untyped(&membrane.wrap(keeper))));
+    hosted.say(bootstrap());
+    hosted.heard(|_| ());
+    hosted.say(spawn_with_one_600_times(1));
+    assert_eq!(budget.left(), 1 << 30, "weighed, and copied");
+    let mut refused = 0;
+    hosted.heard(|message| {
+        let Ok(message::Return(Ok(answer))) = message.which() else {
+            return;
+        };
+        let why = answer.which().unwrap();
+        refused += u32::from(matches!(why, capnp_rpc::rpc_capnp::return_::Exception(_)));
     });
     assert_eq!(refused, 1);
     assert!(hosted.ended.is_none());

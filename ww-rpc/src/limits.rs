@@ -68,13 +68,23 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How many words may be read out of a message, where pointers that share
+    /// How many words may be read out of an answer, where pointers that share
     /// their target count each time. Forwarding reads a message several times
     /// over, and the largest allowed one must survive it.
-    pub(crate) fn traversal_words(&self) -> usize {
+    pub(crate) fn answer_traversal_words(&self) -> usize {
         self.message_words.saturating_mul(4)
     }
+
+    /// The same for any other message, of so many words. A copy of it takes up
+    /// what is read, and nobody counts it, so that must not be much more than
+    /// what was sent.
+    pub(crate) fn traversal_words(words: usize) -> usize {
+        words.saturating_mul(4).saturating_add(READ_AGAIN)
+    }
 }
+
+/// Words that may be read out of the smallest message, be it again and again.
+const READ_AGAIN: usize = 1 << 14;
 
 impl Default for Limits {
     /// 64 MiB a message, 64 levels deep; 4,096 calls in flight, 32 of them on

@@ -28,7 +28,7 @@ struct Connection<R> {
     frames: Rc<RefCell<Frames<R>>>,
     link: Rc<Link>,
     side: Side,
-    options: ReaderOptions,
+    limits: Limits,
 }
 
 struct Incoming {
@@ -52,10 +52,6 @@ where
     W: AsyncWrite + Unpin + 'static,
 {
     pub(crate) fn new(reader: R, writer: W, side: Side, limits: Limits, link: Rc<Link>) -> Self {
-        let mut options = ReaderOptions::new();
-        options
-            .traversal_limit_in_words(Some(limits.traversal_words()))
-            .nesting_limit(limits.nesting);
         let traffic = &link.traffic;
         let frames = Frames::new(reader, limits.message_words, traffic.clone());
         let outbox = Outbox::new(writer, traffic.clone());
@@ -63,7 +59,7 @@ where
             frames: Rc::new(RefCell::new(frames)),
             link,
             side,
-            options,
+            limits,
         };
         Self {
             spare: connection.clone(),
@@ -123,7 +119,7 @@ impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<
         let Self {
             frames,
             link,
-            options,
+            limits,
             ..
         } = self.clone();
         Promise::from_future(async move {
@@ -132,7 +128,7 @@ impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<
                 return Ok(None);
             };
             let words = frame.words();
-            let message = Reader::new(frame, options);
+            let message = read(frame, &limits)?;
             let held = link.calls.admit(message.get_root()?, words)?;
             let incoming = Incoming {
                 message,
@@ -155,9 +151,27 @@ impl<R> Clone for Connection<R> {
             frames: self.frames.clone(),
             link: self.link.clone(),
             side: self.side,
-            options: self.options,
+            limits: self.limits,
         }
     }
+}
+
+/// Reads a message, out of which no more can be read than the limits allow.
+fn read(frame: Frame, limits: &Limits) -> Result<Reader<Frame>, Error> {
+    let mut options = ReaderOptions::new();
+    options
+        .traversal_limit_in_words(Some(Limits::traversal_words(frame.words())))
+        .nesting_limit(limits.nesting);
+    let message = Reader::new(frame, options);
+    let is_answer = matches!(
+        message.get_root::<message::Reader<'_>>()?.which(),
+        Ok(message::Return(_))
+    );
+    if !is_answer {
+        return Ok(message);
+    }
+    options.traversal_limit_in_words(Some(limits.answer_traversal_words()));
+    Ok(Reader::new(message.into_segments(), options))
 }
 
 impl IncomingMessage for Incoming {

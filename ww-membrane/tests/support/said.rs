@@ -158,6 +158,37 @@ pub(crate) fn spawn_with_a_million(id: u32) -> Vec<u8> {
     }))
 }
 
+/// Question `id`: `Program.spawn` with promise 1 and with 600 pointers to one
+/// kilobyte, which is all there is.
+pub(crate) fn spawn_with_one_600_times(id: u32) -> Vec<u8> {
+    const MARK: [u8; 8] = *b"kilobyte";
+    let mut bytes = rpc(|message| {
+        let mut call = message.init_call();
+        call.set_question_id(id);
+        call.set_interface_id(program::Client::TYPE_ID);
+        let target = call.reborrow().init_target();
+        target.init_promised_answer().set_question_id(0);
+        promises(call.init_params(), 1, |content| {
+            let params: program::spawn_params::Builder<'_> = content.init_as();
+            let mut list: any_pointer_list::Builder<'_> = params.init_bootstrap().initn_as(602);
+            list.reborrow().get(0).set_as_capability(stand_in());
+            let data: capnp::data::Builder<'_> = list.get(1).initn_as(1_024);
+            data.copy_from_slice(&MARK.repeat(128));
+        });
+    });
+    let mut words = bytes.chunks(8);
+    let target = words.position(|word| word == MARK).unwrap();
+    // The list ends where the data begins.
+    for at in target - 600..target {
+        let word = &mut bytes[at * 8..][..8];
+        assert_eq!(word, [0; 8]);
+        let (offset, list_of_bytes) = ((target - at - 1) as u32, 1_024 << 3 | 2);
+        word[..4].copy_from_slice(&(offset << 2 | 1).to_le_bytes());
+        word[4..].copy_from_slice(&u32::to_le_bytes(list_of_bytes));
+    }
+    bytes
+}
+
 /// Promises that go round in circles, each with what is said to make it so.
 pub(crate) fn circles() -> [(&'static str, Vec<Vec<u8>>); 7] {
     [
