@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::rc::Rc;
+
 use capnp::capability::{Client, FromClientHook};
 use capnp::{Error, ErrorKind};
 use capnp_rpc::rpc_capnp::message;
@@ -12,8 +14,8 @@ use futures_lite::future::{poll_once, yield_now};
 use support::hostile::Hosted;
 use support::said::*;
 use support::*;
-use ww_membrane::Membrane;
-use ww_membrane::policies::Bytes;
+use ww_membrane::policies::{Audit, Bytes};
+use ww_membrane::{Call, Membrane};
 use ww_rpc::Limits;
 use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::{host, process};
@@ -121,6 +123,53 @@ fn embargoes_that_the_peer_leaves_without_an_answer_are_bounded() {
     }
     let error = hosted.ended.unwrap().unwrap_err();
     assert!(error.extra.contains("sent back 11 embargoes"), "{error}");
+}
+
+#[test]
+fn what_holds_itself_is_let_go_of_when_its_membrane_falls() {
+    let cases = [
+        (
+            "a call that holds a promise of its answer",
+            vec![addrs_with(1, 1), to_answer(1, 1), finish(1)],
+        ),
+        (
+            "a promise of the answer that gives it back",
+            vec![spawn(1, 1), give_back(2, 1), to_answer(1, 2)],
+        ),
+        (
+            "two promises of the answers that give back the other",
+            vec![
+                [spawn(1, 1), give_back(2, 1), spawn(3, 2), give_back(4, 3)].concat(),
+                [to_answer(1, 4), to_answer(2, 2)].concat(),
+            ],
+        ),
+    ];
+    for (case, said) in cases {
+        let seen = Seen::default();
+        // The membrane holds it, and what holds the membrane does.
+        let token = Rc::new(());
+        let noted = token.clone();
+        let note = move |_: &Call| drop(noted.clone());
+        let membrane = Membrane::policed(Audit::new(note));
+        let inside: Client = match case.starts_with("a call") {
+            true => untyped(&peer(&seen)),
+            false => untyped(&capnp_rpc::new_client::<program::Client, _>(Keeper(
+                seen.clone(),
+            ))),
+        };
+        let mut hosted = Hosted::new(Some(membrane.wrap(inside)));
+        hosted.say(bootstrap());
+        for message in said {
+            hosted.say(message);
+        }
+        assert!(hosted.ended.is_none(), "{case}: {:?}", hosted.ended);
+        seen.callback.take();
+        drop(hosted);
+        membrane.revoke(Error::disconnected("the connection has ended".into()));
+        drop(membrane);
+        assert_eq!(seen.holders(), 1, "{case}");
+        assert_eq!(Rc::strong_count(&token), 1, "{case}");
+    }
 }
 
 /// Far more links than a thread's stack has room for.

@@ -58,7 +58,9 @@ const WINDING_UP_TURNS: usize = 16;
 /// server futures are dropped, everything that crossed is released, and the
 /// streams are dropped with it. What had not been written yet is not written.
 /// The vat's own bootstrap capability lives on for as long as a capability of
-/// the peer's is held, dead as that one is.
+/// the peer's is held, dead as that one is. A peer can have one of its calls
+/// hold a promise of that call's own answer: then both live on, unless what is
+/// served stands behind a membrane that is revoked after the end.
 ///
 /// # Example
 ///

@@ -208,8 +208,15 @@ impl Local {
 
     /// Ends the connection; what the guest exported is broken with `error`.
     pub(crate) fn disconnect(&self, error: capnp::Error) {
-        let old = self.inner.connection.replace(Connection::None(error));
-        drop(old);
+        let ended = Connection::None(error.clone());
+        let old = self.inner.connection.replace(ended);
+        if let Connection::Open { vat, membrane, .. } = old {
+            // Whoever waits for an answer is told by the connection.
+            drop(vat);
+            // A guest can have a call hold what it was called with, and that
+            // the call, so that neither ends by itself.
+            membrane.revoke(error);
+        }
     }
 
     /// Drops what was spawned, ends the children, and takes nothing more.

@@ -52,10 +52,9 @@ pub(crate) fn cross(
     if hook.get_brand() == boundary.root().brand() {
         match boundary.root().recognise(hook.get_ptr()) {
             Some(wrapped) if wrapped.key().direction() != direction => {
-                let covers = boundary.root().covers();
                 return wrapped
                     .target()
-                    .map_or_else(broken::client, |target| Returned::cover(target, covers));
+                    .map_or_else(broken::client, |target| Returned::cover(target, boundary));
             }
             // That of a sibling's is wrapped once more, to fall with both.
             Some(wrapped) if !Rc::ptr_eq(wrapped.boundary(), boundary) => {}

@@ -1,9 +1,11 @@
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
 
 use capnp::capability::{Promise, Request};
 use capnp::private::capability::{ClientHook, ParamsHook, ResultsHook};
 use capnp::{Error, MessageSize, any_pointer};
 
+use crate::hook::boundary::{Boundary, Release};
 use crate::hook::broken;
 use crate::hook::cross::{RESOLUTIONS, resolved};
 use crate::hook::hold::Hold;
@@ -18,17 +20,26 @@ const HELD: usize = 4096;
 /// A peer can resolve a promise to the answer of the very call that gives the
 /// promise back, and capnp-rpc follows such a circle for ever. So no promise of
 /// a peer's goes back bare: every circle leads through one of these, which
-/// follows it to a bound.
-pub(super) struct Returned {
-    promise: Hold,
+/// follows it to a bound, and opens it when its boundary falls: nobody else
+/// could ever let go of what holds itself.
+pub(super) struct Returned(Rc<Cover>);
+
+/// What all references to a promise that has gone back share.
+struct Cover {
+    promise: RefCell<Hold>,
+    /// Whether it is what the promise has resolved to by now.
+    settled: Cell<bool>,
+    ptr: usize,
+    boundary: Rc<Boundary>,
+    place: Cell<usize>,
     /// Those of the same root.
-    covers: Rc<()>,
+    _covers: Rc<()>,
 }
 
 impl Returned {
     /// `hook`, under cover where it is a promise of a peer's. Broken where too
-    /// many are, those that hold `covers`.
-    pub(super) fn cover(hook: Box<dyn ClientHook>, covers: &Rc<()>) -> Box<dyn ClientHook> {
+    /// many are.
+    pub(super) fn cover(hook: Box<dyn ClientHook>, boundary: &Rc<Boundary>) -> Box<dyn ClientHook> {
         let Some(hook) = resolved(hook) else {
             return broken::endless();
         };
@@ -36,29 +47,60 @@ impl Returned {
         if hook.get_brand() == 0 || hook.when_more_resolved().is_none() {
             return hook;
         }
+        let covers = boundary.root().covers();
         // The root holds one itself.
         if Rc::strong_count(covers) > HELD {
             return broken::client(Error::overloaded(format!(
                 "peer was given back {HELD} of its own promises that it has not resolved"
             )));
         }
-        Box::new(Self {
-            promise: Hold::new(hook),
-            covers: covers.clone(),
-        })
+        let cover = Rc::new(Cover {
+            ptr: hook.get_ptr(),
+            promise: RefCell::new(Hold::new(hook)),
+            settled: Cell::new(false),
+            boundary: boundary.clone(),
+            place: Cell::new(0),
+            _covers: covers.clone(),
+        });
+        let held: Weak<Cover> = Rc::downgrade(&cover);
+        cover.place.set(boundary.hold(held));
+        Box::new(Self(cover))
     }
 
     fn callee(&self) -> Box<dyn ClientHook> {
-        resolved(self.promise.add_ref()).unwrap_or_else(broken::endless)
+        resolved(self.0.promise()).unwrap_or_else(broken::endless)
+    }
+}
+
+impl Cover {
+    fn promise(&self) -> Box<dyn ClientHook> {
+        self.promise.borrow().add_ref()
+    }
+}
+
+impl Release for Cover {
+    /// What went back outlives the boundary; only the way there does not.
+    fn release(&self) {
+        let end = resolved(self.promise()).unwrap_or_else(broken::endless);
+        if end.when_more_resolved().is_some() {
+            // It may become a circle yet, so it stays under cover.
+            return;
+        }
+        let left = self.promise.replace(Hold::new(end));
+        self.settled.set(true);
+        drop(left);
+    }
+}
+
+impl Drop for Cover {
+    fn drop(&mut self) {
+        self.boundary.let_go(self.place.get());
     }
 }
 
 impl ClientHook for Returned {
     fn add_ref(&self) -> Box<dyn ClientHook> {
-        Box::new(Self {
-            promise: Hold::new(self.promise.add_ref()),
-            covers: self.covers.clone(),
-        })
+        Box::new(Self(self.0.clone()))
     }
 
     fn new_call(
@@ -85,12 +127,15 @@ impl ClientHook for Returned {
     }
 
     fn get_ptr(&self) -> usize {
-        self.promise.get_ptr()
+        self.0.ptr
     }
 
     fn get_resolved(&self) -> Option<Box<dyn ClientHook>> {
-        let resolved = self.promise.get_resolved()?;
-        Some(Self::cover(resolved, &self.covers))
+        let promise = self.0.promise();
+        if self.0.settled.get() {
+            return Some(promise);
+        }
+        Some(Self::cover(promise.get_resolved()?, &self.0.boundary))
     }
 
     fn when_more_resolved(&self) -> Option<Promise<Box<dyn ClientHook>, Error>> {
@@ -98,10 +143,10 @@ impl ClientHook for Returned {
         if let Some(resolved) = self.get_resolved() {
             return Some(Promise::ok(resolved));
         }
-        let resolution = self.promise.when_more_resolved()?;
-        let covers = self.covers.clone();
+        let resolution = self.0.promise().when_more_resolved()?;
+        let boundary = self.0.boundary.clone();
         Some(Promise::from_future(async move {
-            Ok(Self::cover(resolution.await?, &covers))
+            Ok(Self::cover(resolution.await?, &boundary))
         }))
     }
 

@@ -66,6 +66,21 @@ pub(crate) fn spawn(id: u32, promise: u32) -> Vec<u8> {
     })
 }
 
+/// Question `id`: `Host.addrs` of the bootstrap, with promise `promise` beside
+/// its parameters.
+pub(crate) fn addrs_with(id: u32, promise: u32) -> Vec<u8> {
+    rpc(|message| {
+        let mut call = message.init_call();
+        call.set_question_id(id);
+        call.set_interface_id(host::Client::TYPE_ID);
+        call.set_method_id(1);
+        let target = call.reborrow().init_target();
+        target.init_promised_answer().set_question_id(0);
+        let mut table = call.init_params().init_cap_table(1);
+        table.reborrow().get(0).set_sender_promise(promise);
+    })
+}
+
 /// Question `id`: a call without parameters on the first field of an answer.
 pub(crate) fn call_on(id: u32, answer: u32, interface: u64, method: u16) -> Vec<u8> {
     rpc(|message| {
