@@ -19,7 +19,7 @@ use crate::{Image, Layer, Profile};
 ///     .build();
 /// assert_eq!(image.layers().len(), 1);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Builder {
     layers: Vec<Layer>,
@@ -102,18 +102,5 @@ impl Builder {
             false => Hold::Pinned(Box::new(Pin::new(self.pin, signers, self.profile))),
         };
         Image::assemble(self.layers, self.limits, hold)
-    }
-}
-
-impl Default for Builder {
-    fn default() -> Self {
-        Self {
-            layers: Vec::new(),
-            limits: Limits::default(),
-            pin: None,
-            profile: None,
-            must_be_signed: false,
-            signatures: Required::default(),
-        }
     }
 }

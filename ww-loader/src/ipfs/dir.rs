@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
+use futures_lite::future::yield_now;
 
 use super::node::{Shard, Unixfs};
 use super::shards::Shards;
@@ -14,6 +15,10 @@ use crate::ipld::dag_pb::Link;
 use crate::ipld::{Cid, Codec};
 use crate::path::utf8;
 use crate::{Entry, Kind, Path, PathError};
+
+/// Names after which others get their turn: those of blocks in memory come
+/// without any waiting.
+const TURN: usize = 256;
 
 /// A directory, and how it is called in errors.
 #[derive(Clone)]
@@ -71,6 +76,13 @@ impl Listing {
         checked
             .map(move |named| self.clone().entry(named))
             .buffered(limits.concurrency.max(1))
+            .enumerate()
+            .then(|(number, entry)| async move {
+                if number % TURN == TURN - 1 {
+                    yield_now().await;
+                }
+                entry
+            })
             .boxed()
     }
 

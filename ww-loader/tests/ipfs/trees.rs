@@ -5,6 +5,8 @@ use futures_lite::future::block_on;
 use ww_loader::contract::{self, Content, SAMPLE};
 use ww_loader::http::Ureq;
 use ww_loader::ipfs::{Blocks, Gateway, Ipfs};
+use ww_loader::ipld::dag_pb::Link;
+use ww_loader::ipld::unixfs::Data;
 use ww_loader::{Error, Kind, Loader, LoaderExt, Node, Path};
 
 use crate::pack::{self, Held, Pack};
@@ -213,4 +215,27 @@ fn a_range_asks_for_the_blocks_it_has_bytes_of() {
         let read = block_on(file.read_at(offset as u64, len)).unwrap();
         assert_eq!(read, bytes[offset..end], "{len} at {offset}");
     }
+}
+
+#[test]
+fn a_listing_out_of_memory_gives_way() {
+    let mut pack = Pack::default();
+    let leaf = pack.raw(b"");
+    let links = (0..1000).map(|n| Link::new(n.to_string(), leaf.clone(), 0));
+    let root = pack.node(links.collect(), Data::directory());
+    let blocks = Blocks::builder().source(Held::new(pack.blocks)).build();
+    let loader = Ipfs::new(root.into(), &blocks);
+    let list = || async {
+        let Node::Dir(entries) = loader.open(&Path::root()).await.unwrap() else {
+            panic!("a directory");
+        };
+        entries.count().await
+    };
+    assert_eq!(block_on(list()), 1000);
+    let mut list = Box::pin(list());
+    let mut turns = 0;
+    while block_on(futures_lite::future::poll_once(&mut list)).is_none() {
+        turns += 1;
+    }
+    assert_eq!(turns, 3);
 }
