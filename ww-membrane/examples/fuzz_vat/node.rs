@@ -13,14 +13,27 @@ use ww_rpc::peer_capnp::{byte_stream, executor, process};
 type Outcome = Result<(), capnp::Error>;
 
 pub(crate) struct Node {
-    alive: Rc<()>,
+    nodes: Nodes,
     kept: RefCell<Option<Client>>,
 }
 
-impl Node {
-    pub(crate) fn new(alive: &Rc<()>, kept: Option<Client>) -> Self {
-        Self {
-            alive: alive.clone(),
+/// All nodes of one side, for as long as anything of it lives.
+#[derive(Clone, Default)]
+pub(crate) struct Nodes(Rc<()>);
+
+impl Nodes {
+    /// Nodes, and futures of theirs, that are alive.
+    pub(crate) fn alive(&self) -> usize {
+        Rc::strong_count(&self.0) - 1
+    }
+
+    pub(crate) fn executor(&self) -> executor::Client {
+        capnp_rpc::new_client(self.node(None))
+    }
+
+    fn node(&self, kept: Option<Client>) -> Node {
+        Node {
+            nodes: self.clone(),
             kept: RefCell::new(kept),
         }
     }
@@ -28,10 +41,6 @@ impl Node {
 
 pub(crate) fn untyped(client: impl FromClientHook) -> Client {
     Client::new(client.into_client_hook())
-}
-
-pub(crate) fn executor(alive: &Rc<()>) -> executor::Client {
-    capnp_rpc::new_client(Node::new(alive, None))
 }
 
 impl executor::Server for Node {
@@ -50,7 +59,7 @@ impl executor::Server for Node {
         _params: executor::RunBytesParams,
         _results: executor::RunBytesResults,
     ) -> Outcome {
-        let _alive = self.alive.clone();
+        let _alive = self.nodes.clone();
         pending().await
     }
 
@@ -59,7 +68,7 @@ impl executor::Server for Node {
         _params: executor::CompileParams,
         mut results: executor::CompileResults,
     ) -> Outcome {
-        let program: program::Client = capnp_rpc::new_client(Self::new(&self.alive, None));
+        let program: program::Client = capnp_rpc::new_client(self.nodes.node(None));
         results.get().set_program(program);
         Ok(())
     }
@@ -74,7 +83,7 @@ impl program::Server for Node {
     ) -> Outcome {
         let params = params.get()?;
         let kept = params.get_bootstrap().get_as_capability().ok();
-        let process = Self::new(&self.alive, kept);
+        let process = self.nodes.node(kept);
         let slow = params.get_options()?.get_args()?.len() % 2 == 1;
         let process: process::Client = match slow {
             true => capnp_rpc::new_future_client(async move {
@@ -97,7 +106,7 @@ impl process::Server for Node {
         mut results: process::BootstrapResults,
     ) -> Outcome {
         let kept = self.kept.borrow().clone();
-        let given = kept.unwrap_or_else(|| untyped(executor(&self.alive)));
+        let given = kept.unwrap_or_else(|| untyped(self.nodes.executor()));
         results.get().init_cap().set_as_capability(given.hook);
         Ok(())
     }
@@ -151,7 +160,7 @@ impl process::Server for Node {
         _params: process::StdoutParams,
         mut results: process::StdoutResults,
     ) -> Outcome {
-        let stream: byte_stream::Client = capnp_rpc::new_client(Self::new(&self.alive, None));
+        let stream: byte_stream::Client = capnp_rpc::new_client(self.nodes.node(None));
         results.get().set_stream(stream);
         Ok(())
     }

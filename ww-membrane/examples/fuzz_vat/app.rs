@@ -8,26 +8,29 @@ use std::rc::Rc;
 use std::task::Context;
 
 use capnp::capability::{Client, FromClientHook};
+use ww_membrane::Membrane;
 use ww_rpc::Vat;
 use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::{byte_stream, executor, process};
 
 use crate::chance::Chance;
-use crate::node;
+use crate::node::{self, Nodes};
 
 type Call = Pin<Box<dyn Future<Output = Result<(), capnp::Error>>>>;
 
 pub(crate) struct App {
-    alive: Rc<()>,
+    nodes: Nodes,
+    /// Stands between the application and the peer.
+    membrane: Membrane,
     held: Rc<RefCell<Vec<Client>>>,
     calls: Vec<(&'static str, Call)>,
 }
 
 impl App {
-    /// An application whose servers hold `alive`.
-    pub(crate) fn new(alive: &Rc<()>) -> Self {
+    pub(crate) fn new(nodes: &Nodes, membrane: Membrane) -> Self {
         Self {
-            alive: alive.clone(),
+            nodes: nodes.clone(),
+            membrane,
             held: Rc::default(),
             calls: Vec::new(),
         }
@@ -36,11 +39,11 @@ impl App {
     /// Does one thing.
     pub(crate) fn act(&mut self, chance: &mut Chance, vat: &mut Vat) {
         let Some(held) = self.pick(chance) else {
-            self.held.borrow_mut().push(vat.bootstrap());
+            self.bootstrap(vat);
             return;
         };
         match chance.below(24) {
-            0 => self.held.borrow_mut().push(vat.bootstrap()),
+            0 => self.bootstrap(vat),
             1..6 => {
                 let executor: executor::Client = cast(&held);
                 let mut request = executor.echo_request();
@@ -70,7 +73,7 @@ impl App {
                 let program: program::Client = cast(&held);
                 let mut request = program.spawn_request();
                 let given = match chance.one_in(2) {
-                    true => node::untyped(node::executor(&self.alive)),
+                    true => node::untyped(self.nodes.executor()),
                     false => self.pick(chance).unwrap_or(held),
                 };
                 request.get().init_options().init_args(chance.small(2));
@@ -134,6 +137,11 @@ impl App {
     /// Calls that have not ended.
     pub(crate) fn waiting(&self) -> Vec<&'static str> {
         self.calls.iter().map(|(name, _)| *name).collect()
+    }
+
+    fn bootstrap(&self, vat: &mut Vat) {
+        let theirs: Client = vat.bootstrap();
+        self.hold(self.membrane.wrap_reverse(theirs));
     }
 
     fn hold(&self, client: impl FromClientHook) {

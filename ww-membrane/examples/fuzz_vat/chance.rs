@@ -30,7 +30,7 @@ impl Chance {
 
     /// One of `known`, and now and then one that is not.
     pub(crate) fn id(&mut self, known: &[u32]) -> u32 {
-        match known.is_empty() || self.one_in(40) {
+        match known.is_empty() || self.one_in(200) {
             true => [self.small(8), self.next() as u32][usize::from(self.one_in(8))],
             false => known[self.below(known.len())],
         }

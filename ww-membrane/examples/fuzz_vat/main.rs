@@ -2,8 +2,11 @@
 //! `fuzz_vat TARGET SECONDS [SEED [INPUT]]`.
 //!
 //! The target `made` is a peer that makes up messages which fit the conversation
-//! for the most part; `relayed` is two vats with somebody between them who
-//! changes, loses, repeats and swaps what they say to each other.
+//! for the most part; `circles` is one that also resolves its promises to, and
+//! answers with, what it has of the vat, so that they lead back to themselves;
+//! and `relayed` is two vats with somebody between them who changes, loses,
+//! repeats and swaps what they say to each other. There is a membrane between
+//! each vat and what runs on it, as there is around each cell.
 //!
 //! A finding is a panic, or an input that takes too long. The seed and the
 //! number of the input are told with it, and make it again.
@@ -19,9 +22,8 @@ mod app;
 mod chance;
 mod node;
 mod peer;
+mod settle;
 mod side;
-#[path = "../../tests/support/mod.rs"]
-mod support;
 
 use std::env;
 use std::sync::Arc;
@@ -48,7 +50,8 @@ fn main() {
     let first = rest.get(1).map(|input| input.parse().unwrap());
     ALOUD.store(first.is_some(), Ordering::Relaxed);
     let try_one: fn(&mut Chance) = match target.as_str() {
-        "made" => made,
+        "made" => |chance| made(chance, false),
+        "circles" => |chance| made(chance, true),
         "relayed" => relayed,
         other => panic!("no target {other}"),
     };
@@ -99,9 +102,9 @@ impl Drop for Telling<'_> {
     }
 }
 
-fn made(chance: &mut Chance) {
+fn made(chance: &mut Chance, circles: bool) {
     let mut side = Side::new(chance, ww_rpc::Side::Server);
-    let mut peer = Peer::default();
+    let mut peer = Peer::new(circles);
     for _ in 0..chance.below(60) {
         if !side.lives() {
             break;
@@ -110,7 +113,7 @@ fn made(chance: &mut Chance) {
         for _ in 0..chance.below(4) {
             bytes.extend(peer.say(chance));
         }
-        if chance.one_in(40) {
+        if chance.one_in(150) {
             chance.mutate(&mut bytes);
         }
         if chance.one_in(3) {

@@ -1,21 +1,22 @@
 //! One vat with what it serves and what runs on it, in memory.
 
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use futures_lite::{AsyncRead, AsyncWrite};
+use ww_membrane::Membrane;
 use ww_rpc::{Limits, Vat};
 
 use crate::app::App;
 use crate::chance::Chance;
-use crate::node;
-use crate::support::settle;
+use crate::node::{self, Nodes};
+use crate::settle::settle;
 
 pub(crate) struct Side {
     vat: Option<Vat>,
     pub(crate) app: App,
-    alive: Rc<()>,
+    nodes: Nodes,
+    membrane: Membrane,
     /// What the vat is still to read.
     unread: Vec<u8>,
     to_vat: Option<piper::Writer>,
@@ -24,16 +25,18 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn new(chance: &mut Chance, side: ww_rpc::Side) -> Self {
-        let alive = Rc::new(());
+        let nodes = Nodes::default();
+        let membrane = Membrane::ungated();
         let size = [1, 64, 4096, 1 << 16][chance.below(4)];
         let (reader, to_vat) = piper::pipe(size);
         let (from_vat, writer) = piper::pipe(size);
-        let bootstrap = Some(node::untyped(node::executor(&alive)));
-        let vat = Vat::new(reader, writer, side, bootstrap, limits(chance));
+        let bootstrap = node::untyped(membrane.wrap(nodes.executor()));
+        let vat = Vat::new(reader, writer, side, Some(bootstrap), limits(chance));
         Self {
             vat: Some(vat),
-            app: App::new(&alive),
-            alive,
+            app: App::new(&nodes, membrane.clone()),
+            nodes,
+            membrane,
             unread: Vec::new(),
             to_vat: Some(to_vat),
             from_vat: Some(from_vat),
@@ -112,8 +115,11 @@ impl Side {
         assert!(self.vat.is_none(), "the vat does not end");
         let waiting = self.app.waiting();
         assert!(waiting.is_empty(), "wait for ever: {waiting:?}");
+        // What a server keeps may lead back to that server, until then.
+        let end = capnp::Error::disconnected("the end".into());
+        self.membrane.revoke(end);
         drop(self.app);
-        assert_eq!(Rc::strong_count(&self.alive), 1, "something leaked");
+        assert_eq!(self.nodes.alive(), 0, "something leaked");
     }
 }
 
@@ -124,6 +130,7 @@ fn limits(chance: &mut Chance) -> Limits {
         limits.message_words = 200;
         limits.nesting = 8;
         limits.pipeline_depth = 3;
+        limits.resolutions = 2;
         limits.calls = 8;
         limits.call_words = 400;
         limits.cancelled_calls = 4;

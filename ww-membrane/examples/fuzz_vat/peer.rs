@@ -36,11 +36,11 @@ const METHODS: &[(u64, u16)] = &[
     (host::Client::TYPE_ID, 0),
 ];
 
-const RINGS: bool = false;
-
 /// What the peer knows of the conversation.
 #[derive(Default)]
 pub(crate) struct Peer {
+    /// Resolves promises to what it has of the vat, and answers with it.
+    circles: bool,
     /// The vat's questions that wait for an answer.
     asked: Vec<u32>,
     /// Capabilities of the vat's, once for each time that they were given.
@@ -56,6 +56,13 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    pub(crate) fn new(circles: bool) -> Self {
+        Self {
+            circles,
+            ..Self::default()
+        }
+    }
+
     /// Takes in what the vat has written.
     ///
     /// # Panics
@@ -134,7 +141,20 @@ impl Peer {
     }
 
     fn fill(&mut self, chance: &mut Chance, mut message: message::Builder<'_>) {
-        match chance.below(100) {
+        let mut kind = chance.below(100);
+        // There must be something to speak of, or the conversation soon ends.
+        let idle = match kind {
+            45..65 => self.asked.is_empty(),
+            75..84 => self.promised.is_empty(),
+            84..90 => self.granted.is_empty(),
+            90..95 => self.embargoes.is_empty(),
+            95..98 => !chance.one_in(8),
+            _ => false,
+        };
+        if idle && !chance.one_in(100) {
+            kind = chance.below(45);
+        }
+        match kind {
             0..6 => {
                 let id = self.new_question(chance);
                 message.init_bootstrap().set_question_id(id);
@@ -154,8 +174,7 @@ impl Peer {
                 resolve.set_promise_id(id);
                 match chance.one_in(4) {
                     true => self.exception(chance, resolve.init_exception()),
-                    false if RINGS => self.descriptor(chance, resolve.init_cap()),
-                    false => resolve.init_cap().set_sender_hosted(id.wrapping_add(100)),
+                    false => self.own_descriptor(chance, resolve.init_cap()),
                 }
             }
             84..90 => {
@@ -164,19 +183,19 @@ impl Peer {
                 release.set_id(id);
                 release.set_reference_count(1 + u32::from(chance.one_in(30)));
             }
-            90..96 => {
+            90..95 => {
                 let mut disembargo = message.init_disembargo();
                 self.target(chance, disembargo.reborrow().init_target());
                 let mut context = disembargo.init_context();
-                match chance.below(20) {
-                    0..12 => context.set_receiver_loopback(take(chance, &mut self.embargoes)),
-                    12..18 => context.set_sender_loopback(chance.small(4)),
-                    18 => context.set_accept(()),
+                match chance.below(100) {
+                    0..90 => context.set_receiver_loopback(take(chance, &mut self.embargoes)),
+                    90..98 => context.set_sender_loopback(chance.small(4)),
+                    98 => context.set_accept(()),
                     _ => context.set_provide(chance.small(4)),
                 }
             }
-            96 => self.fill(chance, message.init_unimplemented()),
-            97 => match chance.below(5) {
+            95 => self.fill(chance, message.init_unimplemented()),
+            96..98 => match chance.below(5) {
                 0 => message.init_provide().set_question_id(chance.small(4)),
                 1 => message.init_accept().set_question_id(chance.small(4)),
                 2 => message.init_join().set_question_id(chance.small(4)),
@@ -190,7 +209,7 @@ impl Peer {
 
     fn new_question(&mut self, chance: &mut Chance) -> u32 {
         let free = (0..).find(|id| !self.open.contains(id)).unwrap_or_default();
-        let id = match chance.one_in(60) {
+        let id = match chance.one_in(300) {
             true => chance.id(&self.open),
             false => free,
         };
@@ -207,10 +226,10 @@ impl Peer {
         let mut to = call.reborrow().init_send_results_to();
         match chance.below(100) {
             0..8 => to.set_yourself(()),
-            8 => drop(to.init_third_party()),
+            8 if chance.one_in(10) => drop(to.init_third_party()),
             _ => to.set_caller(()),
         }
-        self.payload(chance, call.reborrow().init_params());
+        self.payload(chance, call.reborrow().init_params(), true);
         call.set_question_id(self.new_question(chance));
     }
 
@@ -219,7 +238,7 @@ impl Peer {
         answer.set_release_param_caps(chance.one_in(2));
         answer.set_no_finish_needed(chance.one_in(4));
         match chance.below(40) {
-            0..28 => self.payload(chance, answer.init_results()),
+            0..28 => self.payload(chance, answer.init_results(), self.circles),
             28..34 => self.exception(chance, answer.init_exception()),
             34 => answer.set_canceled(()),
             35 => answer.set_results_sent_elsewhere(()),
@@ -229,7 +248,8 @@ impl Peer {
     }
 
     fn target(&mut self, chance: &mut Chance, mut target: message_target::Builder<'_>) {
-        match chance.one_in(2) {
+        let here = chance.one_in(2) && (!self.granted.is_empty() || chance.one_in(100));
+        match here {
             true => target.set_imported_cap(chance.id(&self.granted)),
             false => self.promised_answer(chance, target.init_promised_answer()),
         }
@@ -250,11 +270,20 @@ impl Peer {
         }
     }
 
-    fn payload(&mut self, chance: &mut Chance, mut payload: payload::Builder<'_>) {
+    fn payload(
+        &mut self,
+        chance: &mut Chance,
+        mut payload: payload::Builder<'_>,
+        of_the_vat: bool,
+    ) {
         let len = [0, 1, 1, 1, 2, 3][chance.below(6)];
         let mut table = payload.reborrow().init_cap_table(len);
         for index in 0..len {
-            self.descriptor(chance, table.reborrow().get(index));
+            let entry = table.reborrow().get(index);
+            match of_the_vat {
+                true => self.descriptor(chance, entry),
+                false => self.own_descriptor(chance, entry),
+            }
         }
         // A pointer says which entry it means, and there may be no such entry.
         let mut hooks: Vec<_> = (0..chance.below(3)).map(|_| None).collect();
@@ -281,20 +310,28 @@ impl Peer {
     }
 
     fn descriptor(&mut self, chance: &mut Chance, mut entry: cap_descriptor::Builder<'_>) {
-        match chance.below(30) {
-            0 => entry.set_none(()),
-            1..8 => entry.set_sender_hosted(self.offer(chance)),
-            8..16 => {
+        match chance.below(300) {
+            0..10 => entry.set_none(()),
+            10..80 => entry.set_sender_hosted(self.offer(chance)),
+            80..160 => {
                 let id = self.offer(chance);
                 self.promised.push(id);
                 entry.set_sender_promise(id);
             }
-            16..22 => entry.set_receiver_hosted(chance.id(&self.granted)),
-            22..29 => self.promised_answer(chance, entry.init_receiver_answer()),
+            160..220 => entry.set_receiver_hosted(chance.id(&self.granted)),
+            220..299 => self.promised_answer(chance, entry.init_receiver_answer()),
             _ => {
                 let mut third = entry.init_third_party_hosted();
                 third.set_vine_id(chance.small(4));
             }
+        }
+    }
+
+    /// Of a capability of the peer's own, unless it goes in circles.
+    fn own_descriptor(&mut self, chance: &mut Chance, mut entry: cap_descriptor::Builder<'_>) {
+        match self.circles {
+            true => self.descriptor(chance, entry),
+            false => entry.set_sender_hosted(self.offer(chance)),
         }
     }
 
