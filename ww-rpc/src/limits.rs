@@ -79,7 +79,7 @@ impl Limits {
     /// what is read, and nobody counts it, so that must not be much more than
     /// what was sent.
     pub(crate) fn traversal_words(words: usize) -> usize {
-        words.saturating_mul(4).saturating_add(READ_AGAIN)
+        words.saturating_mul(8).saturating_add(READ_AGAIN)
     }
 }
 
