@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use capnp::capability::{Client, FromClientHook};
 use capnp::{Error, ErrorKind};
-use capnp_rpc::rpc_capnp::message;
+use capnp_rpc::rpc_capnp::{exception, message};
 use futures_lite::future::{poll_once, yield_now};
 use support::hostile::Hosted;
 use support::said::*;
@@ -99,6 +99,28 @@ fn a_request_whose_promise_has_resolved_since_goes_where_it_should() {
             assert!(sent.expect(&case).is_err(), "{case}");
         }
     }
+}
+
+#[test]
+fn a_long_reason_to_break_a_promise_is_cut() {
+    let seen = Seen::default();
+    let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+    let mut hosted = Hosted::new(Some(untyped(&Membrane::ungated().wrap(keeper))));
+    hosted.say(bootstrap());
+    hosted.say(spawn(1, 1));
+    hosted.say(resolves(1, |resolve| {
+        let mut exception = resolve.init_exception();
+        exception.set_reason("Ä".repeat(100_000));
+        exception.set_type(exception::Type::Overloaded);
+    }));
+    let kept = seen.callback.take().unwrap();
+    let error = hosted
+        .settle(&mut Box::pin(id(&kept)))
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+    assert!(error.extra.contains("ÄÄÄ"), "{error}");
+    assert!(error.extra.len() < 2_000, "{} bytes", error.extra.len());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use capnp::Word;
-use capnp::message::ReaderSegments;
+use capnp::message::{Builder, HeapAllocator, ReaderSegments};
 use futures::AsyncRead;
 
 use crate::Traffic;
@@ -251,6 +251,21 @@ fn grow(body: &mut Vec<Word>, words: usize) {
 }
 
 impl Frame {
+    /// A message of our own, as if it had been sent to us.
+    pub(crate) fn of(message: &Builder<HeapAllocator>) -> Self {
+        let segments = message.get_segments_for_output();
+        let mut ends = Vec::new();
+        let mut body = Vec::new();
+        for segment in segments.iter() {
+            ends.push(body.len() + segment.len() / 8);
+            let start = body.len();
+            body.resize(start + segment.len() / 8, ZERO);
+            Word::words_to_bytes_mut(&mut body[start..]).copy_from_slice(segment);
+        }
+        ends.pop();
+        Self { body, ends }
+    }
+
     /// Words of the message, without its segment table.
     pub(crate) fn words(&self) -> usize {
         self.body.len()

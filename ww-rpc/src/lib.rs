@@ -61,6 +61,7 @@ mod link;
 mod network;
 mod outbox;
 mod promises;
+mod reason;
 mod sizes;
 pub mod stream;
 mod traffic;

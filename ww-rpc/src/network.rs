@@ -15,6 +15,7 @@ use crate::calls::Held;
 use crate::frame::{Frame, Frames};
 use crate::link::Link;
 use crate::outbox::{Message, Outbox};
+use crate::reason::shortened;
 
 /// The one connection of a vat, as capnp-rpc wants to see it.
 pub(crate) struct Network<R, W> {
@@ -163,11 +164,11 @@ fn read(frame: Frame, limits: &Limits) -> Result<Reader<Frame>, Error> {
         .traversal_limit_in_words(Some(Limits::traversal_words(frame.words())))
         .nesting_limit(limits.nesting);
     let message = Reader::new(frame, options);
-    let is_answer = matches!(
-        message.get_root::<message::Reader<'_>>()?.which(),
-        Ok(message::Return(_))
-    );
-    if !is_answer {
+    let root: message::Reader<'_> = message.get_root()?;
+    if let Some(shorter) = shortened(root)? {
+        return Ok(Reader::new(shorter, options));
+    }
+    if !matches!(root.which(), Ok(message::Return(_))) {
         return Ok(message);
     }
     options.traversal_limit_in_words(Some(limits.answer_traversal_words()));

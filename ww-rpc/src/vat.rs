@@ -47,6 +47,9 @@ const WINDING_UP_TURNS: usize = 16;
 /// (`sendResultsTo`): the connection ends with kind
 /// [`Unimplemented`](capnp::ErrorKind::Unimplemented).
 ///
+/// Of what the peer says when it gives up, or when it breaks a promise, the
+/// first kilobyte is kept.
+///
 /// Calls in flight to the peer fail with kind
 /// [`Disconnected`](capnp::ErrorKind::Disconnected), and so does every call
 /// after the end. Only where one side broke the protocol does the error keep

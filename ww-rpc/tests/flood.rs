@@ -8,6 +8,7 @@ use std::future::pending;
 use std::rc::Rc;
 
 use capnp::ErrorKind;
+use capnp_rpc::rpc_capnp::exception;
 use futures_lite::future;
 use support::peer::{ECHO, HANGS, Served, bootstrap, call, call_with, finish, hangs, limits};
 use support::{Log, Outcome, Slot, echo, executor_of, pair, rpc, serve_executor, settle, untyped};
@@ -236,6 +237,22 @@ fn mentions_of_answers_that_are_not_there_are_bounded() {
         served.say([finish(2 * id), finish(2 * id + 1)].concat());
     }
     served.assert_overloaded("finished", "words, more than the limit of 50000");
+}
+
+#[test]
+fn a_long_reason_to_give_up_is_cut() {
+    let mut served = Served::new(Limits::default());
+    served.say([bootstrap(0), hangs(1)].concat());
+    served.say(rpc(|m| {
+        let mut abort = m.init_abort();
+        abort.set_reason("Ä".repeat(100_000));
+        abort.set_type(exception::Type::Overloaded);
+    }));
+    let error = served.vat.output.take().expect("ended").expect_err("abort");
+    assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+    assert!(error.extra.starts_with("remote exception: ÄÄÄ"), "{error}");
+    assert!(error.extra.len() < 2_000, "{} bytes", error.extra.len());
+    assert_eq!(served.log.alive(), 0, "something leaked");
 }
 
 #[test]
