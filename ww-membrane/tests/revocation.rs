@@ -289,6 +289,32 @@ fn nested_membranes_fall_alone() {
     }
 }
 
+/// Makes a membrane fall when it is dropped.
+struct Last(Membrane);
+
+impl host::Server for Last {}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0
+            .revoke(Error::disconnected("the last has gone".into()));
+    }
+}
+
+#[test]
+fn a_membrane_may_fall_while_one_within_it_is_looked_at() {
+    let (epochs, inner) = standing();
+    let outer = Membrane::ungated();
+    let last: host::Client = capnp_rpc::new_client(Last(outer.clone()));
+    let host = outer.wrap(inner.wrap(last));
+    let request = host.id_request();
+    epochs.advance(epoch(2)).unwrap();
+    // It is noticed when the request is sent, and the inside goes with it.
+    let error = block_on(request.send().promise).err().unwrap();
+    assert!(error.extra.contains("has gone"), "{error}");
+    assert!(outer.fall().is_some() && inner.fall().is_some());
+}
+
 #[test]
 fn wrapping_and_dropping_leaves_nothing() {
     let seen = Seen::default();

@@ -181,10 +181,9 @@ impl Wrapped {
 
     /// Whether it is no promise that has resolved.
     pub(super) fn is_unresolved(&self) -> bool {
-        let inner = self.inner.borrow();
-        inner
-            .as_ref()
-            .is_some_and(|inner| inner.get_resolved().is_none())
+        // Another membrane may fall when it is asked, so nothing is borrowed.
+        let target = self.target();
+        target.is_ok_and(|target| target.get_resolved().is_none())
     }
 
     pub(super) fn release(&self) {
