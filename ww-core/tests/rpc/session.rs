@@ -1,13 +1,17 @@
+use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::io::BufReader;
 use futures::{AsyncBufReadExt, AsyncWriteExt};
+use ww_core::Error;
 use ww_core::cell::{Builder, Cell, Input, Local, Output};
 use ww_core::network::{Memory, Network, Switch};
 use ww_core::pipe;
 use ww_core::session::Wetware;
-use ww_membrane::{Admission, Epoch, Epochs, membrane};
+use ww_membrane::{Admission, Epoch, Epochs, SessionContext, membrane};
 use ww_rpc::membrane_capnp::wetware_session;
+use ww_rpc::peer_capnp::host;
 use ww_rpc::stem_capnp;
 
 use crate::patience::patiently;
@@ -108,6 +112,58 @@ fn one_epoch_ends_the_sessions_of_all_cells() {
             let stale = guest.told("echo stale").await;
             assert!(stale.contains("staleEpoch"), "{stale}");
         }
+    });
+}
+
+/// Counts itself out.
+struct Granted(Arc<AtomicUsize>);
+
+impl host::Server for Granted {}
+
+impl Drop for Granted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Grafts so often on the thread of `local`, which holds what is granted.
+async fn hold(local: Local, epochs: Epochs, released: Arc<AtomicUsize>) -> Result<(), Error> {
+    let grant = move |_: &SessionContext, mut granted: wetware_session::Builder<'_>| {
+        granted.set_host(capnp_rpc::new_client(Granted(released.clone())));
+        Ok(())
+    };
+    let membrane: Membrane = membrane(epochs, Admission::open(), grant);
+    let mut held = Vec::new();
+    for _ in 0..SESSIONS {
+        let session = membrane.graft_request().send().promise.await?;
+        held.push(session.get()?.get_session()?.get_extension()?.get_host()?);
+    }
+    local.spawn(async move {
+        let _held = held;
+        pending::<()>().await;
+    });
+    Ok(())
+}
+
+const SESSIONS: usize = 2_500;
+
+#[test]
+fn ten_thousand_sessions_end_with_their_epoch_on_the_workers() {
+    patiently(async {
+        let epochs = Epochs::new(epoch(1));
+        let released = Arc::new(AtomicUsize::new(0));
+        let mut guests = Vec::new();
+        for _ in 0..4 {
+            let guest = Puppet::new(puppet()).await;
+            let (epochs, released) = (epochs.clone(), released.clone());
+            let held = guest.cell.with(|local| hold(local, epochs, released));
+            held.await.unwrap();
+            guests.push(guest);
+        }
+        assert_eq!(released.load(Ordering::Relaxed), 0);
+        epochs.advance(epoch(2)).unwrap();
+        epochs.settled(2).await;
+        assert_eq!(released.load(Ordering::Relaxed), 4 * SESSIONS);
     });
 }
 
