@@ -8,6 +8,7 @@ mod support;
 use std::rc::Rc;
 
 use capnp::capability::{Client, FromClientHook};
+use capnp::traits::HasTypeId;
 use capnp::{Error, ErrorKind};
 use capnp_rpc::rpc_capnp::{exception, message};
 use futures_lite::future::{poll_once, yield_now};
@@ -97,6 +98,47 @@ fn a_request_whose_promise_has_resolved_since_goes_where_it_should() {
             });
             let sent = hosted.settle(&mut request.send().promise);
             assert!(sent.expect(&case).is_err(), "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_call_that_is_its_own_answer_hangs_nobody() {
+    // A call on what the peer was given back is one for the peer to answer.
+    let ask = || call_on(3, 2, host::Client::TYPE_ID, 4);
+    let settle = || resolves(1, |resolve| resolve.init_cap().set_sender_hosted(50));
+    let cases = [
+        ("given back as a promise", vec![ask()], None),
+        ("given back as it is", vec![settle(), ask()], None),
+        // The second export, of the promise, is shown to be the peer's.
+        (
+            "exported as a promise",
+            vec![settle(), executor_of(3, 2)],
+            Some("which it has to answer itself"),
+        ),
+    ];
+    for (case, said, refused) in cases {
+        let seen = Seen::default();
+        let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+        let membrane = Membrane::ungated();
+        let mut hosted = Hosted::new(Some(untyped(&membrane.wrap(keeper))));
+        hosted.say(bootstrap());
+        hosted.say([spawn(1, 1), give_back(2, 1)].concat());
+        for message in said {
+            hosted.say(message);
+        }
+        let mut asked = Vec::new();
+        hosted.heard(|message| {
+            if let Ok(message::Call(Ok(call))) = message.which() {
+                asked.push(call.get_question_id());
+            }
+        });
+        assert_eq!(asked, [0], "{case}: {:?}", hosted.ended);
+        hosted.say(answer_answer(0, 3));
+        let error = hosted.ended.take().map(|ended| ended.unwrap_err().extra);
+        match refused {
+            Some(refused) => assert!(error.unwrap().contains(refused), "{case}"),
+            None => assert_eq!(error, None, "{case}"),
         }
     }
 }

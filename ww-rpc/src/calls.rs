@@ -1,6 +1,6 @@
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use capnp::{Error, struct_list};
@@ -46,6 +46,8 @@ struct State {
     /// Depth of all calls together that promises of the peer's resolve to, as
     /// long as they hold their parameters and are not answered.
     resolved: u32,
+    /// Exports that have turned out to be the peer's own.
+    reflecting: BTreeSet<u32>,
     /// Tells calls apart that have the same id one after the other.
     serial: u64,
 }
@@ -62,6 +64,8 @@ struct Call {
     mention_words: usize,
     /// Its depth, where promises resolve to its answer.
     resolved: u32,
+    /// Whether it was made on what is the peer's own: so is its answer.
+    reflected: bool,
 }
 
 /// What one call's parameters take up, to be given back with
@@ -107,12 +111,21 @@ impl Calls {
                 refuse_elsewhere(call)?;
                 let words = words.saturating_add(table_words(call.get_params()?.get_cap_table()?));
                 let depth = state.depth(call)?;
-                state.hold(call.get_question_id(), depth, words, &self.limits)
+                let reflected = state.is_reflected(call)?;
+                let id = call.get_question_id();
+                let held = state.hold(id, depth, words, &self.limits)?;
+                if let (Some(_), Some(call)) = (&held, state.open.get_mut(&id)) {
+                    call.reflected = reflected;
+                }
+                Ok(held)
             }
             Ok(message::Return(answer)) => {
                 if let return_::Results(results) = answer?.which()? {
                     let table = results?.get_cap_table()?;
                     let words = words.saturating_add(table_words(table));
+                    table
+                        .iter()
+                        .try_for_each(|entry| state.refuse_circle(entry))?;
                     if words > self.limits.message_words {
                         return Err(Error::overloaded(format!(
                             "answer of the peer's has {} capabilities and takes {words} words, \
@@ -163,10 +176,20 @@ impl Calls {
                 self.traffic.called();
                 self.export(call?.get_params()?.get_cap_table()?)
             }
-            Ok(message::Resolve(resolve)) => match resolve?.which() {
-                Ok(resolve::Cap(descriptor)) => self.export_one(descriptor?),
-                _ => Ok(()),
-            },
+            Ok(message::Resolve(resolve)) => {
+                let resolve = resolve?;
+                let resolve::Cap(descriptor) = resolve.which()? else {
+                    return Ok(());
+                };
+                let descriptor = descriptor?;
+                if let cap_descriptor::ReceiverHosted(_) | cap_descriptor::ReceiverAnswer(_) =
+                    descriptor.which()?
+                {
+                    let reflecting = &mut self.state.borrow_mut().reflecting;
+                    reflecting.insert(resolve.get_promise_id());
+                }
+                self.export_one(descriptor)
+            }
             Ok(message::Release(release)) => {
                 self.promises.borrow_mut().release(release?.get_id());
                 Ok(())
@@ -192,6 +215,11 @@ impl Calls {
                     u64::from(id) + 1,
                     self.limits.exports
                 )))
+            }
+            Ok(cap_descriptor::SenderHosted(id) | cap_descriptor::SenderPromise(id)) => {
+                // The id was free again.
+                self.state.borrow_mut().reflecting.remove(&id);
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -279,7 +307,9 @@ impl State {
         let resolve::Cap(descriptor) = resolve.which()? else {
             return Ok(());
         };
-        let cap_descriptor::ReceiverAnswer(answer) = descriptor?.which()? else {
+        let descriptor = descriptor?;
+        self.refuse_circle(descriptor)?;
+        let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? else {
             return Ok(());
         };
         let answer = answer?;
@@ -300,6 +330,33 @@ impl State {
                  of {}",
                 self.resolved, limits.resolutions
             )));
+        }
+        Ok(())
+    }
+
+    /// Whether a call is made on what is the peer's own, so that it answers the
+    /// call itself.
+    fn is_reflected(&self, call: call::Reader<'_>) -> Result<bool, Error> {
+        Ok(match call.get_target()?.which()? {
+            message_target::ImportedCap(export) => self.reflecting.contains(&export),
+            message_target::PromisedAnswer(answer) => {
+                let call = self.open.get(&answer?.get_question_id());
+                call.is_some_and(|call| call.reflected)
+            }
+        })
+    }
+
+    /// capnp-rpc would follow the answer of a call that is its own answer for
+    /// ever. A membrane breaks such circles; on what is the peer's own, none is
+    /// there.
+    fn refuse_circle(&self, descriptor: cap_descriptor::Reader<'_>) -> Result<(), Error> {
+        if let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? {
+            let id = answer?.get_question_id();
+            if self.open.get(&id).is_some_and(|call| call.reflected) {
+                return Err(Error::failed(format!(
+                    "peer gives the answer of its call {id}, which it has to answer itself"
+                )));
+            }
         }
         Ok(())
     }
@@ -361,6 +418,7 @@ impl State {
             answer_words: 0,
             mention_words: 0,
             resolved: 0,
+            reflected: false,
         });
         Ok(Some(self.serial))
     }

@@ -7,6 +7,7 @@ use capnp::{Error, MessageSize, any_pointer};
 
 use crate::hook::boundary::Boundary;
 use crate::hook::cross::{Direction, cross};
+use crate::hook::returned::Returned;
 
 /// The most capabilities that one message may carry across. A small message
 /// can point at one capability a million times.
@@ -85,6 +86,16 @@ impl Message {
     ) -> Result<Self, Error> {
         self.cross(boundary, direction)?;
         Ok(self)
+    }
+
+    /// The same message, which goes back to the side that it is from.
+    pub(super) fn returned(mut self, boundary: &Rc<Boundary>) -> Self {
+        for capability in self.table.iter_mut() {
+            *capability = capability
+                .take()
+                .map(|hook| Returned::cover(hook, boundary));
+        }
+        self
     }
 
     pub(crate) fn root(&mut self) -> Result<any_pointer::Builder<'_>, Error> {

@@ -9,84 +9,110 @@ use crate::hook::boundary::{Boundary, Release};
 use crate::hook::broken;
 use crate::hook::cross::{RESOLUTIONS, resolved};
 use crate::hook::hold::Hold;
+use crate::hook::message::Message;
+use crate::hook::request::is_local;
+use crate::hook::turn::{Queue, Turn, Turns};
 
 /// How many may be held of one root. Each can resolve to the next one, so what
 /// holds the first may hold them all without knowing.
 const HELD: usize = 4096;
 
-/// A peer's promise that goes back to the side that it is from, as what it
-/// resolves to.
+/// A capability that goes back to the side that it is from.
 ///
 /// A peer can resolve a promise to the answer of the very call that gives the
-/// promise back, and capnp-rpc follows such a circle for ever. So no promise of
-/// a peer's goes back bare: every circle leads through one of these, which
-/// follows it to a bound, and opens it when its boundary falls: nobody else
-/// could ever let go of what holds itself.
+/// promise back, or give such an answer back itself, as a result of what it is
+/// called with through us; and capnp-rpc follows such a circle for ever. So
+/// nothing of a peer's goes back bare: every circle leads through one of these,
+/// which follows it to a bound, and opens it when its boundary falls: nobody
+/// else could ever let go of what holds itself.
+///
+/// Where a promise that a connection has exported turns out to be the peer's
+/// own, the connection is shown that, and its vat sees to it that no call on it
+/// is its own answer.
 pub(super) struct Returned(Rc<Cover>);
 
-/// What all references to a promise that has gone back share.
+/// What all references to what has gone back share.
 struct Cover {
-    promise: RefCell<Hold>,
-    /// Whether it is what the promise has resolved to by now.
+    inner: RefCell<Hold>,
+    /// Whether that is no promise, or what it has resolved to by now.
     settled: Cell<bool>,
     ptr: usize,
     boundary: Rc<Boundary>,
     place: Cell<usize>,
-    /// Those of the same root.
-    _covers: Rc<()>,
+    /// Calls on it that have not begun.
+    turns: Turns,
+    /// Those promises of the same root.
+    _covers: Option<Rc<()>>,
 }
 
 impl Returned {
-    /// `hook`, under cover where it is a promise of a peer's. Broken where too
-    /// many are.
+    /// `hook`, under cover unless it is an object of this thread's own. Broken
+    /// where too many promises are.
     pub(super) fn cover(hook: Box<dyn ClientHook>, boundary: &Rc<Boundary>) -> Box<dyn ClientHook> {
-        let Some(hook) = resolved(hook) else {
-            return broken::endless();
-        };
-        // Those of this thread's own are in nobody else's hands.
-        if hook.get_brand() == 0 || hook.when_more_resolved().is_none() {
-            return hook;
+        match Self::new(hook, boundary) {
+            Ok(returned) => Box::new(returned),
+            Err(hook) => hook,
+        }
+    }
+
+    fn new(
+        hook: Box<dyn ClientHook>,
+        boundary: &Rc<Boundary>,
+    ) -> Result<Self, Box<dyn ClientHook>> {
+        let hook = resolved(hook).ok_or_else(broken::endless)?;
+        let settled = hook.when_more_resolved().is_none();
+        if settled && is_local(&*hook) {
+            return Err(hook);
         }
         let covers = boundary.root().covers();
         // The root holds one itself.
-        if Rc::strong_count(covers) > HELD {
-            return broken::client(Error::overloaded(format!(
+        if !settled && Rc::strong_count(covers) > HELD {
+            return Err(broken::client(Error::overloaded(format!(
                 "peer was given back {HELD} of its own promises that it has not resolved"
-            )));
+            ))));
         }
         let cover = Rc::new(Cover {
             ptr: hook.get_ptr(),
-            promise: RefCell::new(Hold::new(hook)),
-            settled: Cell::new(false),
+            inner: RefCell::new(Hold::new(hook)),
+            settled: Cell::new(settled),
             boundary: boundary.clone(),
-            place: Cell::new(0),
-            _covers: covers.clone(),
+            place: Cell::new(usize::MAX),
+            turns: Turns::default(),
+            _covers: (!settled).then(|| covers.clone()),
         });
-        let held: Weak<Cover> = Rc::downgrade(&cover);
-        cover.place.set(boundary.hold(held));
-        Box::new(Self(cover))
+        if !settled {
+            let held: Weak<Cover> = Rc::downgrade(&cover);
+            cover.place.set(boundary.hold(held));
+        }
+        Ok(Self(cover))
     }
 
     fn callee(&self) -> Box<dyn ClientHook> {
-        resolved(self.0.promise()).unwrap_or_else(broken::endless)
+        resolved(self.0.inner()).unwrap_or_else(broken::endless)
     }
 }
 
 impl Cover {
-    fn promise(&self) -> Box<dyn ClientHook> {
-        self.promise.borrow().add_ref()
+    fn inner(&self) -> Box<dyn ClientHook> {
+        self.inner.borrow().add_ref()
+    }
+}
+
+impl Queue for Cover {
+    fn turns(&self) -> &Turns {
+        &self.turns
     }
 }
 
 impl Release for Cover {
     /// What went back outlives the boundary; only the way there does not.
     fn release(&self) {
-        let end = resolved(self.promise()).unwrap_or_else(broken::endless);
+        let end = resolved(self.inner()).unwrap_or_else(broken::endless);
         if end.when_more_resolved().is_some() {
             // It may become a circle yet, so it stays under cover.
             return;
         }
-        let left = self.promise.replace(Hold::new(end));
+        let left = self.inner.replace(Hold::new(end));
         self.settled.set(true);
         drop(left);
     }
@@ -119,7 +145,11 @@ impl ClientHook for Returned {
         params: Box<dyn ParamsHook>,
         results: Box<dyn ResultsHook>,
     ) -> Promise<(), Error> {
-        self.callee().call(interface_id, method_id, params, results)
+        let this = Self(self.0.clone());
+        Promise::from_future(Turn::wait(self.0.clone(), move || {
+            let request = this.callee().new_call(interface_id, method_id, None);
+            send(request, params, results, this.0.boundary.clone())
+        }))
     }
 
     fn get_brand(&self) -> usize {
@@ -131,20 +161,24 @@ impl ClientHook for Returned {
     }
 
     fn get_resolved(&self) -> Option<Box<dyn ClientHook>> {
-        let promise = self.0.promise();
+        let inner = self.0.inner();
         if self.0.settled.get() {
-            return Some(promise);
+            return Some(inner);
         }
-        Some(Self::cover(promise.get_resolved()?, &self.0.boundary))
+        Some(Self::cover(inner.get_resolved()?, &self.0.boundary))
     }
 
     fn when_more_resolved(&self) -> Option<Promise<Box<dyn ClientHook>, Error>> {
-        // A promise that is asked after it has resolved never answers.
-        if let Some(resolved) = self.get_resolved() {
-            return Some(Promise::ok(resolved));
+        if self.0.settled.get() {
+            return None;
         }
-        let resolution = self.0.promise().when_more_resolved()?;
         let boundary = self.0.boundary.clone();
+        let inner = self.0.inner();
+        // A promise that is asked after it has resolved never answers.
+        if let Some(resolved) = inner.get_resolved() {
+            return Some(Promise::ok(Self::cover(resolved, &boundary)));
+        }
+        let resolution = inner.when_more_resolved()?;
         Some(Promise::from_future(async move {
             Ok(Self::cover(resolution.await?, &boundary))
         }))
@@ -153,6 +187,30 @@ impl ClientHook for Returned {
     fn when_resolved(&self) -> Promise<(), Error> {
         when_resolved(self.add_ref())
     }
+}
+
+/// Sends `request` with `params`. The results go back as well, so they are
+/// covered.
+fn send(
+    mut request: Request<any_pointer::Owned, any_pointer::Owned>,
+    params: Box<dyn ParamsHook>,
+    mut results: Box<dyn ResultsHook>,
+    boundary: Rc<Boundary>,
+) -> Promise<(), Error> {
+    if let Err(error) = params.get().and_then(|content| request.set(content)) {
+        return Promise::err(error);
+    }
+    drop(params);
+    let answer = request.send().promise;
+    Promise::from_future(async move {
+        let answer = answer.await?;
+        let content = answer.get()?;
+        if content.target_size()?.cap_count == 0 {
+            return results.get()?.set_as(content);
+        }
+        let covered = Message::copy(content)?.returned(&boundary);
+        results.get()?.set_as(covered.reader()?)
+    })
 }
 
 /// Waits until `hook` has resolved to the end, or for too long.

@@ -1,7 +1,7 @@
 //! What a hostile peer says, message by message, to a host whose bootstrap
 //! capability is a `Program`.
 
-use capnp::capability::DynClientHook;
+use capnp::capability::{DynClientHook, FromClientHook};
 use capnp::message::Builder;
 use capnp::traits::{HasTypeId, ImbueMut};
 use capnp::{Error, any_pointer, any_pointer_list};
@@ -122,6 +122,37 @@ pub(crate) fn to_promise(promise: u32, other: u32) -> Vec<u8> {
 pub(crate) fn to_answer(promise: u32, answer: u32) -> Vec<u8> {
     resolves(promise, |resolve| {
         let mut to = resolve.init_cap().init_receiver_answer();
+        to.set_question_id(answer);
+        to.init_transform(1).get(0).set_get_pointer_field(0);
+    })
+}
+
+/// Question `id`: `Host.executor` of what the host has exported.
+pub(crate) fn executor_of(id: u32, export: u32) -> Vec<u8> {
+    rpc(|message| {
+        let mut call = message.init_call();
+        call.set_question_id(id);
+        call.set_interface_id(host::Client::TYPE_ID);
+        call.set_method_id(4);
+        call.init_target().set_imported_cap(export);
+    })
+}
+
+/// Answers question `id`, `Host.executor`, with the executor of answer `answer`.
+pub(crate) fn answer_answer(id: u32, answer: u32) -> Vec<u8> {
+    rpc(|message| {
+        let mut said = message.init_return();
+        said.set_answer_id(id);
+        let mut payload = said.init_results();
+        let mut caps = Vec::new();
+        {
+            let mut content = payload.reborrow().get_content();
+            content.imbue_mut(&mut caps);
+            let mut results: host::executor_results::Builder<'_> = content.init_as();
+            results.set_executor(FromClientHook::new(stand_in()));
+        }
+        let table = payload.init_cap_table(1);
+        let mut to = table.get(0).init_receiver_answer();
         to.set_question_id(answer);
         to.init_transform(1).get(0).set_get_pointer_field(0);
     })
