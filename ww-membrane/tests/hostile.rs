@@ -207,6 +207,16 @@ fn what_holds_itself_is_let_go_of_when_its_membrane_falls() {
                 [to_answer(1, 4), to_answer(2, 2)].concat(),
             ],
         ),
+        (
+            "two calls that wait for one another",
+            vec![
+                [spawn(1, 1), give_back(2, 1)].concat(),
+                // One that the peer has to answer, on its own promise.
+                call_on(3, 2, host::Client::TYPE_ID, 4),
+                [call_on(4, 3, host::Client::TYPE_ID, 4), call_on(5, 4, 0, 0)].concat(),
+                answer_answer(0, 5),
+            ],
+        ),
     ];
     for (case, said) in cases {
         let seen = Seen::default();

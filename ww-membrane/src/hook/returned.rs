@@ -8,6 +8,7 @@ use capnp::{Error, MessageSize, any_pointer};
 use crate::hook::boundary::{Boundary, Release};
 use crate::hook::broken;
 use crate::hook::cross::{RESOLUTIONS, resolved};
+use crate::hook::flight::Flight;
 use crate::hook::hold::Hold;
 use crate::hook::message::Message;
 use crate::hook::request::is_local;
@@ -39,11 +40,15 @@ struct Cover {
     ptr: usize,
     boundary: Rc<Boundary>,
     place: Cell<usize>,
-    /// Calls on it that have not begun.
-    turns: Turns,
+    line: Rc<Line>,
     /// Those promises of the same root.
     _covers: Option<Rc<()>>,
 }
+
+/// Calls on it that have not begun. Those that have hold this and not what they
+/// were made on, which may wait for them.
+#[derive(Default)]
+struct Line(Turns);
 
 impl Returned {
     /// `hook`, under cover unless it is an object of this thread's own. Broken
@@ -77,7 +82,7 @@ impl Returned {
             settled: Cell::new(settled),
             boundary: boundary.clone(),
             place: Cell::new(usize::MAX),
-            turns: Turns::default(),
+            line: Rc::default(),
             _covers: (!settled).then(|| covers.clone()),
         });
         if !settled {
@@ -98,9 +103,9 @@ impl Cover {
     }
 }
 
-impl Queue for Cover {
+impl Queue for Line {
     fn turns(&self) -> &Turns {
-        &self.turns
+        &self.0
     }
 }
 
@@ -146,9 +151,15 @@ impl ClientHook for Returned {
         results: Box<dyn ResultsHook>,
     ) -> Promise<(), Error> {
         let this = Self(self.0.clone());
-        Promise::from_future(Turn::wait(self.0.clone(), move || {
+        Promise::from_future(Turn::wait(self.0.line.clone(), move || {
             let request = this.callee().new_call(interface_id, method_id, None);
-            send(request, params, results, this.0.boundary.clone())
+            let boundary = &this.0.boundary;
+            let work = send(request, params, results, boundary.clone());
+            match boundary.check() {
+                // Two such calls can wait for one another.
+                Ok(()) => Flight::promise(boundary, work),
+                Err(_) => work,
+            }
         }))
     }
 
