@@ -17,7 +17,6 @@ pub fn alone<F>(main: impl FnOnce() -> F) -> ExitCode
 where
     F: Future<Output: Outcome>,
 {
-    panics::report(|_| {});
     executor::run(main(), None::<Absent>)
         .map(Outcome::report)
         .unwrap_or_else(|error| Err::<(), _>(error).report())
@@ -30,7 +29,7 @@ where
     C: FromClientHook,
     F: Future<Output: Outcome>,
 {
-    panics::report(T::panicked);
+    panics::tell_by(T::panicked);
     let (line, bootstrap) = Line::<T>::open();
     executor::run(main(bootstrap), Some(line))
         .map(Outcome::report)

@@ -35,7 +35,6 @@ mod line;
 
 use std::fmt::Debug;
 use std::io::Write as _;
-use std::sync::OnceLock;
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -44,8 +43,7 @@ use tracing::{Event, Level, Metadata, Subscriber, subscriber};
 
 use line::Line;
 
-/// The level that is told, and those above it.
-static TOLD: OnceLock<Level> = OnceLock::new();
+use crate::panics;
 
 struct Teller {
     level: Level,
@@ -63,20 +61,16 @@ struct Fields<'a>(&'a mut Line);
 /// A panic is an event too from then on, of target `panic`.
 pub fn init(level: Level) {
     if subscriber::set_global_default(Teller { level }).is_ok() {
-        TOLD.get_or_init(|| level);
+        panics::record_by(panicked);
     }
 }
 
-/// Tells of a panic; false where nobody called [`init`].
-pub(crate) fn panicked(message: &str, location: &str) -> bool {
-    if TOLD.get().is_none() {
-        return false;
-    }
+/// Writes the record of a panic.
+fn panicked(message: &str, location: &str) {
     let mut line = Line::new(Level::ERROR, "panic");
     line.message(format_args!("{message}"));
     line.field("location", format_args!("{location}"));
     write(line);
-    true
 }
 
 impl Subscriber for Teller {

@@ -1,30 +1,44 @@
 use std::panic;
+use std::sync::{Once, OnceLock};
 
-/// Bytes of what a panic says that are reported.
+/// Bytes of what a panic says that are told the host.
 const MOST: usize = 4 << 10;
 
-/// Reports panics to the host, by `tell` and in standard error. The trap that
-/// follows is not ours.
-pub(crate) fn report(tell: fn(&str)) {
-    let print = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        let message = info.payload_as_str().unwrap_or("no message");
-        let location = info.location().map(ToString::to_string);
-        let location = location.as_deref().unwrap_or("an unknown place");
-        let cut = &message[..message.floor_char_boundary(MOST)];
-        tell(&format!("{cut}, at {location}"));
-        if !told(message, location) {
-            print(info);
-        }
-    }));
+/// Tells the host, over the guest's connection.
+static TELL: OnceLock<fn(&str)> = OnceLock::new();
+
+/// Writes a record of a message and its place, in place of text.
+static RECORD: OnceLock<fn(&str, &str)> = OnceLock::new();
+
+/// Has panics told by `tell`, before the trap that is not ours follows.
+pub(crate) fn tell_by(tell: fn(&str)) {
+    TELL.get_or_init(|| tell);
+    hook();
 }
 
+/// Has panics recorded by `record`. Without this, nothing of it is in a guest.
 #[cfg(feature = "tracing")]
-fn told(message: &str, location: &str) -> bool {
-    crate::logging::panicked(message, location)
+pub(crate) fn record_by(record: fn(&str, &str)) {
+    RECORD.get_or_init(|| record);
+    hook();
 }
 
-#[cfg(not(feature = "tracing"))]
-fn told(_: &str, _: &str) -> bool {
-    false
+fn hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let message = info.payload_as_str().unwrap_or("no message");
+            let location = info.location().map(ToString::to_string);
+            let location = location.as_deref().unwrap_or("an unknown place");
+            if let Some(tell) = TELL.get() {
+                let cut = &message[..message.floor_char_boundary(MOST)];
+                tell(&format!("{cut}, at {location}"));
+            }
+            match RECORD.get() {
+                Some(record) => record(message, location),
+                None => print(info),
+            }
+        }));
+    });
 }

@@ -10,6 +10,7 @@ mod kill;
 mod limits;
 mod log;
 mod patience;
+mod remote;
 mod sdk;
 mod stage;
 mod stdio;
