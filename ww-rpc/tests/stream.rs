@@ -14,7 +14,7 @@ use capnp::{Error, ErrorKind};
 use futures::future::poll_immediate;
 use futures::io::{Cursor, copy, copy_buf};
 use futures::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use futures_lite::future::{block_on, or, zip};
+use futures_lite::future::{block_on, or, yield_now, zip};
 use support::{Outcome, Slot, settle, untyped};
 use ww_rpc::peer_capnp::byte_stream;
 use ww_rpc::stream::{MAX_READ, Reader, Writer, sink, source};
@@ -262,24 +262,29 @@ fn a_flush_waits_until_the_stream_has_everything() {
         let mut writer = Writer::new(stream);
         // Nothing was written: there is nothing to wait for.
         writer.flush().await.unwrap();
-        let events = RefCell::new(Vec::new());
+        let count = Cell::new(0);
         let write = async {
             writer.write_all(b"abc").await.unwrap();
-            // One that is given up does not stand for a later one.
             let given_up = poll_immediate(writer.flush()).await;
             assert!(given_up.is_none());
             writer.write_all(b"def").await.unwrap();
             writer.flush().await.unwrap();
-            events.borrow_mut().push("flushed");
+            // The pipe has the other two.
+            assert!(count.get() >= 4, "flushed when {} were read", count.get());
         };
         let read = async {
-            let mut four = [0; 4];
-            end.read_exact(&mut four).await.unwrap();
-            assert_eq!(&four, b"abcd");
-            events.borrow_mut().push("read");
+            for byte in b"abcd" {
+                let mut one = [0; 1];
+                end.read_exact(&mut one).await.unwrap();
+                assert_eq!(one[0], *byte);
+                count.set(count.get() + 1);
+                // A flush that is done now, and should not be, gets to say so.
+                for _ in 0..10 {
+                    yield_now().await;
+                }
+            }
         };
         zip(write, read).await;
-        assert_eq!(*events.borrow(), ["read", "flushed"]);
     });
 }
 
@@ -384,6 +389,100 @@ fn a_failed_push_shows_at_what_comes_next_and_stays() {
             });
         }
     }
+}
+
+/// Takes what is pushed, and fails once when it is to say that it has.
+#[derive(Default)]
+struct Forgets {
+    failed: Cell<bool>,
+}
+
+impl byte_stream::Server for Forgets {
+    async fn push(self: Rc<Self>, _: byte_stream::PushParams) -> Outcome {
+        Ok(())
+    }
+
+    async fn write(
+        self: Rc<Self>,
+        _: byte_stream::WriteParams,
+        _: byte_stream::WriteResults,
+    ) -> Outcome {
+        match self.failed.replace(true) {
+            false => Err(Error::overloaded("not now".into())),
+            true => Ok(()),
+        }
+    }
+
+    async fn finish(
+        self: Rc<Self>,
+        _: byte_stream::FinishParams,
+        _: byte_stream::FinishResults,
+    ) -> Outcome {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_failed_once_does_not_work_again() {
+    let served = || capnp_rpc::new_client(Forgets::default());
+    everywhere(served, async |stream| {
+        let mut writer = Writer::new(stream);
+        writer.write_all(b"abc").await.unwrap();
+        for failed in [
+            writer.flush().await,
+            writer.write_all(b"def").await,
+            writer.flush().await,
+            writer.close().await,
+        ] {
+            let error = failed.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded, "{error}");
+        }
+    });
+}
+
+/// Takes what is pushed, and says so from the second time on that it is asked.
+#[derive(Default)]
+struct Hesitates {
+    asked: Cell<u32>,
+}
+
+impl byte_stream::Server for Hesitates {
+    async fn push(self: Rc<Self>, _: byte_stream::PushParams) -> Outcome {
+        Ok(())
+    }
+
+    async fn write(
+        self: Rc<Self>,
+        _: byte_stream::WriteParams,
+        _: byte_stream::WriteResults,
+    ) -> Outcome {
+        match self.asked.replace(self.asked.get() + 1) {
+            0 => pending().await,
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_flush_that_was_given_up_does_not_stand_for_a_later_one() {
+    let served = || capnp_rpc::new_client(Hesitates::default());
+    everywhere(served, async |stream| {
+        let mut writer = Writer::new(stream);
+        writer.write_all(b"abc").await.unwrap();
+        // As long as there is nothing else between, it is taken up again.
+        for _ in 0..20 {
+            assert!(poll_immediate(writer.flush()).await.is_none());
+            yield_now().await;
+        }
+        writer.write_all(b"def").await.unwrap();
+        let hangs = async {
+            for _ in 0..1000 {
+                yield_now().await;
+            }
+            panic!("the flush waits for the one before");
+        };
+        or(writer.flush(), hangs).await.unwrap();
+    });
 }
 
 #[test]
