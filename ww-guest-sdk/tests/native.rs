@@ -243,12 +243,24 @@ fn a_session_that_has_died_is_grafted_again_once_and_no_call_is_made_twice() {
             // What the membrane refuses is not tried again by itself.
             assert_eq!(call().await, Err(Some(ErrorKind::Failed)));
             assert_eq!(granted.get(), 1);
+            // One that learns late that its session has died.
+            let (go_on, held) = oneshot::channel::<()>();
+            let late = grafted.with(async |session| {
+                held.await?;
+                echo(&session.executor, "late").await?;
+                Ok::<_, Error>(())
+            });
+            let mut late = Box::pin(late);
+            assert!(poll_immediate(&mut late).await.is_none());
             // Several share one graft, and what died is given up once.
             let calls = join_all((0..5).map(|_| call())).await;
             let dead = Err(Some(ErrorKind::Disconnected));
             assert_eq!(calls, [Ok(2), Ok(2), dead, dead, dead]);
             assert_eq!(granted.get(), 2);
             assert_eq!(call().await, Ok(3));
+            go_on.send(()).unwrap();
+            let late = late.await.unwrap_err();
+            assert_eq!(late.kind(), Some(ErrorKind::Disconnected));
             assert_eq!(grafted.session().await.unwrap().epoch, 3);
             // Another failure leaves the session alone.
             let failed = grafted
