@@ -49,7 +49,7 @@ async fn waits(runtime: &Runtime) -> Cell {
         .runtime(runtime)
         .image(example_images::path("echo-child"))
         .stdin(Input::piped());
-    waits.spawn().await.unwrap()
+    waits.spawn().await.expect("it runs")
 }
 
 /// A capability on the cell's thread, and what resolves when it has gone.
@@ -59,7 +59,7 @@ async fn here(cell: &Cell) -> (Remote<executor::Client>, oneshot::Receiver<()>) 
         let client = capnp_rpc::new_client(Here { _held: held });
         Ok(Remote::new(&local, client))
     });
-    (remote.await.unwrap(), gone)
+    (remote.await.expect("the cell lives"), gone)
 }
 
 async fn echo(echo: executor::Client, message: &str) -> Result<String, Error> {
@@ -71,7 +71,8 @@ async fn echo(echo: executor::Client, message: &str) -> Result<String, Error> {
 }
 
 async fn thread_of(cell: &Cell) -> String {
-    cell.with(async |_| Ok(thread())).await.unwrap()
+    let there = cell.with(async |_| Ok(thread()));
+    there.await.expect("the cell lives")
 }
 
 #[test]
