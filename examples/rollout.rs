@@ -1,7 +1,6 @@
 //! Runs a cell on the image that a contract names, and in place of it the next
-//! one when a transaction changes the contract's head: a node of the chain tells the
-//! head, and a gateway of IPFS has the image, neither of which is trusted with
-//! what it holds.
+//! one when a transaction changes the contract's head. A node of the chain is
+//! believed about the head; what a gateway of IPFS sends for it is verified.
 //!
 //! ```sh
 //! cargo run -p ww-examples --bin rollout -- \

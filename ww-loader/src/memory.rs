@@ -133,14 +133,14 @@ impl Memory {
     }
 
     fn absent(&self, path: &Path) -> Error {
-        let mut ancestors = (0..path.components().count()).map(|depth| path.prefix(depth));
-        let barrier = ancestors.find(|at| match self.nodes.get(at) {
-            Some(stored) => stored.kind() != Kind::Dir,
-            None => false,
-        });
-        match barrier {
-            Some(at) => not_dir(path, at),
-            None => Error::NotFound {
+        // The nearest one that is there: all above it are directories.
+        let ancestors = (0..path.components().count()).rev();
+        let nearest = ancestors
+            .map(|depth| path.prefix(depth))
+            .find_map(|at| self.nodes.get(&at).map(|stored| (at, stored.kind())));
+        match nearest {
+            Some((at, kind)) if kind != Kind::Dir => not_dir(path, at),
+            _ => Error::NotFound {
                 path: path.clone(),
                 loader: NAME.into(),
             },
