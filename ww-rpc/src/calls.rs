@@ -108,7 +108,6 @@ impl Calls {
             Ok(message::Call(call)) => {
                 self.traffic.was_called();
                 let call = call?;
-                refuse_elsewhere(call)?;
                 let words = words.saturating_add(table_words(call.get_params()?.get_cap_table()?));
                 let depth = state.depth(call)?;
                 let reflected = state.is_reflected(call)?;
@@ -252,17 +251,6 @@ impl Calls {
             _ => state.held.remove(&held.serial).unwrap_or(0),
         };
         state.resolved -= resolved;
-    }
-}
-
-/// A call whose results go elsewhere is answered by another of the peer's, if
-/// ever, and capnp-rpc keeps them until then.
-fn refuse_elsewhere(call: call::Reader<'_>) -> Result<(), Error> {
-    match call.get_send_results_to().which()? {
-        call::send_results_to::Caller(()) => Ok(()),
-        _ => Err(Error::unimplemented(
-            "peer asks for results to be sent elsewhere than to the caller".into(),
-        )),
     }
 }
 

@@ -55,6 +55,7 @@
 //! ```
 
 mod calls;
+mod elsewhere;
 mod frame;
 mod limits;
 mod link;

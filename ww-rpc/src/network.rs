@@ -1,6 +1,7 @@
 use std::cell::RefCell;
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
+use std::task::Poll;
 
 use capnp::capability::Promise;
 use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions};
@@ -12,6 +13,7 @@ use futures::{AsyncRead, AsyncWrite};
 
 use crate::Limits;
 use crate::calls::Held;
+use crate::elsewhere;
 use crate::frame::{Frame, Frames};
 use crate::link::Link;
 use crate::outbox::{Message, Outbox};
@@ -124,12 +126,21 @@ impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<
             ..
         } = self.clone();
         Promise::from_future(async move {
-            let frame = poll_fn(|cx| link.poll_incoming(cx, &mut frames.borrow_mut())).await?;
-            let Some(frame) = frame else {
-                return Ok(None);
+            let (message, words) = loop {
+                let frame = poll_fn(|cx| link.poll_incoming(cx, &mut frames.borrow_mut())).await?;
+                let Some(frame) = frame else {
+                    return Ok(None);
+                };
+                let words = frame.words();
+                let message = read(frame, &limits)?;
+                let Some(refusal) = elsewhere::refusal(message.get_root()?)? else {
+                    break (message, words);
+                };
+                link.traffic.was_called();
+                let words = refusal.size_in_words();
+                link.push(refusal, words);
+                give_way().await;
             };
-            let words = frame.words();
-            let message = read(frame, &limits)?;
             let held = link.calls.admit(message.get_root()?, words)?;
             let incoming = Incoming {
                 message,
@@ -157,6 +168,19 @@ impl<R> Clone for Connection<R> {
     }
 }
 
+/// Lets others run that wait for the same thread.
+async fn give_way() {
+    let mut given = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Reads a message, out of which no more can be read than the limits allow.
 fn read(frame: Frame, limits: &Limits) -> Result<Reader<Frame>, Error> {
     let mut options = ReaderOptions::new();
@@ -167,6 +191,9 @@ fn read(frame: Frame, limits: &Limits) -> Result<Reader<Frame>, Error> {
     let root: message::Reader<'_> = message.get_root()?;
     if let Some(shorter) = shortened(root)? {
         return Ok(Reader::new(shorter, options));
+    }
+    if let Some(missed) = elsewhere::missed(root)? {
+        return Ok(Reader::new(missed, options));
     }
     if !matches!(root.which(), Ok(message::Return(_))) {
         return Ok(message);

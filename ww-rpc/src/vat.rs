@@ -43,9 +43,11 @@ const WINDING_UP_TURNS: usize = 16;
 /// Such a call is cancelled. Where writing to the peer fails, its calls are
 /// handled all the same, until there is nothing more to read at once.
 ///
-/// A peer may not have the results of its calls sent elsewhere than to itself
-/// (`sendResultsTo`): the connection ends with kind
-/// [`Unimplemented`](capnp::ErrorKind::Unimplemented).
+/// A call that is pipelined to the peer and there turns out to lead back to this
+/// vat fails with kind [`Unimplemented`](capnp::ErrorKind::Unimplemented) where
+/// the peer would have this vat keep the results (`sendResultsTo.yourself`), as
+/// Cap'n Proto's C++ runtime would; once the capability has arrived, calls on it
+/// stay here.
 ///
 /// Of what the peer says when it gives up, or when it breaks a promise, the
 /// first kilobyte is kept.

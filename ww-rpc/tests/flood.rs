@@ -256,22 +256,6 @@ fn a_long_reason_to_give_up_is_cut() {
 }
 
 #[test]
-fn results_that_would_go_elsewhere_are_refused() {
-    let mut served = Served::new(Limits::default());
-    served.say(bootstrap(0));
-    served.say(rpc(|m| {
-        let mut call = m.init_call();
-        call.set_question_id(1);
-        call.reborrow().init_target().init_promised_answer();
-        call.get_send_results_to().set_yourself(());
-    }));
-    let ended = served.vat.output.take().expect("ended");
-    let error = ended.expect_err("refused");
-    assert_eq!(error.kind, ErrorKind::Unimplemented, "{error}");
-    assert_eq!(served.log.alive(), 0, "something leaked");
-}
-
-#[test]
 fn a_peer_that_never_reads_loses_the_connection() {
     let limits = limits(|limits| limits.queue_words = 100_000);
     let floods: [(&str, Says); 2] = [

@@ -50,6 +50,14 @@ pub(crate) async fn call(local: &LocalExecutor<'_>, address: &str) -> Result<(),
     let back: Client = back.get()?.get_cap().get_as_capability()?;
     let back = executor::Client::new(back.hook);
     println!("came home: {}", echo(&back, "it").await?);
+    // Sent before the other side can know that it leads back here.
+    let back = process.bootstrap_request().send().pipeline.get_cap();
+    let back = executor::Client::new(back.as_cap());
+    match echo(&back, "it").await {
+        Ok(answer) => println!("reflected: {answer}"),
+        // Its runtime would have us keep the results.
+        failed => println!("reflected: {}", kind(failed)),
+    }
 
     let stdin = process.stdin_request().send().pipeline.get_stream();
     for n in 0..1000_u32 {

@@ -195,6 +195,9 @@ async def call(address):
     print("called back:", (await process.wait()).exitCode)
     back = (await process.bootstrap()).cap.as_interface(peer.Executor)
     print("came home:", (await back.echo("it")).response)
+    # Sent before the other side can know that it leads back here.
+    back = process.bootstrap().cap.cast_as(peer.Executor)
+    print("reflected:", (await back.echo("it")).response)
 
     stdin = process.stdin().stream
     for n in range(1000):
