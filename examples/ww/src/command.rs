@@ -8,11 +8,14 @@ use lexopt::Arg::{Long, Short, Value};
 pub(crate) const USAGE: &str = "\
 Boots an image in a cell, with the terminal as its stdio.
 
-Usage: ww run IMAGE [LAYER...] [-- ARGS...]
+Usage: ww run [--stdio] IMAGE [LAYER...] [-- ARGS...]
 
   IMAGE   directory that holds bin/main.wasm, or whose layers do
   LAYER   directories laid over it: files in later ones win
   ARGS    what the cell gets as arguments, after main.wasm
+
+  --stdio   the cell speaks RPC over its standard input and output, and text on
+            its standard error alone
 ";
 
 pub(crate) enum Command {
@@ -24,6 +27,8 @@ pub(crate) struct Run {
     /// Lowest first; at least one.
     pub(crate) layers: Vec<PathBuf>,
     pub(crate) args: Vec<OsString>,
+    /// Whether its standard streams are its RPC connection.
+    pub(crate) stdio: bool,
 }
 
 pub(crate) fn parse() -> Result<Command, lexopt::Error> {
@@ -35,10 +40,12 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
     }
 
     let mut words = Vec::new();
+    let mut stdio = false;
     let mut parser = lexopt::Parser::from_args(ours);
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
+            Long("stdio") => stdio = true,
             Value(word) => words.push(word),
             other => return Err(other.unexpected()),
         }
@@ -53,5 +60,9 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
     if layers.is_empty() {
         return Err("no image given".into());
     }
-    Ok(Command::Run(Run { layers, args }))
+    Ok(Command::Run(Run {
+        layers,
+        args,
+        stdio,
+    }))
 }

@@ -1,6 +1,6 @@
-//! `ww run IMAGE [LAYER…] [-- ARGS…]` boots an image in a cell.
+//! `ww run [--stdio] IMAGE [LAYER…] [-- ARGS…]` boots an image in a cell.
 //!
-//! The terminal is the cell's stdio, its exit code becomes the command's own,
+//! The terminal is the cell's stdio, unless that is its RPC connection; its exit code becomes the command's own,
 //! and its bootstrap capability is a membrane that grants the host and an
 //! executor to whoever grafts.
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use command::{Command, Run};
 use futures_lite::future::block_on;
-use ww_core::cell::{Builder, Input};
+use ww_core::cell::{Builder, Input, Output, Transport};
 use ww_core::network::Offline;
 use ww_core::session::Wetware;
 use ww_core::{Error as CellError, Runtime};
@@ -58,8 +58,12 @@ async fn boot(run: Run) -> Result<u8, CellError> {
     let cell = Builder::new()
         .image(Image::new(run.layers))
         .args(run.args)
-        .stdin(Input::inherit())
-        .inherit_output()
+        .stderr(Output::inherit());
+    let cell = match run.stdio {
+        true => cell.transport(Transport::Stdio),
+        false => cell.stdin(Input::inherit()).stdout(Output::inherit()),
+    };
+    let cell = cell
         .bootstrap(move |local| {
             let session = Wetware::new(local, &runtime, Arc::new(Offline::new()));
             Ok(membrane(
