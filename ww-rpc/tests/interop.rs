@@ -1,6 +1,8 @@
 //! Another implementation at the other end, where it is installed; see
 //! `tests/interop/run`.
 
+#![allow(clippy::print_stderr, reason = "a test that skips says so")]
+
 use std::path::Path;
 use std::process::Command;
 
