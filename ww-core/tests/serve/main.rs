@@ -14,6 +14,7 @@ mod malice;
 mod narrow;
 mod process;
 mod program;
+#[allow(dead_code, reason = "each test takes what it needs")]
 #[path = "../../../ww-membrane/tests/support/said.rs"]
 mod said;
 mod session;

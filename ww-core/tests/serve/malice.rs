@@ -90,11 +90,19 @@ impl Parrot {
         }
     }
 
-    /// Comes to the end of what it was told, and ends; or is ended.
+    /// Ends, and leaves nothing of the host's behind.
     async fn leave(self) {
-        drop(close(&self.told).await);
-        let _ = kill(&self.process).await;
-        assert!(Rc::strong_count(&self.handed) > 0);
+        let Self {
+            process,
+            told,
+            handed,
+        } = self;
+        drop(close(&told).await);
+        // It may have ended by itself.
+        let _ = kill(&process).await;
+        drop((process, told, handed.first.take(), handed.last.take()));
+        settle().await;
+        assert_eq!(Rc::strong_count(&handed), 1);
     }
 }
 
