@@ -5,9 +5,10 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use capnp::capability::{Client, FromClientHook};
+use capnp::capability::{Client, FromClientHook, RemotePromise};
 use capnp::traits::HasTypeId;
 use capnp::{Error, ErrorKind};
 use capnp_rpc::rpc_capnp::{exception, message};
@@ -243,6 +244,67 @@ fn what_holds_itself_is_let_go_of_when_its_membrane_falls() {
         drop(membrane);
         assert_eq!(seen.holders(), 1, "{case}");
         assert_eq!(Rc::strong_count(&token), 1, "{case}");
+    }
+}
+
+type Sent = Rc<RefCell<Option<RemotePromise<program::spawn_results::Owned>>>>;
+
+/// Says farewell to a peer when it is dropped, with a capability of its own.
+struct Farewell {
+    whom: program::Client,
+    sent: Sent,
+}
+
+impl process::Server for Farewell {}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        let mut request = self.whom.spawn_request();
+        let hook = peer(&Seen::default()).client.hook;
+        request.get().init_bootstrap().set_as_capability(hook);
+        self.sent.replace(Some(request.send()));
+    }
+}
+
+/// Answers with a farewell to the program that it is handed.
+struct Parting(Sent);
+
+impl program::Server for Parting {
+    async fn spawn(
+        self: Rc<Self>,
+        params: program::SpawnParams,
+        mut results: program::SpawnResults,
+    ) -> Result<(), Error> {
+        let farewell = Farewell {
+            whom: params.get()?.get_bootstrap().get_as_capability()?,
+            sent: self.0.clone(),
+        };
+        results.get().set_process(capnp_rpc::new_client(farewell));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_server_may_call_the_peer_that_lets_go_of_it() {
+    // Export 0 is the bootstrap, and what is finished is released with its answer.
+    let ways = [vec![finish(1)], vec![keep_and_finish(1), release(1)]];
+    for (way, said) in ways.into_iter().enumerate() {
+        let sent = Sent::default();
+        let parting: program::Client = capnp_rpc::new_client(Parting(sent.clone()));
+        let mut hosted = Hosted::new(Some(untyped(&Membrane::ungated().wrap(parting))));
+        hosted.say(bootstrap());
+        hosted.say(spawn(1, 1));
+        assert!(sent.borrow().is_none());
+        hosted.heard(|_| ());
+        hosted.say(said.concat());
+        let mut farewell = sent.take().expect("it was dropped").promise;
+        assert!(hosted.settle(&mut farewell).is_none(), "way {way}");
+        let mut farewells = 0;
+        hosted.heard(|said| {
+            farewells += u32::from(matches!(said.which(), Ok(message::Call(_))));
+        });
+        assert_eq!(farewells, 1, "way {way}");
+        assert!(hosted.ended.is_none(), "{:?}", hosted.ended);
     }
 }
 

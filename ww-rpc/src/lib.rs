@@ -57,6 +57,7 @@
 mod calls;
 mod elsewhere;
 mod frame;
+mod later;
 mod limits;
 mod link;
 mod network;
@@ -70,6 +71,7 @@ mod vat;
 mod watch;
 
 pub use capnp_rpc::rpc_twoparty_capnp::Side;
+pub use later::drop_later;
 pub use limits::Limits;
 pub use traffic::Traffic;
 pub use vat::Vat;

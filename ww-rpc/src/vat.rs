@@ -11,6 +11,7 @@ use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{Disconnector, RpcSystem};
 use futures::{AsyncRead, AsyncWrite};
 
+use crate::later;
 use crate::link::Link;
 use crate::network::Network;
 use crate::watch::poll_watched;
@@ -66,6 +67,10 @@ const WINDING_UP_TURNS: usize = 16;
 /// the peer's is held, dead as that one is. A peer can have one of its calls
 /// hold a promise of that call's own answer: then both live on, unless what is
 /// served stands behind a membrane that is revoked after the end.
+///
+/// A server is dropped with the connection's tables borrowed when the peer lets
+/// go of it: one whose `Drop` calls that peer panics, unless it stands behind a
+/// membrane, which [puts the drop off](crate::drop_later).
 ///
 /// # Example
 ///
@@ -159,7 +164,13 @@ impl Future for Vat {
     ///
     /// When polled again after it has resolved.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
+        later::during(|| self.get_mut().advance(cx))
+    }
+}
+
+impl Vat {
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let this = self;
         loop {
             let running = this.running.as_mut().expect("vat polled after its end");
             let system = Pin::new(&mut running.system);

@@ -171,6 +171,24 @@ pub(crate) fn finish(id: u32) -> Vec<u8> {
     rpc(|message| message.init_finish().set_question_id(id))
 }
 
+/// Lets go of an answer, and of none of its capabilities.
+pub(crate) fn keep_and_finish(id: u32) -> Vec<u8> {
+    rpc(|message| {
+        let mut finish = message.init_finish();
+        finish.set_question_id(id);
+        finish.set_release_result_caps(false);
+    })
+}
+
+/// Lets go of a reference to `export`.
+pub(crate) fn release(export: u32) -> Vec<u8> {
+    rpc(|message| {
+        let mut release = message.init_release();
+        release.set_id(export);
+        release.set_reference_count(1);
+    })
+}
+
 /// A million pointers, and a descriptor.
 pub(crate) fn million(mut payload: payload::Builder<'_>) {
     payload
