@@ -88,8 +88,8 @@ const READ_AGAIN: usize = 1 << 14;
 
 impl Default for Limits {
     /// 64 MiB a message, 64 levels deep; 4,096 calls in flight, 32 of them on
-    /// one another, with 128 MiB; 64 promises in a row; 1,048,576 cancelled ones; 65,536 exports;
-    /// 128 MiB that wait to be read.
+    /// one another, with 128 MiB; 64 promises in a row; 1,048,576 cancelled ones;
+    /// 65,536 exports; 128 MiB that wait to be read.
     fn default() -> Self {
         Self {
             message_words: 8 << 20,

@@ -8,6 +8,7 @@ use slab::Slab;
 
 use crate::epoch::Enrolment;
 use crate::hook::cross::Direction;
+use crate::hook::hold::afresh;
 use crate::hook::registry::{Registry, Root};
 use crate::ledger::Ledger;
 use crate::signal::Signal;
@@ -236,6 +237,13 @@ impl Boundary {
         if self.ended.set(fall).is_err() {
             return;
         }
+        afresh(|| self.release_all());
+        self.signal.fire();
+        drop(self.enrolments.take());
+        self.ledger.emptied();
+    }
+
+    fn release_all(&self) {
         let wrapped = self.registry.take().into_wrapped();
         let holders = self.holders.take();
         for wrapped in wrapped {
@@ -248,9 +256,6 @@ impl Boundary {
                 holder.release();
             }
         }
-        self.signal.fire();
-        drop(self.enrolments.take());
-        self.ledger.emptied();
     }
 
     /// How many wrappers are alive.
