@@ -48,7 +48,7 @@ pub fn closed() -> impl Future<Output = ()> + 'static {
 /// ```
 /// use ww_guest_sdk::{capnp::capability::Client, serve};
 ///
-/// # async fn main(client: Client) {
+/// # async fn example(client: Client) {
 /// // Nothing to do but to answer calls, for as long as there may be any.
 /// serve(client, std::future::pending::<()>()).await;
 /// # }

@@ -8,7 +8,7 @@
 //! ```
 //! use ww_guest_sdk::{Error, fs};
 //!
-//! # async fn main() -> Result<(), Error> {
+//! # async fn example() -> Result<(), Error> {
 //! let motto = fs::read_to_string("/etc/motto").await?;
 //! # Ok(())
 //! # }

@@ -16,7 +16,7 @@ type Grafting = Shared<LocalBoxFuture<'static, Result<Session, capnp::Error>>>;
 /// ```
 /// use ww_guest_sdk::{Error, Grafted, Membrane};
 ///
-/// # async fn main(membrane: Membrane) -> Result<(), Error> {
+/// # async fn example(membrane: Membrane) -> Result<(), Error> {
 /// let grafted = Grafted::new(membrane);
 /// loop {
 ///     let answer = grafted
