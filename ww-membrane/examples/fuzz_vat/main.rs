@@ -125,7 +125,7 @@ fn made(chance: &mut Chance, circles: bool) {
         // A peer that does not read for a while learns later what it has.
         peer.hear(&heard);
     }
-    side.end(chance);
+    side.end(chance, circles);
 }
 
 fn relayed(chance: &mut Chance) {
@@ -146,7 +146,7 @@ fn relayed(chance: &mut Chance) {
         said[at].extend(answer);
     }
     for side in sides {
-        side.end(chance);
+        side.end(chance, false);
     }
 }
 

@@ -98,9 +98,14 @@ impl Side {
         }
     }
 
+    fn assert_nobody_waits(&self) {
+        let waiting = self.app.waiting();
+        assert!(waiting.is_empty(), "wait for ever: {waiting:?}");
+    }
+
     /// Ends the connection in one of the ways that there are, and asserts that
     /// nothing waits and nothing is left.
-    pub(crate) fn end(mut self, chance: &mut Chance) {
+    pub(crate) fn end(mut self, chance: &mut Chance, circles: bool) {
         match chance.below(4) {
             0 => self.to_vat = None,
             1 => (self.to_vat, self.from_vat) = (None, None),
@@ -113,11 +118,15 @@ impl Side {
         }
         self.rest();
         assert!(self.vat.is_none(), "the vat does not end");
-        let waiting = self.app.waiting();
-        assert!(waiting.is_empty(), "wait for ever: {waiting:?}");
-        // What a server keeps may lead back to that server, until then.
+        if !circles {
+            self.assert_nobody_waits();
+        }
+        // What a peer has made wait for itself ends when the membrane falls, and
+        // so does what a server keeps that leads back to that server.
         let end = capnp::Error::disconnected("the end".into());
         self.membrane.revoke(end);
+        self.rest();
+        self.assert_nobody_waits();
         drop(self.app);
         assert_eq!(self.nodes.alive(), 0, "something leaked");
     }
