@@ -1,6 +1,5 @@
 use std::rc::Rc;
 
-use capnp::Error;
 use capnp::message::Builder;
 use capnp_rpc::rpc_capnp::{call, exception, message, return_};
 
@@ -15,39 +14,23 @@ use crate::outbox::Message;
 // and ours fails.
 
 /// What a call is answered with whose results are to be kept for a call of ours;
-/// `None` where it is any other message.
-///
-/// # Errors
-///
-/// Whatever is wrong with the parts that are looked at.
-pub(crate) fn refusal(message: message::Reader<'_>) -> Result<Option<Message>, Error> {
-    let Ok(message::Call(call)) = message.which() else {
-        return Ok(None);
-    };
-    let call = call?;
+/// `None` where it is any other.
+pub(crate) fn refusal(call: call::Reader<'_>) -> Option<Message> {
     let Ok(call::send_results_to::Yourself(())) = call.get_send_results_to().which() else {
-        return Ok(None);
+        return None;
     };
     let mut refusal = Builder::new_default();
     let mut answer = refusal.init_root::<message::Builder<'_>>().init_return();
     answer.set_answer_id(call.get_question_id());
     answer.set_results_sent_elsewhere(());
-    Ok(Some(Rc::new(refusal)))
+    Some(Rc::new(refusal))
 }
 
-/// The failure that stands for such results; `None` where the message is any
+/// The failure that stands for such results; `None` where the answer is any
 /// other.
-///
-/// # Errors
-///
-/// Whatever is wrong with the parts that are looked at.
-pub(crate) fn missed(message: message::Reader<'_>) -> Result<Option<Frame>, Error> {
-    let Ok(message::Return(answer)) = message.which() else {
-        return Ok(None);
-    };
-    let answer = answer?;
+pub(crate) fn missed(answer: return_::Reader<'_>) -> Option<Frame> {
     let Ok(return_::TakeFromOtherQuestion(_)) = answer.which() else {
-        return Ok(None);
+        return None;
     };
     let mut missed = Builder::new_default();
     let mut failed = missed.init_root::<message::Builder<'_>>().init_return();
@@ -57,5 +40,5 @@ pub(crate) fn missed(message: message::Reader<'_>) -> Result<Option<Frame>, Erro
     let mut exception = failed.init_exception();
     exception.set_reason("the call led back here before the peer could know, call again");
     exception.set_type(exception::Type::Unimplemented);
-    Ok(Some(Frame::of(&missed)))
+    Some(Frame::of(&missed))
 }

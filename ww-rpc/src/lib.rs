@@ -56,6 +56,7 @@
 
 mod calls;
 mod elsewhere;
+mod exports;
 mod frame;
 mod later;
 mod limits;

@@ -11,13 +11,11 @@ use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{IncomingMessage, OutgoingMessage, VatNetwork};
 use futures::{AsyncRead, AsyncWrite};
 
-use crate::Limits;
 use crate::calls::Held;
-use crate::elsewhere;
 use crate::frame::{Frame, Frames};
 use crate::link::Link;
 use crate::outbox::{Message, Outbox};
-use crate::reason::shortened;
+use crate::{Limits, elsewhere, reason};
 
 /// The one connection of a vat, as capnp-rpc wants to see it.
 pub(crate) struct Network<R, W> {
@@ -132,9 +130,9 @@ impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<
                     return Ok(None);
                 };
                 let words = frame.words();
-                let message = read(frame, &limits)?;
-                let Some(refusal) = elsewhere::refusal(message.get_root()?)? else {
-                    break (message, words);
+                let refusal = match read(frame, &limits)? {
+                    Read::Message(message) => break (message, words),
+                    Read::Refused(refusal) => refusal,
                 };
                 link.traffic.was_called();
                 let words = refusal.size_in_words();
@@ -181,25 +179,43 @@ async fn give_way() {
     .await;
 }
 
+/// What becomes of a message from the peer.
+enum Read {
+    /// capnp-rpc has it, or something in its stead.
+    Message(Reader<Frame>),
+    /// It is answered at once.
+    Refused(Message),
+}
+
 /// Reads a message, out of which no more can be read than the limits allow.
-fn read(frame: Frame, limits: &Limits) -> Result<Reader<Frame>, Error> {
+fn read(frame: Frame, limits: &Limits) -> Result<Read, Error> {
     let mut options = ReaderOptions::new();
     options
         .traversal_limit_in_words(Some(Limits::traversal_words(frame.words())))
         .nesting_limit(limits.nesting);
     let message = Reader::new(frame, options);
     let root: message::Reader<'_> = message.get_root()?;
-    if let Some(shorter) = shortened(root)? {
-        return Ok(Reader::new(shorter, options));
-    }
-    if let Some(missed) = elsewhere::missed(root)? {
-        return Ok(Reader::new(missed, options));
-    }
-    if !matches!(root.which(), Ok(message::Return(_))) {
-        return Ok(message);
-    }
-    options.traversal_limit_in_words(Some(limits.answer_traversal_words()));
-    Ok(Reader::new(message.into_segments(), options))
+    let instead = match root.which() {
+        Ok(message::Call(call)) => match elsewhere::refusal(call?) {
+            Some(refusal) => return Ok(Read::Refused(refusal)),
+            None => None,
+        },
+        Ok(message::Return(answer)) => match elsewhere::missed(answer?) {
+            Some(missed) => Some(missed),
+            None => {
+                options.traversal_limit_in_words(Some(limits.answer_traversal_words()));
+                let frame = message.into_segments();
+                return Ok(Read::Message(Reader::new(frame, options)));
+            }
+        },
+        Ok(message::Abort(abort)) => reason::of_abort(abort?)?,
+        Ok(message::Resolve(resolve)) => reason::of_resolve(resolve?)?,
+        _ => None,
+    };
+    Ok(Read::Message(match instead {
+        Some(frame) => Reader::new(frame, options),
+        None => message,
+    }))
 }
 
 impl IncomingMessage for Incoming {

@@ -1,0 +1,321 @@
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use capnp::{Error, struct_list};
+use capnp_rpc::rpc_capnp::{
+    call, cap_descriptor, message_target, promised_answer, resolve, return_,
+};
+
+use crate::Limits;
+use crate::exports::Exports;
+
+/// What capnp-rpc takes up for a capability in a message from the peer, in
+/// words, beside its descriptor.
+const CAPABILITY_WORDS: usize = 88;
+
+/// What it keeps of each mention of an answer that is not there yet, in words,
+/// beside the path to what is mentioned: until that answer is there.
+const MENTION_WORDS: usize = 36;
+
+/// The calls that the peer has in flight, and what they take up.
+#[derive(Default)]
+pub(super) struct Table {
+    /// By question id, until the peer has finished with the answer. The peer
+    /// chooses the ids, and no choice makes a tree slow.
+    open: BTreeMap<u32, Call>,
+    /// Calls that the peer has finished with while their parameters are held,
+    /// by serial number, with the depth of those that promises resolve to:
+    /// others are pipelined on them, so they run on.
+    held: BTreeMap<u64, u32>,
+    /// Calls that the peer has finished with before they were answered.
+    unanswered: usize,
+    /// Words of the mentions of such calls, by question id.
+    mentions: BTreeMap<u32, usize>,
+    /// Words of all parameters that are held, of answers that are open, and of
+    /// mentions of those that are not there yet.
+    words: usize,
+    /// Depth of all calls together that promises of the peer's resolve to, as
+    /// long as they hold their parameters and are not answered.
+    resolved: u32,
+    /// Tells calls apart that have the same id one after the other.
+    serial: u64,
+}
+
+struct Call {
+    serial: u64,
+    depth: u32,
+    /// Whether the parameters are still held.
+    held: bool,
+    answered: bool,
+    /// Words of the answer, while it is kept for calls that pipeline on it.
+    answer_words: usize,
+    /// Words of its mentions, until it is answered.
+    mention_words: usize,
+    /// Its depth, where promises resolve to its answer.
+    resolved: u32,
+    /// Whether it was made on what is the peer's own: so is its answer.
+    reflected: bool,
+}
+
+/// What one call's parameters take up, to be given back with
+/// [`release`](super::Calls::release).
+pub(crate) struct Held {
+    id: u32,
+    serial: u64,
+    words: usize,
+}
+
+impl Table {
+    /// Takes note of a call to be, with parameters of `words` words; none where
+    /// its id is taken, which capnp-rpc refuses.
+    pub(super) fn call(
+        &mut self,
+        call: call::Reader<'_>,
+        words: usize,
+        exports: &Exports,
+        limits: &Limits,
+    ) -> Result<Option<Held>, Error> {
+        let table = call.get_params()?.get_cap_table()?;
+        let (mut behind, reflected) = match call.get_target()?.which()? {
+            message_target::ImportedCap(export) => (0, exports.are_reflecting(export)),
+            message_target::PromisedAnswer(answer) => {
+                let call = self.mention(answer?)?;
+                call.map_or((0, false), |call| (call.depth, call.reflected))
+            }
+        };
+        for descriptor in table {
+            if let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? {
+                let call = self.mention(answer?)?;
+                behind = behind.max(call.map_or(0, |call| call.depth));
+            }
+        }
+        let depth = behind.saturating_add(1);
+        if depth > limits.pipeline_depth {
+            return Err(Error::overloaded(format!(
+                "peer pipelined {depth} calls on one another, more than the limit of {}",
+                limits.pipeline_depth
+            )));
+        }
+        let words = words.saturating_add(table_words(table));
+        let sum = self.fits(words, limits)?;
+        let id = call.get_question_id();
+        let Some(serial) = self.open(id, depth, reflected, limits)? else {
+            return Ok(None);
+        };
+        self.words = sum;
+        Ok(Some(Held { id, serial, words }))
+    }
+
+    /// Takes note that the peer asks for what we bootstrap.
+    pub(super) fn bootstrap(&mut self, id: u32, limits: &Limits) -> Result<(), Error> {
+        self.open(id, 0, false, limits).map(drop)
+    }
+
+    /// Looks at what the peer answers with, in a message of `words` words.
+    pub(super) fn answered(
+        &self,
+        answer: return_::Reader<'_>,
+        words: usize,
+        limits: &Limits,
+    ) -> Result<(), Error> {
+        let return_::Results(results) = answer.which()? else {
+            return Ok(());
+        };
+        let table = results?.get_cap_table()?;
+        table
+            .iter()
+            .try_for_each(|entry| self.refuse_circle(entry))?;
+        let words = words.saturating_add(table_words(table));
+        if words > limits.message_words {
+            return Err(Error::overloaded(format!(
+                "answer of the peer's has {} capabilities and takes {words} words, more than the \
+                 limit of {}",
+                table.len(),
+                limits.message_words
+            )));
+        }
+        Ok(())
+    }
+
+    /// Takes note that an answer is mentioned, and tells its call. Nothing waits
+    /// behind one that is not open: it is a broken one.
+    fn mention(&mut self, answer: promised_answer::Reader<'_>) -> Result<Option<&mut Call>, Error> {
+        let Some(call) = self.open.get_mut(&answer.get_question_id()) else {
+            return Ok(None);
+        };
+        if !call.answered {
+            let path = answer.get_transform()?.len() as usize;
+            let words = MENTION_WORDS.saturating_add(path);
+            call.mention_words = call.mention_words.saturating_add(words);
+            self.words = self.words.saturating_add(words);
+        }
+        Ok(Some(call))
+    }
+
+    /// Takes note that a promise resolves to an answer. Who holds the promise
+    /// holds the call, whose parameters may hold the next promise.
+    pub(super) fn resolve(
+        &mut self,
+        resolve: resolve::Reader<'_>,
+        limits: &Limits,
+    ) -> Result<(), Error> {
+        let resolve::Cap(descriptor) = resolve.which()? else {
+            return Ok(());
+        };
+        let descriptor = descriptor?;
+        self.refuse_circle(descriptor)?;
+        let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? else {
+            return Ok(());
+        };
+        let answer = answer?;
+        self.mention(answer)?;
+        self.fits(0, limits)?;
+        let call = self.open.get_mut(&answer.get_question_id());
+        if let Some(call) = call
+            && call.held
+            && !call.answered
+            && call.resolved == 0
+        {
+            call.resolved = call.depth;
+            self.resolved += call.depth;
+        }
+        if self.resolved > limits.resolutions {
+            return Err(Error::overloaded(format!(
+                "peer resolved promises to answers that wait for {} calls, more than the limit \
+                 of {}",
+                self.resolved, limits.resolutions
+            )));
+        }
+        Ok(())
+    }
+
+    /// capnp-rpc would follow the answer of a call that is its own answer for
+    /// ever. A membrane breaks such circles; on what is the peer's own, none is
+    /// there.
+    fn refuse_circle(&self, descriptor: cap_descriptor::Reader<'_>) -> Result<(), Error> {
+        if let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? {
+            let id = answer?.get_question_id();
+            if self.open.get(&id).is_some_and(|call| call.reflected) {
+                return Err(Error::failed(format!(
+                    "peer gives the answer of its call {id}, which it has to answer itself"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The words of all calls, and `words` more, where they may be as many.
+    fn fits(&self, words: usize, limits: &Limits) -> Result<usize, Error> {
+        let sum = self.words.saturating_add(words);
+        if sum > limits.call_words {
+            return Err(Error::overloaded(format!(
+                "calls of the peer's in flight have {sum} words, more than the limit of {}",
+                limits.call_words
+            )));
+        }
+        Ok(sum)
+    }
+
+    /// The new call's serial number; none where its id is taken, which
+    /// capnp-rpc refuses.
+    fn open(
+        &mut self,
+        id: u32,
+        depth: u32,
+        reflected: bool,
+        limits: &Limits,
+    ) -> Result<Option<u64>, Error> {
+        let calls = self.open.len() + self.held.len();
+        if calls >= limits.calls {
+            return Err(Error::overloaded(format!(
+                "peer has {} calls in flight, more than the limit of {}",
+                calls + 1,
+                limits.calls
+            )));
+        }
+        let Entry::Vacant(entry) = self.open.entry(id) else {
+            return Ok(None);
+        };
+        self.serial += 1;
+        entry.insert(Call {
+            serial: self.serial,
+            depth,
+            held: depth > 0,
+            answered: false,
+            answer_words: 0,
+            mention_words: 0,
+            resolved: 0,
+            reflected,
+        });
+        Ok(Some(self.serial))
+    }
+
+    /// Takes note that the peer has finished with a call.
+    pub(super) fn finish(&mut self, id: u32, limits: &Limits) -> Result<(), Error> {
+        self.close(id);
+        if self.unanswered > limits.cancelled_calls {
+            return Err(Error::overloaded(format!(
+                "peer has cancelled {} calls, more than the limit of {}",
+                self.unanswered, limits.cancelled_calls
+            )));
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, id: u32) {
+        let Some(call) = self.open.remove(&id) else {
+            return;
+        };
+        self.words -= call.answer_words;
+        if call.held {
+            self.held.insert(call.serial, call.resolved);
+        }
+        if !call.answered {
+            self.unanswered += 1;
+            // They are kept for as long as anybody keeps it running, who has a
+            // capability of it that counts for a few of them.
+            let kept = call.mention_words.saturating_sub(CAPABILITY_WORDS);
+            self.words -= call.mention_words - kept;
+            if kept > 0 {
+                self.mentions.insert(id, kept);
+            }
+        }
+    }
+
+    /// Takes note that a call is answered, in a message of `words` words.
+    pub(super) fn answer(&mut self, answer: return_::Reader<'_>, words: usize) {
+        let id = answer.get_answer_id();
+        let Some(call) = self.open.get_mut(&id) else {
+            self.unanswered = self.unanswered.saturating_sub(1);
+            self.words -= self.mentions.remove(&id).unwrap_or(0);
+            return;
+        };
+        call.answered = true;
+        self.words -= std::mem::take(&mut call.mention_words);
+        self.resolved -= std::mem::take(&mut call.resolved);
+        if answer.get_no_finish_needed() {
+            self.close(id);
+        } else {
+            call.answer_words += words;
+            self.words += words;
+        }
+    }
+
+    /// Takes note that a call's parameters have been dropped.
+    pub(super) fn release(&mut self, held: &Held) {
+        self.words -= held.words;
+        let resolved = match self.open.get_mut(&held.id) {
+            Some(call) if call.serial == held.serial => {
+                call.held = false;
+                std::mem::take(&mut call.resolved)
+            }
+            _ => self.held.remove(&held.serial).unwrap_or(0),
+        };
+        self.resolved -= resolved;
+    }
+}
+
+/// What the capabilities of a message take up.
+fn table_words(table: struct_list::Reader<'_, cap_descriptor::Owned>) -> usize {
+    (table.len() as usize).saturating_mul(CAPABILITY_WORDS)
+}
