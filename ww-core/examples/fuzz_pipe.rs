@@ -3,9 +3,6 @@
 //!
 //! The target `model` is one thread that does anything to both ends; `threads`
 //! is a writer and a reader on a thread each.
-//!
-//! A finding is a panic, or an input that takes too long. The seed and the
-//! number of the input are told with it, and make it again.
 
 #![allow(
     clippy::print_stdout,
@@ -14,81 +11,33 @@
     reason = "a tool for the command line, which fails by panicking"
 )]
 
+#[path = "../../ww-loader/examples/fuzz/chance.rs"]
+mod chance;
+#[path = "../../ww-loader/examples/fuzz/drive.rs"]
+mod drive;
+
 use std::collections::VecDeque;
-use std::env;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
 
+use chance::Chance;
 use futures_lite::future::{block_on, yield_now};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use ww_core::pipe::{Reader, Writer, pipe};
 
-/// Longer than any input takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 fn main() {
-    let args: Vec<_> = env::args().collect();
-    let [_, target, seconds, rest @ ..] = &args[..] else {
-        panic!("fuzz_pipe TARGET SECONDS [SEED [INPUT]]");
-    };
-    let seed = rest.first().map_or(1, |seed| seed.parse().unwrap());
-    let first = rest.get(1).map(|input| input.parse().unwrap());
-    let try_one: fn(Chance) = match target.as_str() {
-        "model" => |chance| Trial::new(chance).run(),
-        "threads" => threads,
-        other => panic!("no target {other}"),
-    };
-    let inputs = Arc::new(AtomicU64::new(first.unwrap_or(0)));
-    watch(target.clone(), seed, inputs.clone());
-    let end = Instant::now() + Duration::from_secs(seconds.parse().unwrap());
-    let told = Telling(target, seed, &inputs);
-    while Instant::now() < end {
-        let input = inputs.load(Ordering::Relaxed);
-        if input.is_multiple_of(100_000) {
-            println!("{target}: seed {seed}, input {input}");
-        }
-        try_one(Chance::of(seed, input));
-        inputs.store(input + 1, Ordering::Relaxed);
-        if first.is_some() {
-            break;
-        }
-    }
-    std::mem::forget(told);
-    let inputs = inputs.load(Ordering::Relaxed);
-    println!("{target}: seed {seed}, {inputs} inputs in {seconds} s, no finding");
-}
-
-/// Ends the process when the same input has been tried for too long.
-fn watch(target: String, seed: u64, inputs: Arc<AtomicU64>) {
-    std::thread::spawn(move || {
-        loop {
-            let before = inputs.load(Ordering::Relaxed);
-            std::thread::sleep(PATIENCE);
-            if inputs.load(Ordering::Relaxed) == before {
-                eprintln!("{target}: seed {seed}, input {before} does not end");
-                std::process::abort();
-            }
-        }
+    drive::run(|target, _| match target {
+        "model" => Some(Box::new(|chance| Trial::new(chance).run())),
+        "threads" => Some(Box::new(threads)),
+        _ => None,
     });
 }
 
-/// Says which input it was when it is dropped by a panic.
-struct Telling<'a>(&'a str, u64, &'a AtomicU64);
-
-impl Drop for Telling<'_> {
-    fn drop(&mut self) {
-        let Self(target, seed, input) = self;
-        let input = input.load(Ordering::Relaxed);
-        eprintln!("{target}: seed {seed}, input {input}");
-    }
-}
-
 /// Both ends of a pipe, and what is known of it.
-struct Trial {
-    chance: Chance,
+struct Trial<'a> {
+    chance: &'a mut Chance,
     writer: Option<Writer>,
     reader: Option<Reader>,
     model: Model,
@@ -119,8 +68,8 @@ impl Wake for Woken {
     }
 }
 
-impl Trial {
-    fn new(mut chance: Chance) -> Self {
+impl<'a> Trial<'a> {
+    fn new(chance: &'a mut Chance) -> Self {
         let bounds = [0, 1, 2, 7, 64, 4095, 4096, 4097, 10_000, 1 << 16];
         let bound = bounds[chance.below(bounds.len())];
         let (writer, reader) = pipe(bound);
@@ -362,14 +311,14 @@ impl Model {
 
 /// A writer and a reader who take turns as their threads do: every byte comes
 /// through, in order, and whoever leaves early leaves nobody waiting.
-fn threads(mut chance: Chance) {
+fn threads(chance: &mut Chance) {
     let (mut writer, mut reader) = pipe(1 + chance.below(300));
     let total = chance.below(20_000);
     let patience = match chance.below(4) {
         0 => chance.below(total + 1),
         _ => usize::MAX,
     };
-    let mut sizes = Chance(chance.next());
+    let mut sizes = Chance::of(chance.next(), 0);
     let writing = std::thread::spawn(move || {
         block_on(async {
             let bytes: Vec<u8> = (0..total).map(|n| (n % 251) as u8).collect();
@@ -408,25 +357,4 @@ fn threads(mut chance: Chance) {
     let whole = writing.join().unwrap();
     assert!(read == total || (read >= patience && read < total));
     assert!(whole || patience < total);
-}
-
-/// Chance from a seed: splitmix64.
-struct Chance(u64);
-
-impl Chance {
-    fn of(seed: u64, input: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ input.wrapping_mul(0xbf58_476d_1ce4_e5b9))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
 }

@@ -7,9 +7,6 @@
 //! and `relayed` is two vats with somebody between them who changes, loses,
 //! repeats and swaps what they say to each other. There is a membrane between
 //! each vat and what runs on it, as there is around each cell.
-//!
-//! A finding is a panic, or an input that takes too long. The seed and the
-//! number of the input are told with it, and make it again.
 
 #![allow(
     clippy::print_stdout,
@@ -19,87 +16,36 @@
 )]
 
 mod app;
+#[path = "../../../ww-loader/examples/fuzz/chance.rs"]
 mod chance;
+#[path = "../../../ww-loader/examples/fuzz/drive.rs"]
+mod drive;
+mod mutate;
 mod node;
 mod peer;
 mod settle;
 mod side;
 
-use std::env;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use capnp_rpc::rpc_capnp::message;
 use chance::Chance;
 use peer::Peer;
 use side::Side;
 
-/// Longer than any input takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// Whether to print what is said, because only one input is tried.
 static ALOUD: AtomicBool = AtomicBool::new(false);
 
 fn main() {
-    let args: Vec<_> = env::args().collect();
-    let [_, target, seconds, rest @ ..] = &args[..] else {
-        panic!("fuzz_vat TARGET SECONDS [SEED [INPUT]]");
-    };
-    let seed = rest.first().map_or(1, |seed| seed.parse().unwrap());
-    let first = rest.get(1).map(|input| input.parse().unwrap());
-    ALOUD.store(first.is_some(), Ordering::Relaxed);
-    let try_one: fn(&mut Chance) = match target.as_str() {
-        "made" => |chance| made(chance, false),
-        "circles" => |chance| made(chance, true),
-        "relayed" => relayed,
-        other => panic!("no target {other}"),
-    };
-    let inputs = Arc::new(AtomicU64::new(first.unwrap_or(0)));
-    watch(target.clone(), seed, inputs.clone());
-    let end = Instant::now() + Duration::from_secs(seconds.parse().unwrap());
-    let told = Telling(target, seed, &inputs);
-    while Instant::now() < end {
-        let input = inputs.load(Ordering::Relaxed);
-        if input.is_multiple_of(100_000) {
-            println!("{target}: seed {seed}, input {input}");
-        }
-        try_one(&mut Chance::of(seed, input));
-        inputs.store(input + 1, Ordering::Relaxed);
-        if first.is_some() {
-            break;
-        }
-    }
-    std::mem::forget(told);
-    let inputs = inputs.load(Ordering::Relaxed);
-    println!("{target}: seed {seed}, {inputs} inputs in {seconds} s, no finding");
-}
-
-/// Ends the process when the same input has been tried for too long.
-fn watch(target: String, seed: u64, inputs: Arc<AtomicU64>) {
-    std::thread::spawn(move || {
-        loop {
-            let before = inputs.load(Ordering::Relaxed);
-            std::thread::sleep(PATIENCE);
-            if inputs.load(Ordering::Relaxed) == before {
-                eprintln!("{target}: seed {seed}, input {before} does not end");
-                std::process::abort();
-            }
+    drive::run(|target, alone| {
+        ALOUD.store(alone, Ordering::Relaxed);
+        match target {
+            "made" => Some(Box::new(|chance| made(chance, false))),
+            "circles" => Some(Box::new(|chance| made(chance, true))),
+            "relayed" => Some(Box::new(relayed)),
+            _ => None,
         }
     });
-}
-
-/// Says which input it was when it is dropped by a panic.
-struct Telling<'a>(&'a str, u64, &'a AtomicU64);
-
-impl Drop for Telling<'_> {
-    fn drop(&mut self) {
-        let Self(target, seed, input) = self;
-        eprintln!(
-            "{target}: seed {seed}, input {}",
-            input.load(Ordering::Relaxed)
-        );
-    }
 }
 
 fn made(chance: &mut Chance, circles: bool) {

@@ -1,21 +1,22 @@
 //! Feeds decoders and the loader what was mutated at random, for as long as it
-//! is told to: `fuzz TARGET SECONDS [SEED]`, with `car`, `path`, `record`,
+//! is told to: `fuzz TARGET SECONDS [SEED [INPUT]]`, with `car`, `path`, `record`,
 //! `tree` or `unixfs` for the target.
-//!
-//! A finding is a panic; the seed and the number of the input, which come
-//! before it, make it again.
 
 #![allow(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::unwrap_used,
     reason = "a tool for the command line, which fails by panicking"
 )]
 
-use std::collections::BTreeMap;
-use std::env;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+mod chance;
+mod drive;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use chance::Chance;
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
 use ww_loader::ipfs::ipns::{Name, Record};
@@ -23,33 +24,21 @@ use ww_loader::ipfs::{Blocks, Ipfs, IpfsPath, Limits, Source, SourceError};
 use ww_loader::ipld::{Cid, Codec, car, dag_pb, unixfs};
 use ww_loader::{Bytes, Loader, Node, Path, async_trait};
 
-const RECORDED: &str = include_str!("../tests/recorded/blocks.txt");
+const RECORDED: &str = include_str!("../../tests/recorded/blocks.txt");
 
 fn main() {
-    let args: Vec<_> = env::args().collect();
-    let [_, target, seconds, rest @ ..] = &args[..] else {
-        panic!("fuzz TARGET SECONDS [SEED]");
-    };
-    let seed = rest.first().map_or(1, |seed| seed.parse().unwrap());
-    let corpus = Corpus::recorded();
-    let try_one: fn(&Corpus, &mut Chance) = match target.as_str() {
-        "car" => Corpus::car,
-        "path" => Corpus::path,
-        "record" => Corpus::record,
-        "tree" => Corpus::tree,
-        "unixfs" => Corpus::unixfs,
-        other => panic!("no target {other}"),
-    };
-    let end = Instant::now() + Duration::from_secs(seconds.parse().unwrap());
-    let mut inputs = 0_u64;
-    while Instant::now() < end {
-        if inputs.is_multiple_of(10_000) {
-            println!("{target}: seed {seed}, input {inputs}");
-        }
-        try_one(&corpus, &mut Chance::of(seed, inputs));
-        inputs += 1;
-    }
-    println!("{target}: seed {seed}, {inputs} inputs in {seconds} s, no finding");
+    drive::run(|target, _| {
+        let try_one: fn(&Corpus, &mut Chance) = match target {
+            "car" => Corpus::car,
+            "path" => Corpus::path,
+            "record" => Corpus::record,
+            "tree" => Corpus::tree,
+            "unixfs" => Corpus::unixfs,
+            _ => return None,
+        };
+        let corpus = Corpus::recorded();
+        Some(Box::new(move |chance| try_one(&corpus, chance)))
+    });
 }
 
 /// What mutants descend from.
@@ -268,26 +257,7 @@ impl Source for Held {
     }
 }
 
-/// Chance from a seed: splitmix64.
-struct Chance(u64);
-
 impl Chance {
-    fn of(seed: u64, input: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ input.wrapping_mul(0xbf58_476d_1ce4_e5b9))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
     fn mutate(&mut self, bytes: &[u8]) -> Vec<u8> {
         const TELLING: &[&[u8]] = &[
             &[0],
