@@ -33,15 +33,9 @@ pub(super) struct Request {
 enum Content {
     /// A message of our own, which the inside gets as it is.
     Own(Message),
-    /// The message of a request to the inside, and the table of our own.
-    Inner(Box<dyn RequestHook>, Table, Callee),
-}
-
-/// What an inner request was made for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Callee {
-    brand: usize,
-    ptr: usize,
+    /// The message of a request to the inside, the table of our own, and what
+    /// the request was made for.
+    Inner(Box<dyn RequestHook>, Table, Box<dyn ClientHook>),
 }
 
 /// Whether a capability is hosted on this thread and behind no other membrane,
@@ -62,14 +56,14 @@ impl Request {
     pub(super) fn new(
         wrapped: Rc<Wrapped>,
         call: Call,
-        target: &dyn ClientHook,
+        target: Box<dyn ClientHook>,
         judged: bool,
     ) -> Self {
-        let content = if is_local(target) {
+        let content = if is_local(&*target) {
             Content::Own(Message::new())
         } else {
             let inner = target.new_call(call.interface, call.method, None).hook;
-            Content::Inner(inner, Table::new(), Callee::of(target))
+            Content::Inner(inner, Table::new(), target)
         };
         Self {
             wrapped,
@@ -257,13 +251,15 @@ impl Content {
     /// The request to the inside, carried across.
     fn inner(self, wrapped: &Rc<Wrapped>, call: &Call) -> Result<Box<dyn RequestHook>, Error> {
         match self.crossed(wrapped)? {
-            Self::Inner(inner, table, _) if table.is_empty() && wrapped.is_unresolved() => {
+            Self::Inner(inner, table, made_for)
+                if table.is_empty() && made_for.get_resolved().is_none() =>
+            {
                 Ok(inner)
             }
             // A promise may have resolved since: to itself, or elsewhere, where
             // a connection redirects a request without its capabilities.
             Self::Inner(mut inner, mut table, made_for)
-                if made_for == Callee::of(&*wrapped.callee()?) =>
+                if is_same(&*made_for, &*wrapped.callee()?) =>
             {
                 if table.is_empty() {
                     return Ok(inner);
@@ -287,13 +283,8 @@ impl Content {
     }
 }
 
-impl Callee {
-    fn of(target: &dyn ClientHook) -> Self {
-        Self {
-            brand: target.get_brand(),
-            ptr: target.get_ptr(),
-        }
-    }
+fn is_same(one: &dyn ClientHook, other: &dyn ClientHook) -> bool {
+    (one.get_brand(), one.get_ptr()) == (other.get_brand(), other.get_ptr())
 }
 
 impl RequestHook for Request {

@@ -180,13 +180,6 @@ impl Wrapped {
             .map(|target| resolved(target).unwrap_or_else(broken::endless))
     }
 
-    /// Whether it is no promise that has resolved.
-    pub(super) fn is_unresolved(&self) -> bool {
-        // Another membrane may fall when it is asked, so nothing is borrowed.
-        let target = self.target();
-        target.is_ok_and(|target| target.get_resolved().is_none())
-    }
-
     pub(super) fn release(&self) {
         let inner = self.inner.borrow_mut().take();
         let undecided = self.undecided.take();
@@ -313,7 +306,7 @@ impl ClientHook for Wrapper {
             Ok(target) => Box::new(request::Request::new(
                 self.wrapped.clone(),
                 call,
-                &*target,
+                target,
                 self.judged,
             )),
         })
