@@ -13,7 +13,10 @@ use crate::signal::Listener;
 
 /// Work on the other side of a boundary that ends, with the boundary's error,
 /// when the boundary falls.
-pub(super) struct Flight<T> {
+///
+/// `with` is what else those who share it have in common.
+pub(super) struct Flight<T, W = ()> {
+    pub(super) with: W,
     boundary: Rc<Boundary>,
     /// Absent while it is being polled and once it is over.
     work: RefCell<Option<Promise<T, Error>>>,
@@ -27,12 +30,21 @@ pub(super) struct Flight<T> {
 struct Landing<T>(Rc<Flight<T>>);
 
 impl<T: 'static> Flight<T> {
+    /// A promise that ends when the boundary falls.
+    pub(super) fn promise(boundary: &Rc<Boundary>, work: Promise<T, Error>) -> Promise<T, Error> {
+        Promise::from_future(Landing(Self::new(boundary, work, None, ())))
+    }
+}
+
+impl<T: 'static, W: 'static> Flight<T, W> {
     pub(super) fn new(
         boundary: &Rc<Boundary>,
         work: Promise<T, Error>,
         pipeline: Option<Box<dyn PipelineHook>>,
+        with: W,
     ) -> Rc<Self> {
         let flight = Rc::new(Self {
+            with,
             boundary: boundary.clone(),
             work: RefCell::new(Some(work)),
             pipeline: RefCell::new(pipeline),
@@ -46,11 +58,6 @@ impl<T: 'static> Flight<T> {
             flight.release();
         }
         flight
-    }
-
-    /// A promise that ends when the boundary falls.
-    pub(super) fn promise(boundary: &Rc<Boundary>, work: Promise<T, Error>) -> Promise<T, Error> {
-        Promise::from_future(Landing(Self::new(boundary, work, None)))
     }
 
     pub(super) fn boundary(&self) -> &Rc<Boundary> {
@@ -107,7 +114,7 @@ impl<T: 'static> Flight<T> {
     }
 }
 
-impl<T: 'static> Release for Flight<T> {
+impl<T: 'static, W: 'static> Release for Flight<T, W> {
     fn release(&self) {
         let work = self.work.borrow_mut().take();
         drop(work);
@@ -115,7 +122,7 @@ impl<T: 'static> Release for Flight<T> {
     }
 }
 
-impl<T> Drop for Flight<T> {
+impl<T, W> Drop for Flight<T, W> {
     fn drop(&mut self) {
         self.boundary.let_go(self.place.get());
     }

@@ -13,7 +13,7 @@ use crate::hook::flight::Flight;
 use crate::hook::link;
 use crate::hook::message::{Message, Table, carry};
 use crate::hook::results::{Params, Results};
-use crate::hook::sent::{Pipelining, Sent};
+use crate::hook::sent::{Landing, Pipelining, Sent};
 use crate::hook::wrapper::Wrapped;
 use crate::{Call, Passage};
 
@@ -173,8 +173,8 @@ fn call(
         let lost = |_| Error::failed("results were lost".into());
         written.await.map_err(lost)
     });
-    let flight = Flight::new(boundary, work, None);
-    Ok(Sent::new(flight, *call, direction, Pipelining::Waiting(early)).promise())
+    let flight = Flight::new(boundary, work, None, Landing::new(*call, direction));
+    Ok(Sent::new(flight, Pipelining::Waiting(early)).promise())
 }
 
 /// Sends a request that has crossed.
@@ -188,9 +188,9 @@ fn send(
     let eager = brand != 0 && brand != beyond();
     let RemotePromise { promise, pipeline } = inner.send();
     let work = tickets.until_over(promise);
-    let flight = Flight::new(wrapped.boundary(), work, Some(pipeline.hook));
-    let direction = wrapped.key().direction();
-    Sent::new(flight, call, direction, Pipelining::Along { eager }).promise()
+    let landing = Landing::new(call, wrapped.key().direction());
+    let flight = Flight::new(wrapped.boundary(), work, Some(pipeline.hook), landing);
+    Sent::new(flight, Pipelining::Along { eager }).promise()
 }
 
 /// Sends a request that does not cross here.

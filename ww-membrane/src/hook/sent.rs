@@ -23,17 +23,16 @@ use crate::signal::Listener;
 
 /// A request that was sent: what its promise and its pipeline share.
 pub(super) struct Sent<T: Arrival> {
-    landing: Rc<Landing<T>>,
+    flight: Rc<Flight<T, Landing>>,
     pipeline: Pipelining,
-    /// The landing, once others than the promise look at it.
+    /// The answer, once others than the promise wait for it.
     shared: OnceCell<Arriving>,
-    /// The promise's own look at it then; away while that is polled.
+    /// The promise's own share of that; away while it is polled.
     own: RefCell<Option<Arriving>>,
 }
 
-/// A flight, and its answer once that has crossed.
-struct Landing<T> {
-    flight: Rc<Flight<T>>,
+/// What call a flight is, and its answer once that has crossed.
+pub(super) struct Landing {
     call: Call,
     direction: Direction,
     answer: RefCell<Option<Result<Answer, Error>>>,
@@ -70,20 +69,9 @@ struct Promised {
 }
 
 impl<T: Arrival> Sent<T> {
-    pub(super) fn new(
-        flight: Rc<Flight<T>>,
-        call: Call,
-        direction: Direction,
-        pipeline: Pipelining,
-    ) -> Self {
-        let landing = Landing {
-            flight,
-            call,
-            direction,
-            answer: RefCell::new(None),
-        };
+    pub(super) fn new(flight: Rc<Flight<T, Landing>>, pipeline: Pipelining) -> Self {
         Self {
-            landing: Rc::new(landing),
+            flight,
             pipeline,
             shared: OnceCell::new(),
             own: RefCell::new(None),
@@ -105,10 +93,10 @@ impl<T: Arrival> Sent<T> {
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
-        self.landing.flight.boundary().check()?;
+        self.flight.boundary().check()?;
         let mut polled = Poll::Pending;
         if self.shared.get().is_none() {
-            polled = self.landing.poll(cx);
+            polled = self.flight.land(cx);
         }
         // While it was polled, others may have begun to look at it: they are
         // told with the promise from then on.
@@ -125,8 +113,8 @@ impl<T: Arrival> Sent<T> {
 
     /// The capability that the answer has, or will have, at `ops`.
     fn capability(&self, ops: Vec<PipelineOp>) -> Box<dyn ClientHook> {
-        let landing = &self.landing;
-        let boundary = landing.flight.boundary();
+        let (flight, landing) = (&self.flight, &self.flight.with);
+        let boundary = flight.boundary();
         if let Err(error) = boundary.check() {
             return broken::client(error);
         }
@@ -134,7 +122,7 @@ impl<T: Arrival> Sent<T> {
             && landing.answer.borrow().is_none()
         {
             // Ready or not, whoever waits for the answer must still be woken.
-            let waker = landing.flight.waker();
+            let waker = flight.waker();
             let waker = waker.as_ref().unwrap_or(Waker::noop());
             let ready = self.poll(&mut Context::from_waker(waker)).is_ready();
             if ready {
@@ -145,7 +133,7 @@ impl<T: Arrival> Sent<T> {
         if let Some(answer) = answer {
             return answer.map_or_else(broken::client, |answer| answer.capability(&ops));
         }
-        match (&self.pipeline, landing.flight.pipeline()) {
+        match (&self.pipeline, flight.pipeline()) {
             (Pipelining::Waiting(early), _) => match early.get() {
                 Some(answer) => answer.capability(&ops),
                 None => self.promised(early, ops),
@@ -171,33 +159,44 @@ impl<T: Arrival> Sent<T> {
         capnp_rpc::new_future_client(promised)
     }
 
-    /// The landing, for one more to look at.
+    /// The answer, for one more to wait for.
     fn share(&self) -> Arriving {
         let shared = self.shared.get_or_init(|| {
             // Whoever waits for the answer is known to the flight alone.
-            if let Some(waker) = self.landing.flight.waker() {
+            if let Some(waker) = self.flight.waker() {
                 waker.wake();
             }
-            let landing = self.landing.clone();
-            Promise::from_future(poll_fn(move |cx| landing.poll(cx))).shared()
+            let flight = self.flight.clone();
+            Promise::from_future(poll_fn(move |cx| flight.land(cx))).shared()
         });
         shared.clone()
     }
 }
 
-impl<T: Arrival> Landing<T> {
+impl Landing {
+    pub(super) fn new(call: Call, direction: Direction) -> Self {
+        Self {
+            call,
+            direction,
+            answer: RefCell::new(None),
+        }
+    }
+}
+
+impl<T: Arrival> Flight<T, Landing> {
     /// Where it is polled from within its own poll, the outer one goes on to
     /// tell whoever is [told](Sent::poll).
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
-        if let Some(answer) = self.answer.borrow().clone() {
+    fn land(&self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
+        let landing = &self.with;
+        if let Some(answer) = landing.answer.borrow().clone() {
             return Poll::Ready(answer);
         }
-        // The flight runs foreign code, so no borrow is held.
-        let landed = ready!(self.flight.poll(cx));
-        let cross = |came: T| came.cross(self.flight.boundary(), self.call, self.direction);
+        // Polling runs foreign code, so no borrow is held.
+        let landed = ready!(self.poll(cx));
+        let cross = |came: T| came.cross(self.boundary(), landing.call, landing.direction);
         let answer = landed.and_then(cross);
-        self.answer.replace(Some(answer.clone()));
-        self.flight.close();
+        landing.answer.replace(Some(answer.clone()));
+        self.close();
         Poll::Ready(answer)
     }
 }
