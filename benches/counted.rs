@@ -1,12 +1,13 @@
 //! Makes calls and nothing else, for `benches/count` to count what they take.
 //!
 //! ```sh
-//! counted guest-to-host|host-to-guest|ours|stock IN_FLIGHT CALLS
+//! counted guest-to-host|host-to-guest|ours|stock|bare|allowed IN_FLIGHT CALLS
 //! ```
 
 use futures_lite::future::block_on;
 use ww_benches::calls::Shape;
 use ww_benches::cells::Authority;
+use ww_benches::crossing::{Between, Call, Place};
 use ww_benches::{Outcome, cells, native};
 use ww_core::Runtime;
 
@@ -30,6 +31,8 @@ fn main() -> Outcome<()> {
         "host-to-guest" => cells::host_to_guest(&compile("exporter")?, shape, calls),
         "ours" => native::ours(runtime, shape, calls),
         "stock" => native::stock(runtime, shape, calls),
+        "bare" => Place::Imported.calls(Between::Nothing, Call::Bytes, calls),
+        "allowed" => Place::Imported.calls(Between::Allow, Call::Bytes, calls),
         other => Err(format!("no such way: {other}").into()),
     }
     .map(drop)

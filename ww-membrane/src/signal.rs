@@ -76,10 +76,6 @@ impl Listener {
         self.place = Some((place, waker.clone()));
     }
 
-    pub(crate) fn waker(&self) -> Option<&Waker> {
-        self.place.as_ref().map(|(_, waker)| waker)
-    }
-
     pub(crate) fn stop(&mut self) {
         if let Some((place, _)) = self.place.take() {
             let old = self.signal.lock().try_remove(place);

@@ -12,12 +12,11 @@ use crate::hook::message::Message;
 use crate::{Call, Passage};
 
 /// A response that has crossed.
-#[derive(Clone)]
 pub(super) enum Answer {
     /// Holds no capability, and is passed on as it came.
-    Plain(Rc<dyn ResponseHook>),
+    Plain(Box<dyn ResponseHook>),
     /// A copy whose capabilities are carried across.
-    Carried(Rc<Message>),
+    Carried(Message),
 }
 
 impl Answer {
@@ -34,8 +33,8 @@ impl Answer {
         }
         let carried = Message::carried(boundary, direction, content, size)?;
         Ok(match carried {
-            Some(message) => Self::Carried(Rc::new(message)),
-            None => Self::Plain(Rc::from(response.hook)),
+            Some(message) => Self::Carried(message),
+            None => Self::Plain(response.hook),
         })
     }
 
@@ -45,10 +44,8 @@ impl Answer {
             .and_then(|content| content.get_pipelined_cap(ops))
             .unwrap_or_else(broken::client)
     }
-}
 
-impl ResponseHook for Answer {
-    fn get(&self) -> capnp::Result<any_pointer::Reader<'_>> {
+    pub(super) fn get(&self) -> Result<any_pointer::Reader<'_>, Error> {
         match self {
             Self::Plain(response) => response.get(),
             Self::Carried(message) => message.reader(),

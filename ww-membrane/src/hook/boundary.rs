@@ -109,6 +109,9 @@ impl Boundary {
     /// Refuses once the boundary has fallen. Notices that the epoch has
     /// passed, and then falls before it answers.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.stands() {
+            return Ok(());
+        }
         match self.fall() {
             Some(fall) => Err(fall.error()),
             None => Ok(()),
@@ -191,6 +194,12 @@ impl Boundary {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether it can fall without anybody on this thread having it fall.
+    pub(super) fn is_guarded(&self) -> bool {
+        let above = self.parent.as_ref();
+        self.guard.is_some() || above.is_some_and(|above| above.is_guarded())
     }
 
     pub(crate) fn policy(&self) -> Option<&dyn Policy> {

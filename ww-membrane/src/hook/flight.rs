@@ -22,7 +22,10 @@ pub(super) struct Flight<T, W = ()> {
     work: RefCell<Option<Promise<T, Error>>>,
     /// The pipeline of the call, which keeps it going as the work does.
     pipeline: RefCell<Option<Box<dyn PipelineHook>>>,
-    listener: RefCell<Listener>,
+    /// Of whoever polled last.
+    waker: RefCell<Option<Waker>>,
+    /// Where epochs pass on other threads.
+    listener: Option<RefCell<Listener>>,
     place: Cell<usize>,
 }
 
@@ -43,12 +46,14 @@ impl<T: 'static, W: 'static> Flight<T, W> {
         pipeline: Option<Box<dyn PipelineHook>>,
         with: W,
     ) -> Rc<Self> {
+        let listener = || RefCell::new(Listener::new(boundary.signal().clone()));
         let flight = Rc::new(Self {
             with,
             boundary: boundary.clone(),
             work: RefCell::new(Some(work)),
             pipeline: RefCell::new(pipeline),
-            listener: RefCell::new(Listener::new(boundary.signal().clone())),
+            waker: RefCell::new(None),
+            listener: boundary.is_guarded().then(listener),
             place: Cell::new(0),
         });
         let held: Weak<Self> = Rc::downgrade(&flight);
@@ -80,7 +85,7 @@ impl<T: 'static, W: 'static> Flight<T, W> {
 
     /// The waker of whoever polled last.
     pub(super) fn waker(&self) -> Option<Waker> {
-        self.listener.borrow().waker().cloned()
+        self.waker.borrow().clone()
     }
 
     /// Must not be polled again once ready.
@@ -100,16 +105,33 @@ impl<T: 'static, W: 'static> Flight<T, W> {
             return Poll::Ready(Err(error));
         }
         if polled.is_ready() {
-            self.listener.borrow_mut().stop();
+            if let Some(listener) = &self.listener {
+                listener.borrow_mut().stop();
+            }
+            let waker = self.waker.take();
+            drop(waker);
             return polled;
         }
-        *self.work.borrow_mut() = Some(work);
-        self.listener.borrow_mut().listen(cx.waker());
+        self.work.replace(Some(work));
+        self.wait(cx.waker());
         // The epoch may have passed on another thread before it could know
         // this waker.
         match self.boundary.check() {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn wait(&self, waker: &Waker) {
+        let known = self.waker.borrow();
+        if known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return;
+        }
+        drop(known);
+        let old = self.waker.replace(Some(waker.clone()));
+        drop(old);
+        if let Some(listener) = &self.listener {
+            listener.borrow_mut().listen(waker);
         }
     }
 }
@@ -119,6 +141,9 @@ impl<T: 'static, W: 'static> Release for Flight<T, W> {
         let work = self.work.borrow_mut().take();
         drop(work);
         self.close();
+        if let Some(waker) = self.waker() {
+            waker.wake();
+        }
     }
 }
 

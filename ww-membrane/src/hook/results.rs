@@ -145,7 +145,7 @@ impl Draft {
         match self.place {
             Place::Own(mut message, _) => {
                 message.cross(&self.boundary, self.direction)?;
-                Ok(Answer::Carried(Rc::new(message)))
+                Ok(Answer::Carried(message))
             }
             Place::Outer(..) => Err(Error::failed("results are the caller's".into())),
         }
@@ -229,7 +229,7 @@ impl Draft {
             Place::Own(message, early) => {
                 let copy = Message::copy(message.reader()?)?;
                 let copy = copy.crossed(&self.boundary, self.direction)?;
-                early.set(Answer::Carried(Rc::new(copy)));
+                early.set(Answer::Carried(copy));
             }
             Place::Outer(outer, table) => {
                 hand_over(&mut **outer, table, &self.boundary, self.direction)?;

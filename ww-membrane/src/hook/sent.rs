@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 use capnp::Error;
 use capnp::any_pointer;
 use capnp::capability::{Promise, RemotePromise, Response};
-use capnp::private::capability::{ClientHook, PipelineHook, PipelineOp};
+use capnp::private::capability::{ClientHook, PipelineHook, PipelineOp, ResponseHook};
 use futures::FutureExt;
 use futures::future::Shared;
 
@@ -35,7 +35,7 @@ pub(super) struct Sent<T: Arrival> {
 pub(super) struct Landing {
     call: Call,
     direction: Direction,
-    answer: RefCell<Option<Result<Answer, Error>>>,
+    answer: OnceCell<Result<Answer, Error>>,
 }
 
 /// How a call's answer comes in, before it crosses.
@@ -58,10 +58,14 @@ pub(super) enum Pipelining {
     Waiting(Rc<Early>),
 }
 
-type Arriving = Shared<Promise<Answer, Error>>;
+type Arriving = Shared<Promise<(), Error>>;
+
+/// The response to a flight that has landed.
+struct Arrived<T: Arrival>(Rc<Flight<T, Landing>>);
 
 /// The capability that an answer will have.
-struct Promised {
+struct Promised<T: Arrival> {
+    flight: Rc<Flight<T, Landing>>,
     arriving: Arriving,
     early: Rc<Early>,
     listener: Listener,
@@ -83,8 +87,8 @@ impl<T: Arrival> Sent<T> {
         let sent = Rc::new(self);
         let waiting = sent.clone();
         let promise = Promise::from_future(async move {
-            let answer = poll_fn(|cx| waiting.poll(cx)).await?;
-            Ok(Response::new(Box::new(answer)))
+            poll_fn(|cx| waiting.poll(cx)).await?;
+            Ok(Response::new(Box::new(Arrived(waiting.flight.clone()))))
         });
         RemotePromise {
             promise,
@@ -92,7 +96,7 @@ impl<T: Arrival> Sent<T> {
         }
     }
 
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.flight.boundary().check()?;
         let mut polled = Poll::Pending;
         if self.shared.get().is_none() {
@@ -113,13 +117,13 @@ impl<T: Arrival> Sent<T> {
 
     /// The capability that the answer has, or will have, at `ops`.
     fn capability(&self, ops: Vec<PipelineOp>) -> Box<dyn ClientHook> {
-        let (flight, landing) = (&self.flight, &self.flight.with);
+        let flight = &self.flight;
         let boundary = flight.boundary();
         if let Err(error) = boundary.check() {
             return broken::client(error);
         }
         if let Pipelining::Along { eager: true } = self.pipeline
-            && landing.answer.borrow().is_none()
+            && flight.answer().is_none()
         {
             // Ready or not, whoever waits for the answer must still be woken.
             let waker = flight.waker();
@@ -129,8 +133,7 @@ impl<T: Arrival> Sent<T> {
                 waker.wake_by_ref();
             }
         }
-        let answer = landing.answer.borrow().clone();
-        if let Some(answer) = answer {
+        if let Some(answer) = flight.answer() {
             return answer.map_or_else(broken::client, |answer| answer.capability(&ops));
         }
         match (&self.pipeline, flight.pipeline()) {
@@ -140,7 +143,7 @@ impl<T: Arrival> Sent<T> {
             },
             (Pipelining::Along { .. }, Some(pipeline)) => cross(
                 boundary,
-                landing.direction,
+                flight.with.direction,
                 pipeline.get_pipelined_cap_move(ops),
             ),
             (Pipelining::Along { .. }, None) => {
@@ -151,6 +154,7 @@ impl<T: Arrival> Sent<T> {
 
     fn promised(&self, early: &Rc<Early>, ops: Vec<PipelineOp>) -> Box<dyn ClientHook> {
         let promised = Promised {
+            flight: self.flight.clone(),
             arriving: self.share(),
             early: early.clone(),
             listener: early.listener(),
@@ -178,7 +182,7 @@ impl Landing {
         Self {
             call,
             direction,
-            answer: RefCell::new(None),
+            answer: OnceCell::new(),
         }
     }
 }
@@ -186,18 +190,28 @@ impl Landing {
 impl<T: Arrival> Flight<T, Landing> {
     /// Where it is polled from within its own poll, the outer one goes on to
     /// tell whoever is [told](Sent::poll).
-    fn land(&self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
+    fn land(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let landing = &self.with;
-        if let Some(answer) = landing.answer.borrow().clone() {
-            return Poll::Ready(answer);
+        if landing.answer.get().is_none() {
+            let landed = ready!(self.poll(cx));
+            let cross = |came: T| came.cross(self.boundary(), landing.call, landing.direction);
+            // Foreign code ran meanwhile, within which it may have landed.
+            let _ = landing.answer.set(landed.and_then(cross));
+            self.close();
         }
-        // Polling runs foreign code, so no borrow is held.
-        let landed = ready!(self.poll(cx));
-        let cross = |came: T| came.cross(self.boundary(), landing.call, landing.direction);
-        let answer = landed.and_then(cross);
-        landing.answer.replace(Some(answer.clone()));
-        self.close();
-        Poll::Ready(answer)
+        Poll::Ready(self.landed().map(|_| ()))
+    }
+
+    /// The answer, once there is one.
+    fn answer(&self) -> Option<Result<&Answer, Error>> {
+        let answer = self.with.answer.get()?;
+        Some(answer.as_ref().map_err(Clone::clone))
+    }
+
+    /// The answer of what is known to have landed.
+    fn landed(&self) -> Result<&Answer, Error> {
+        let early = || Err(Error::failed("answer has not arrived".into()));
+        self.answer().unwrap_or_else(early)
     }
 }
 
@@ -218,7 +232,13 @@ impl Arrival for Draft {
     }
 }
 
-impl Future for Promised {
+impl<T: Arrival> ResponseHook for Arrived<T> {
+    fn get(&self) -> capnp::Result<any_pointer::Reader<'_>> {
+        self.0.landed()?.get()
+    }
+}
+
+impl<T: Arrival> Future for Promised<T> {
     type Output = Result<Box<dyn ClientHook>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -228,7 +248,10 @@ impl Future for Promised {
             return Poll::Ready(Ok(answer.capability(&this.ops)));
         }
         this.listener.listen(cx.waker());
-        arrived.map_ok(|answer| answer.capability(&this.ops))
+        arrived.map_ok(|()| match this.flight.landed() {
+            Ok(answer) => answer.capability(&this.ops),
+            Err(error) => broken::client(error),
+        })
     }
 }
 
