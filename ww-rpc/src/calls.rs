@@ -34,7 +34,7 @@ impl Calls {
             state: RefCell::new(State {
                 table: Table::default(),
                 promises: Promises::default(),
-                exports: Exports::new(limits.exports),
+                exports: Exports::new(&limits),
             }),
         }
     }
@@ -81,7 +81,8 @@ impl Calls {
     ///
     /// # Errors
     ///
-    /// `Overloaded` where it exports more than the limits allow.
+    /// `Overloaded` where it exports more than the limits allow, or the peer owes
+    /// too many answers.
     pub(crate) fn sent(&self, message: message::Reader<'_>, words: usize) -> Result<(), Error> {
         let State {
             table,
@@ -99,8 +100,11 @@ impl Calls {
             }
             Ok(message::Call(call)) => {
                 self.traffic.called();
-                exports.send(call?.get_params()?.get_cap_table()?)
+                let call = call?;
+                exports.ask(call.get_question_id())?;
+                exports.send(call.get_params()?.get_cap_table()?)
             }
+            Ok(message::Bootstrap(bootstrap)) => exports.ask(bootstrap?.get_question_id()),
             Ok(message::Resolve(resolve)) => exports.resolve(resolve?),
             Ok(message::Release(release)) => {
                 promises.release(release?.get_id());

@@ -3,19 +3,24 @@ use std::collections::BTreeSet;
 use capnp::{Error, struct_list};
 use capnp_rpc::rpc_capnp::{cap_descriptor, disembargo, resolve};
 
-/// What the peer holds of ours, as far as the ids of it tell: capnp-rpc gives
-/// each the lowest that is free, so one tells how many there are at least.
+use crate::Limits;
+
+/// What the peer has of ours, as far as the ids of it tell: capnp-rpc gives each
+/// the lowest that is free, so one tells how many there are at least.
 pub(crate) struct Exports {
-    /// The most that it may hold.
+    /// The most capabilities that it may hold, and embargoes.
     limit: usize,
+    /// The most calls that it may leave unanswered.
+    calls: usize,
     /// Promises that have turned out to be the peer's own.
     reflecting: BTreeSet<u32>,
 }
 
 impl Exports {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            limit,
+            limit: limits.exports,
+            calls: limits.unanswered_calls,
             reflecting: BTreeSet::new(),
         }
     }
@@ -38,7 +43,7 @@ impl Exports {
         else {
             return Ok(());
         };
-        self.fits(id, "holds", "capabilities")?;
+        fits(id, self.limit, "holds", "capabilities")?;
         // The id was free again.
         self.reflecting.remove(&id);
         Ok(())
@@ -70,25 +75,34 @@ impl Exports {
     pub(crate) fn embargo(&self, disembargo: disembargo::Reader<'_>) -> Result<(), Error> {
         match disembargo.get_context().which() {
             Ok(disembargo::context::SenderLoopback(id)) => {
-                self.fits(id, "has not sent back", "embargoes")
+                fits(id, self.limit, "has not sent back", "embargoes")
             }
             _ => Ok(()),
         }
+    }
+
+    /// Takes note of a call of our own, or of a bootstrap, which keeps its id
+    /// until the peer has answered it, though nobody here waits any more.
+    ///
+    /// # Errors
+    ///
+    /// `Overloaded` where there are more than the limit.
+    pub(crate) fn ask(&self, question: u32) -> Result<(), Error> {
+        fits(question, self.calls, "has not answered", "calls")
     }
 
     /// Whether calls on the export `id` go to the peer that makes them.
     pub(crate) fn are_reflecting(&self, id: u32) -> bool {
         self.reflecting.contains(&id)
     }
+}
 
-    fn fits(&self, id: u32, has: &str, what: &str) -> Result<(), Error> {
-        if (id as usize) < self.limit {
-            return Ok(());
-        }
-        Err(Error::overloaded(format!(
-            "peer {has} {} {what}, more than the limit of {}",
-            u64::from(id) + 1,
-            self.limit
-        )))
+fn fits(id: u32, limit: usize, has: &str, what: &str) -> Result<(), Error> {
+    if (id as usize) < limit {
+        return Ok(());
     }
+    Err(Error::overloaded(format!(
+        "peer {has} {} {what}, more than the limit of {limit}",
+        u64::from(id) + 1,
+    )))
 }

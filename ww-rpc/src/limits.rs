@@ -57,6 +57,12 @@ pub struct Limits {
     /// capnp-rpc never answers it and keeps some 240 bytes of it. One more ends
     /// the connection.
     pub cancelled_calls: usize,
+    /// Calls of our own, bootstraps included, that the peer may leave without an
+    /// answer, whether or not anybody here still waits for one: a call that was
+    /// let go of is remembered until then. One more ends the connection. As
+    /// capnp-rpc never answers what was cancelled, this is no less than the
+    /// `cancelled_calls` of a peer that is to be bounded by those.
+    pub unanswered_calls: usize,
     /// Capabilities of ours that the peer may hold, promises of them included,
     /// and embargoes that it may leave without an answer. One more of either
     /// ends the connection.
@@ -88,8 +94,8 @@ const READ_AGAIN: usize = 1 << 14;
 
 impl Default for Limits {
     /// 64 MiB a message, 64 levels deep; 4,096 calls in flight, 32 of them on
-    /// one another, with 128 MiB; 64 promises in a row; 1,048,576 cancelled ones;
-    /// 65,536 exports; 128 MiB that wait to be read.
+    /// one another, with 128 MiB; 64 promises in a row; 1,048,576 cancelled ones,
+    /// and as many of ours unanswered; 65,536 exports; 128 MiB that wait to be read.
     fn default() -> Self {
         Self {
             message_words: 8 << 20,
@@ -99,6 +105,7 @@ impl Default for Limits {
             calls: 4096,
             call_words: 16 << 20,
             cancelled_calls: 1 << 20,
+            unanswered_calls: 1 << 20,
             exports: 1 << 16,
             queue_words: 16 << 20,
         }

@@ -11,7 +11,9 @@ use capnp::ErrorKind;
 use capnp_rpc::rpc_capnp::exception;
 use futures_lite::future;
 use support::peer::{ECHO, HANGS, Served, bootstrap, call, call_with, finish, hangs, limits};
-use support::{Log, Outcome, Slot, echo, executor_of, pair, rpc, serve_executor, settle, untyped};
+use support::{
+    Log, Outcome, Slot, echo, executor_of, pair, pair_within, rpc, serve_executor, settle, untyped,
+};
 use ww_rpc::peer_capnp::{executor, host};
 use ww_rpc::{Limits, Side, Vat};
 
@@ -309,6 +311,62 @@ fn calls_of_our_own_that_nobody_reads_are_bounded() {
     for call in calls {
         let error = call.output.expect("no hang").expect_err("nobody answers");
         assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+    }
+}
+
+#[test]
+fn calls_that_the_peer_never_answers_are_bounded_whether_or_not_we_wait() {
+    for waits in [true, false] {
+        let limits = limits(|limits| limits.unanswered_calls = 10);
+        let (silence, _peer) = piper::pipe(1);
+        let (_unread, writer) = piper::pipe(1 << 16);
+        let mut vat = Vat::new(silence, writer, Side::Client, None, limits);
+        let executor: executor::Client = vat.bootstrap();
+        let mut vat = Slot::new(vat);
+        settle(|cx| vat.poll(cx));
+        let mut waiting = Vec::new();
+        for _ in 1..10 {
+            let mut call = Slot::new(echo(&executor, "hello"));
+            settle(|cx| {
+                vat.poll(cx);
+                call.poll(cx);
+            });
+            if waits {
+                waiting.push(call);
+            }
+        }
+        assert!(vat.output.is_none(), "waits: {waits}");
+        let mut last = Slot::new(echo(&executor, "hello"));
+        settle(|cx| {
+            vat.poll(cx);
+            last.poll(cx);
+            waiting.iter_mut().for_each(|call| call.poll(cx));
+        });
+        let ended = vat.output.expect("ended").expect_err("overloaded");
+        assert_eq!(ended.kind, ErrorKind::Overloaded, "{ended}");
+        let expected = "has not answered 11 calls, more than the limit of 10";
+        assert!(ended.extra.contains(expected), "{ended}");
+        for call in waiting.into_iter().chain([last]) {
+            let error = call.output.expect("no hang").expect_err("nobody answers");
+            assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+        }
+    }
+}
+
+#[test]
+fn answered_calls_of_our_own_make_room() {
+    let mut pair = pair_within(limits(|limits| limits.unanswered_calls = 4));
+    let theirs: host::Client = pair.client.bootstrap();
+    let mut vats = Slot::new(future::zip(pair.client, pair.server));
+    let executor = executor_of(&theirs);
+    for round in 0..100 {
+        let mut call = Slot::new(echo(&executor, "again"));
+        settle(|cx| {
+            vats.poll(cx);
+            call.poll(cx);
+        });
+        let answer = call.output.expect("answered");
+        assert_eq!(answer.expect("served"), "Echo: again", "{round}");
     }
 }
 

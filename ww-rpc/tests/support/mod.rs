@@ -170,6 +170,10 @@ pub struct Pair {
 }
 
 pub fn pair() -> Pair {
+    pair_within(Limits::default())
+}
+
+pub fn pair_within(limits: Limits) -> Pair {
     let (from_server, to_client) = piper::pipe(64);
     let (from_client, to_server) = piper::pipe(64);
     let (at_client, at_server) = (Log::default(), Log::default());
@@ -180,14 +184,14 @@ pub fn pair() -> Pair {
             to_server,
             Side::Client,
             bootstrap(&at_client),
-            Limits::default(),
+            limits,
         ),
         server: Vat::new(
             from_client,
             to_client,
             Side::Server,
             bootstrap(&at_server),
-            Limits::default(),
+            limits,
         ),
         at_client,
         at_server,
