@@ -200,14 +200,19 @@ fn read(frame: Frame, limits: &Limits) -> Result<Read, Error> {
             Some(refusal) => return Ok(Read::Refused(refusal)),
             None => None,
         },
-        Ok(message::Return(answer)) => match elsewhere::missed(answer?) {
-            Some(missed) => Some(missed),
-            None => {
+        Ok(message::Return(answer)) => {
+            let answer = answer?;
+            let instead = match elsewhere::missed(answer) {
+                Some(missed) => Some(missed),
+                None => reason::of_return(answer)?,
+            };
+            if instead.is_none() {
                 options.traversal_limit_in_words(Some(limits.answer_traversal_words()));
                 let frame = message.into_segments();
                 return Ok(Read::Message(Reader::new(frame, options)));
             }
-        },
+            instead
+        }
         Ok(message::Abort(abort)) => reason::of_abort(abort?)?,
         Ok(message::Resolve(resolve)) => reason::of_resolve(resolve?)?,
         _ => None,

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use capnp::ErrorKind;
 use capnp_rpc::rpc_capnp::exception;
-use futures_lite::future;
+use futures_lite::{AsyncWriteExt, future};
 use support::peer::{ECHO, HANGS, Served, bootstrap, call, call_with, finish, hangs, limits};
 use support::{
     Log, Outcome, Slot, echo, executor_of, pair, pair_within, rpc, serve_executor, settle, untyped,
@@ -255,6 +255,41 @@ fn a_long_reason_to_give_up_is_cut() {
     assert!(error.extra.starts_with("remote exception: ÄÄÄ"), "{error}");
     assert!(error.extra.len() < 2_000, "{} bytes", error.extra.len());
     assert_eq!(served.log.alive(), 0, "something leaked");
+}
+
+#[test]
+fn a_long_reason_why_a_call_failed_is_cut() {
+    let (reader, mut to_vat) = piper::pipe(1 << 20);
+    let (_unread, writer) = piper::pipe(1 << 16);
+    let mut vat = Vat::new(reader, writer, Side::Client, None, Limits::default());
+    let executor: executor::Client = vat.bootstrap();
+    let mut vat = Slot::new(vat);
+    let mut calls = ["one", "two"].map(|text| Slot::new(echo(&executor, text)));
+    let said = [(1, 60_000), (2, 600_000)].map(|(id, length)| {
+        rpc(|m| {
+            let mut answer = m.init_return();
+            answer.set_answer_id(id);
+            let mut exception = answer.init_exception();
+            exception.set_reason("x".repeat(length));
+            exception.set_type(exception::Type::Overloaded);
+        })
+    });
+    settle(|cx| vat.poll(cx));
+    let said = said.concat();
+    let mut saying = Slot::new(async move { to_vat.write_all(&said).await.map(|()| to_vat) });
+    settle(|cx| {
+        saying.poll(cx);
+        vat.poll(cx);
+        calls.iter_mut().for_each(|call| call.poll(cx));
+    });
+    let [whole, cut] = calls.map(|call| {
+        let error = call.output.expect("no hang").expect_err("it failed");
+        assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+        error.extra.len()
+    });
+    assert!((60_000..60_100).contains(&whole), "{whole}");
+    assert!((65_536..65_636).contains(&cut), "{cut}");
+    assert!(vat.output.is_none(), "the connection goes on");
 }
 
 #[test]
