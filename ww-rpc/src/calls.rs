@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use capnp::Error;
-use capnp_rpc::rpc_capnp::{message, return_};
+use capnp_rpc::rpc_capnp::{bootstrap, call, finish, message, payload, resolve, return_};
 
 use self::table::Table;
 use crate::exports::Exports;
@@ -39,42 +39,45 @@ impl Calls {
         }
     }
 
-    /// Takes note of a message of `words` words from the peer, and of the
-    /// parameters that it holds where it is a call.
+    /// Takes note of a call of the peer's, in a message of `words` words, and of
+    /// the parameters that it holds.
     ///
     /// # Errors
     ///
-    /// `Overloaded` where it asks for more than the limits allow, and whatever
-    /// is wrong with the parts that are looked at.
-    pub(crate) fn admit(
-        &self,
-        message: message::Reader<'_>,
-        words: usize,
-    ) -> Result<Option<Held>, Error> {
-        let limits = &self.limits;
+    /// Like all below that hear of what the peer says: `Overloaded` where it asks
+    /// for more than the limits allow, and whatever is wrong with the parts that
+    /// are looked at.
+    pub(crate) fn call(&self, call: call::Reader<'_>, words: usize) -> Result<Option<Held>, Error> {
+        self.traffic.was_called();
+        let State { table, exports, .. } = &mut *self.state.borrow_mut();
+        table.call(call, words, exports, &self.limits)
+    }
+
+    /// Takes note of results, in a message of `words` words.
+    pub(crate) fn answered(&self, results: payload::Reader<'_>, words: usize) -> Result<(), Error> {
+        let state = self.state.borrow();
+        state.table.answered(results, words, &self.limits)
+    }
+
+    /// Takes note that the peer has finished with a call.
+    pub(crate) fn finish(&self, finish: finish::Reader<'_>) -> Result<(), Error> {
+        let table = &mut self.state.borrow_mut().table;
+        table.finish(finish.get_question_id(), &self.limits)
+    }
+
+    /// Takes note of what a promise of the peer's resolves to.
+    pub(crate) fn resolve(&self, resolve: resolve::Reader<'_>) -> Result<(), Error> {
         let State {
-            table,
-            promises,
-            exports,
+            table, promises, ..
         } = &mut *self.state.borrow_mut();
-        match message.which() {
-            Ok(message::Call(call)) => {
-                self.traffic.was_called();
-                return table.call(call?, words, exports, limits);
-            }
-            Ok(message::Return(answer)) => table.answered(answer?, words, limits)?,
-            Ok(message::Finish(finish)) => table.finish(finish?.get_question_id(), limits)?,
-            Ok(message::Resolve(resolve)) => {
-                let resolve = resolve?;
-                promises.resolve(resolve, limits.resolutions)?;
-                table.resolve(resolve, limits)?;
-            }
-            Ok(message::Bootstrap(bootstrap)) => {
-                table.bootstrap(bootstrap?.get_question_id(), limits)?;
-            }
-            _ => {}
-        }
-        Ok(None)
+        promises.resolve(resolve, self.limits.resolutions)?;
+        table.resolve(resolve, &self.limits)
+    }
+
+    /// Takes note that the peer asks for what we bootstrap.
+    pub(crate) fn bootstrap(&self, bootstrap: bootstrap::Reader<'_>) -> Result<(), Error> {
+        let table = &mut self.state.borrow_mut().table;
+        table.bootstrap(bootstrap.get_question_id(), &self.limits)
     }
 
     /// Takes note of a message of `words` words to the peer.

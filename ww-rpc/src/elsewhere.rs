@@ -26,12 +26,8 @@ pub(crate) fn refusal(call: call::Reader<'_>) -> Option<Message> {
     Some(Rc::new(refusal))
 }
 
-/// The failure that stands for such results; `None` where the answer is any
-/// other.
-pub(crate) fn missed(answer: return_::Reader<'_>) -> Option<Frame> {
-    let Ok(return_::TakeFromOtherQuestion(_)) = answer.which() else {
-        return None;
-    };
+/// The failure that stands for `answer`, which is such results.
+pub(crate) fn missed(answer: return_::Reader<'_>) -> Frame {
     let mut missed = Builder::new_default();
     let mut failed = missed.init_root::<message::Builder<'_>>().init_return();
     failed.set_answer_id(answer.get_answer_id());
@@ -40,5 +36,5 @@ pub(crate) fn missed(answer: return_::Reader<'_>) -> Option<Frame> {
     let mut exception = failed.init_exception();
     exception.set_reason("the call led back here before the peer could know, call again");
     exception.set_type(exception::Type::Unimplemented);
-    Some(Frame::of(&missed))
+    Frame::of(&missed)
 }

@@ -6,12 +6,12 @@ use std::task::Poll;
 use capnp::capability::Promise;
 use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions};
 use capnp::{Error, any_pointer};
-use capnp_rpc::rpc_capnp::message;
+use capnp_rpc::rpc_capnp::{message, return_};
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{IncomingMessage, OutgoingMessage, VatNetwork};
 use futures::{AsyncRead, AsyncWrite};
 
-use crate::calls::Held;
+use crate::calls::{Calls, Held};
 use crate::frame::{Frame, Frames};
 use crate::link::Link;
 use crate::outbox::{Message, Outbox};
@@ -124,14 +124,13 @@ impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<
             ..
         } = self.clone();
         Promise::from_future(async move {
-            let (message, words) = loop {
+            let (message, held) = loop {
                 let frame = poll_fn(|cx| link.poll_incoming(cx, &mut frames.borrow_mut())).await?;
                 let Some(frame) = frame else {
                     return Ok(None);
                 };
-                let words = frame.words();
-                let refusal = match read(frame, &limits)? {
-                    Read::Message(message) => break (message, words),
+                let refusal = match read(frame, &link.calls, &limits)? {
+                    Read::Message(message, held) => break (message, held),
                     Read::Refused(refusal) => refusal,
                 };
                 link.traffic.was_called();
@@ -139,7 +138,6 @@ impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<
                 link.push(refusal, words);
                 give_way().await;
             };
-            let held = link.calls.admit(message.get_root()?, words)?;
             let incoming = Incoming {
                 message,
                 held,
@@ -181,46 +179,67 @@ async fn give_way() {
 
 /// What becomes of a message from the peer.
 enum Read {
-    /// capnp-rpc has it, or something in its stead.
-    Message(Reader<Frame>),
+    /// capnp-rpc has it, or something in its stead, and what is counted of it.
+    Message(Reader<Frame>, Option<Held>),
     /// It is answered at once.
     Refused(Message),
 }
 
-/// Reads a message, out of which no more can be read than the limits allow.
-fn read(frame: Frame, limits: &Limits) -> Result<Read, Error> {
+/// Reads a message, out of which no more can be read than the limits allow, and
+/// takes note of what it asks for.
+fn read(frame: Frame, calls: &Calls, limits: &Limits) -> Result<Read, Error> {
+    let words = frame.words();
     let mut options = ReaderOptions::new();
     options
-        .traversal_limit_in_words(Some(Limits::traversal_words(frame.words())))
+        .traversal_limit_in_words(Some(Limits::traversal_words(words)))
         .nesting_limit(limits.nesting);
     let message = Reader::new(frame, options);
     let root: message::Reader<'_> = message.get_root()?;
+    let mut held = None;
     let instead = match root.which() {
-        Ok(message::Call(call)) => match elsewhere::refusal(call?) {
-            Some(refusal) => return Ok(Read::Refused(refusal)),
-            None => None,
-        },
+        Ok(message::Call(call)) => {
+            let call = call?;
+            if let Some(refusal) = elsewhere::refusal(call) {
+                return Ok(Read::Refused(refusal));
+            }
+            held = calls.call(call, words)?;
+            None
+        }
         Ok(message::Return(answer)) => {
             let answer = answer?;
-            let instead = match elsewhere::missed(answer) {
-                Some(missed) => Some(missed),
-                None => reason::of_return(answer)?,
-            };
-            if instead.is_none() {
-                options.traversal_limit_in_words(Some(limits.answer_traversal_words()));
-                let frame = message.into_segments();
-                return Ok(Read::Message(Reader::new(frame, options)));
+            match answer.which()? {
+                return_::Results(results) => {
+                    calls.answered(results?, words)?;
+                    options.traversal_limit_in_words(Some(limits.answer_traversal_words()));
+                    let frame = message.into_segments();
+                    return Ok(Read::Message(Reader::new(frame, options), None));
+                }
+                return_::Exception(exception) => reason::of_return(answer, exception?)?,
+                return_::TakeFromOtherQuestion(_) => Some(elsewhere::missed(answer)),
+                _ => None,
             }
-            instead
+        }
+        Ok(message::Finish(finish)) => {
+            calls.finish(finish?)?;
+            None
+        }
+        Ok(message::Resolve(resolve)) => {
+            let resolve = resolve?;
+            calls.resolve(resolve)?;
+            reason::of_resolve(resolve)?
+        }
+        Ok(message::Bootstrap(bootstrap)) => {
+            calls.bootstrap(bootstrap?)?;
+            None
         }
         Ok(message::Abort(abort)) => reason::of_abort(abort?)?,
-        Ok(message::Resolve(resolve)) => reason::of_resolve(resolve?)?,
         _ => None,
     };
-    Ok(Read::Message(match instead {
+    let message = match instead {
         Some(frame) => Reader::new(frame, options),
         None => message,
-    }))
+    };
+    Ok(Read::Message(message, held))
 }
 
 impl IncomingMessage for Incoming {

@@ -41,12 +41,12 @@ pub(crate) fn of_resolve(resolve: resolve::Reader<'_>) -> Result<Option<Frame>, 
 ///
 /// # Errors
 ///
-/// Whatever is wrong with the parts that are looked at.
-pub(crate) fn of_return(answer: return_::Reader<'_>) -> Result<Option<Frame>, Error> {
-    let return_::Exception(exception) = answer.which()? else {
-        return Ok(None);
-    };
-    shortened(exception?, LONGEST_OF_CALL, |root| {
+/// The text is malformed.
+pub(crate) fn of_return(
+    answer: return_::Reader<'_>,
+    exception: exception::Reader<'_>,
+) -> Result<Option<Frame>, Error> {
+    shortened(exception, LONGEST_OF_CALL, |root| {
         let mut shorter = root.init_return();
         shorter.set_answer_id(answer.get_answer_id());
         shorter.set_release_param_caps(answer.get_release_param_caps());

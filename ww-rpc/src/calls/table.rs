@@ -3,7 +3,7 @@ use std::collections::btree_map::Entry;
 
 use capnp::{Error, struct_list};
 use capnp_rpc::rpc_capnp::{
-    call, cap_descriptor, message_target, promised_answer, resolve, return_,
+    call, cap_descriptor, message_target, payload, promised_answer, resolve, return_,
 };
 
 use crate::Limits;
@@ -114,14 +114,11 @@ impl Table {
     /// Looks at what the peer answers with, in a message of `words` words.
     pub(super) fn answered(
         &self,
-        answer: return_::Reader<'_>,
+        results: payload::Reader<'_>,
         words: usize,
         limits: &Limits,
     ) -> Result<(), Error> {
-        let return_::Results(results) = answer.which()? else {
-            return Ok(());
-        };
-        let table = results?.get_cap_table()?;
+        let table = results.get_cap_table()?;
         table
             .iter()
             .try_for_each(|entry| self.refuse_circle(entry))?;
