@@ -38,6 +38,8 @@ pub(crate) struct Compiled {
     memories: usize,
     /// Bytes of machine code.
     size: usize,
+    /// Core modules, each of which may have a file descriptor.
+    modules: usize,
 }
 
 /// Where a cell is to be allocated.
@@ -145,7 +147,8 @@ impl Compiled {
         };
         let component = linked.pre.component();
         // Made now rather than when the first cell starts.
-        if modules::count(wasm) <= IMAGES {
+        let modules = modules::count(wasm);
+        if modules <= IMAGES {
             component
                 .initialize_copy_on_write_image()
                 .map_err(|error| Error::Compile(cause(error)))?;
@@ -161,6 +164,7 @@ impl Compiled {
             imports_rpc,
             memories: required.map_or(0, |required| required.num_memories as usize),
             size: artifact.bytes().len(),
+            modules,
             linked,
         })
     }
@@ -168,6 +172,11 @@ impl Compiled {
     /// Bytes of machine code.
     pub(crate) fn size(&self) -> usize {
         self.size
+    }
+
+    /// File descriptors that it may have, by the one kind of cells or the other.
+    pub(crate) fn descriptors(&self) -> usize {
+        self.modules.min(IMAGES)
     }
 
     /// The program as it runs outside the pool.
