@@ -48,7 +48,6 @@ mod compilation;
 mod engine;
 mod error;
 mod mappings;
-mod modules;
 pub mod network;
 mod phase;
 pub mod pipe;

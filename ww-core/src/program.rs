@@ -8,7 +8,6 @@ use crate::cell::Limits;
 use crate::engine;
 use crate::error::{Error, cause};
 use crate::mappings::Mappings;
-use crate::modules;
 use crate::phase::{Phase, Progress};
 use crate::room::Seat;
 use crate::rpc;
@@ -38,8 +37,6 @@ pub(crate) struct Compiled {
     memories: usize,
     /// Bytes of machine code.
     size: usize,
-    /// Core modules, each of which may have a file descriptor.
-    modules: usize,
 }
 
 /// Where a cell is to be allocated.
@@ -52,12 +49,6 @@ pub(crate) struct Place {
 /// Mappings of machine code that is loaded: the code, and what stands before
 /// and behind it.
 const CODE: usize = 3;
-
-/// Core modules of a component whose memories' images are made beforehand. Each
-/// image has a file descriptor as long as the program lives, so that those of a
-/// component with more modules are made as its instances come to need them:
-/// no more than a cell may have memories.
-const IMAGES: usize = 16;
 
 /// The first bytes of a component in binary form: magic, version 13, layer 1.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -127,13 +118,13 @@ impl Compiled {
         let artifact = Artifact::compile(tiers.compiler(), wasm)
             .map_err(|error| Error::Compile(cause(error)))?;
         progress.begin(Phase::Linking);
-        let compiled = Self::load(tiers, wasm, &artifact)?;
+        let compiled = Self::load(tiers, &artifact)?;
         keep(&artifact);
         Ok(compiled)
     }
 
-    /// Loads and links what `wasm` was compiled to.
-    pub(crate) fn load(tiers: &Tiers, wasm: &[u8], artifact: &Artifact) -> Result<Self, Error> {
+    /// Loads and links what a component was compiled to.
+    pub(crate) fn load(tiers: &Tiers, artifact: &Artifact) -> Result<Self, Error> {
         let mappings = Mappings::take(CODE)?;
         let pooled = match &tiers.pooled {
             // What does not fit the pool is no error.
@@ -146,13 +137,6 @@ impl Compiled {
             None => load(&tiers.on_demand, artifact, mappings)?,
         };
         let component = linked.pre.component();
-        // Made now rather than when the first cell starts.
-        let modules = modules::count(wasm);
-        if modules <= IMAGES {
-            component
-                .initialize_copy_on_write_image()
-                .map_err(|error| Error::Compile(cause(error)))?;
-        }
         let imports_rpc = component
             .component_type()
             .imports(component.engine())
@@ -164,7 +148,6 @@ impl Compiled {
             imports_rpc,
             memories: required.map_or(0, |required| required.num_memories as usize),
             size: artifact.bytes().len(),
-            modules,
             linked,
         })
     }
@@ -172,11 +155,6 @@ impl Compiled {
     /// Bytes of machine code.
     pub(crate) fn size(&self) -> usize {
         self.size
-    }
-
-    /// File descriptors that it may have, by the one kind of cells or the other.
-    pub(crate) fn descriptors(&self) -> usize {
-        self.modules.min(IMAGES)
     }
 
     /// The program as it runs outside the pool.

@@ -19,12 +19,11 @@ use crate::tier::Tiers;
 #[cfg(test)]
 mod tests;
 
-/// How many programs are remembered, with how many bytes of machine code and
-/// how many file descriptors, of which a process may have 1,024 as a rule. The
-/// one used longest ago goes first; who still holds it keeps it.
+/// How many programs are remembered, each with a file descriptor, and how many
+/// bytes of machine code. The one used longest ago goes first; who still holds it
+/// keeps it.
 const KEPT: usize = 256;
 const KEPT_BYTES: usize = 256 << 20;
-const KEPT_DESCRIPTORS: usize = 256;
 
 /// The most bytes that are hashed where they are asked for, which takes less than
 /// a millisecond. More are hashed on a thread of the `blocking` pool.
@@ -50,7 +49,6 @@ struct Shelf {
     kept: Vec<Kept>,
     /// Of the machine code of all of them.
     bytes: usize,
-    descriptors: usize,
     /// Held by those who wait for them, and gone with the last of these.
     pending: HashMap<Hash, Weak<Pending>>,
 }
@@ -190,7 +188,7 @@ impl Job {
         let id = Cache::id(self.tiers.compiler(), &self.hash);
         if let Some(artifact) = cache.find(id) {
             self.progress.begin(Phase::Linking);
-            match Compiled::load(&self.tiers, &self.wasm, &artifact) {
+            match Compiled::load(&self.tiers, &artifact) {
                 // What was kept was linked before. If it is not any more, the
                 // compiler says why; for what there is no room, it need not run.
                 Err(error) if !matches!(error, Error::Full { .. }) => {}
@@ -206,23 +204,15 @@ impl Shelf {
     /// Answers the programs that have to go for it.
     fn keep(&mut self, hash: Hash, compiled: Arc<Compiled>) -> Vec<Kept> {
         self.bytes += compiled.size();
-        self.descriptors += compiled.descriptors();
         self.kept.push((hash, compiled));
         let mut going = 0;
-        while self.is_over(self.kept.len() - going) {
-            let compiled = &self.kept[going].1;
-            self.bytes -= compiled.size();
-            self.descriptors -= compiled.descriptors();
+        while self.kept.len() - going > KEPT
+            || (self.bytes > KEPT_BYTES && self.kept.len() - going > 1)
+        {
+            self.bytes -= self.kept[going].1.size();
             going += 1;
         }
         self.kept.drain(..going).collect()
-    }
-
-    /// Whether `count` programs with what there is of all are too many. The
-    /// newest is kept, whatever it takes.
-    fn is_over(&self, count: usize) -> bool {
-        let much = self.bytes > KEPT_BYTES || self.descriptors > KEPT_DESCRIPTORS;
-        count > KEPT || (much && count > 1)
     }
 }
 
