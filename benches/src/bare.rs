@@ -135,6 +135,7 @@ impl Bare<Wasi> {
             "[method]connection.finish",
             |_, _: (Resource<Turn>, WasmList<u8>)| Ok(()),
         )?;
+        turn.func_wrap("panicked", |_, _: (String,)| Ok(()))?;
         Self::link(&linker, &Component::from_binary(engine, wasm)?)
     }
 
