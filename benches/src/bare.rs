@@ -14,6 +14,7 @@ use wasmtime_wasi::{HostMonotonicClock, WasiCtx, WasiCtxView, WasiView};
 use ww_core::clock::Clock;
 
 use crate::Outcome;
+use crate::silent::Silent;
 use crate::time::{Asked, Thread};
 
 /// Places in a pool, if nobody says otherwise.
@@ -176,7 +177,7 @@ impl Bare<Wasi> {
         });
         match block_on(poll_once(&mut parked)) {
             None => Ok(parked),
-            Some(_) => Err("the component does not wait".into()),
+            Some(ended) => Err(format!("the component does not wait: {ended:?}").into()),
         }
     }
 }
@@ -295,7 +296,7 @@ impl HostMonotonicClock for Asked {
 impl Default for Wasi {
     fn default() -> Self {
         Self {
-            context: WasiCtx::builder().arg("main.wasm").build(),
+            context: WasiCtx::builder().arg("main.wasm").stdin(Silent).build(),
             table: ResourceTable::new(),
         }
     }

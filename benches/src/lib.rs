@@ -23,6 +23,7 @@ pub mod crossing;
 pub mod files;
 pub mod native;
 mod rounds;
+mod silent;
 pub mod streams;
 mod table;
 pub mod time;
