@@ -74,6 +74,11 @@ fn main() -> Outcome<()> {
         table.row(criterion, &name, "raw wasi:io", Some(2.0), rounds);
     }
 
+    let echoes = &block_on(runtime.compile(example_images::wasm("echoes")))?;
+    let echo = |by| move |times| streams::echo(echoes, by, times);
+    let rounds = Rounds::new(echo("sdk"), echo("wstd"));
+    table.row(criterion, "64 B by stdin and stdout", "wstd", None, rounds);
+
     criterion.final_summary();
     table.print();
     Ok(())

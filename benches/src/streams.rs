@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use futures::io::{repeat, sink};
-use futures_lite::AsyncReadExt;
 use futures_lite::future::{block_on, zip};
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use ww_core::cell::{Builder, Cell, Input, Output};
+use ww_core::clock::Clock;
 use ww_core::{Program, pipe, serve};
 use ww_rpc::peer_capnp::byte_stream;
 
@@ -100,6 +101,36 @@ pub fn from_guest_to_guest(pours: &Program, way: Way, parts: u64) -> Outcome<Dur
                 took
             }
         }
+    })
+}
+
+/// How long it takes to say 64 bytes to a guest and to hear them again, so
+/// often, where it reads and writes by this `runtime`'s loop.
+///
+/// # Errors
+///
+/// The guest failed.
+pub fn echo(echoes: &Program, runtime: &str, times: u64) -> Outcome<Duration> {
+    let builder = Builder::new().program(echoes.clone()).args([runtime]);
+    let builder = builder.stdin(Input::piped()).stdout(Output::piped());
+    block_on(async {
+        let (cell, start) = builder.prepare().await?;
+        let mut stdin = cell.take_stdin().ok_or("stdin is not piped")?;
+        let mut stdout = cell.take_stdout().ok_or("stdout is not piped")?;
+        let spoken = async {
+            let (said, mut heard) = ([7; 64], [0; 64]);
+            let begun = Thread.now();
+            for _ in 0..times {
+                stdin.write_all(&said).await?;
+                stdout.read_exact(&mut heard).await?;
+            }
+            let took = Thread.now() - begun;
+            drop(stdin);
+            Ok::<_, std::io::Error>(took)
+        };
+        let ((), took) = zip(start.drive(), spoken).await;
+        succeed(&cell).await?;
+        Ok(took?)
     })
 }
 

@@ -15,6 +15,7 @@ pub(crate) const CATALOG: &[Entry] = &[
     image("closer", &[]),
     image("dice", &[]),
     image("echo-child", &[]),
+    image("echoes", &[]),
     image("escapes", &[]),
     image("exits", &[]),
     image("exporter", &[]),
