@@ -7,6 +7,7 @@ use capnp_rpc::rpc_capnp::{bootstrap, call, finish, message, payload, resolve, r
 use self::table::Table;
 use crate::exports::Exports;
 use crate::promises::Promises;
+use crate::questions::Questions;
 use crate::{Limits, Traffic};
 
 pub(crate) use self::table::Held;
@@ -24,6 +25,7 @@ struct State {
     table: Table,
     promises: Promises,
     exports: Exports,
+    questions: Questions,
 }
 
 impl Calls {
@@ -35,6 +37,7 @@ impl Calls {
                 table: Table::default(),
                 promises: Promises::default(),
                 exports: Exports::new(&limits),
+                questions: Questions::default(),
             }),
         }
     }
@@ -57,6 +60,13 @@ impl Calls {
     pub(crate) fn answered(&self, results: payload::Reader<'_>, words: usize) -> Result<(), Error> {
         let state = self.state.borrow();
         state.table.answered(results, words, &self.limits)
+    }
+
+    /// Takes note that the peer has returned from a call of our own, with an
+    /// answer or without.
+    pub(crate) fn returned(&self, question: u32, answered: bool) {
+        let questions = &mut self.state.borrow_mut().questions;
+        questions.returned(question, answered);
     }
 
     /// Takes note that the peer has finished with a call.
@@ -91,7 +101,9 @@ impl Calls {
             table,
             promises,
             exports,
+            questions,
         } = &mut *self.state.borrow_mut();
+        let limit = self.limits.unanswered_calls;
         match message.which() {
             Ok(message::Return(answer)) => {
                 let answer = answer?;
@@ -104,10 +116,14 @@ impl Calls {
             Ok(message::Call(call)) => {
                 self.traffic.called();
                 let call = call?;
-                exports.ask(call.get_question_id())?;
+                questions.ask(call.get_question_id(), limit)?;
                 exports.send(call.get_params()?.get_cap_table()?)
             }
-            Ok(message::Bootstrap(bootstrap)) => exports.ask(bootstrap?.get_question_id()),
+            Ok(message::Bootstrap(bootstrap)) => questions.ask(bootstrap?.get_question_id(), limit),
+            Ok(message::Finish(finish)) => {
+                questions.finish(finish?.get_question_id());
+                Ok(())
+            }
             Ok(message::Resolve(resolve)) => exports.resolve(resolve?),
             Ok(message::Release(release)) => {
                 promises.release(release?.get_id());

@@ -10,8 +10,6 @@ use crate::Limits;
 pub(crate) struct Exports {
     /// The most capabilities that it may hold, and embargoes.
     limit: usize,
-    /// The most calls that it may leave unanswered.
-    calls: usize,
     /// Promises that have turned out to be the peer's own.
     reflecting: BTreeSet<u32>,
 }
@@ -20,7 +18,6 @@ impl Exports {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             limit: limits.exports,
-            calls: limits.unanswered_calls,
             reflecting: BTreeSet::new(),
         }
     }
@@ -79,16 +76,6 @@ impl Exports {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Takes note of a call of our own, or of a bootstrap, which keeps its id
-    /// until the peer has answered it, though nobody here waits any more.
-    ///
-    /// # Errors
-    ///
-    /// `Overloaded` where there are more than the limit.
-    pub(crate) fn ask(&self, question: u32) -> Result<(), Error> {
-        fits(question, self.calls, "has not answered", "calls")
     }
 
     /// Whether calls on the export `id` go to the peer that makes them.

@@ -64,6 +64,7 @@ mod link;
 mod network;
 mod outbox;
 mod promises;
+mod questions;
 mod reason;
 mod sizes;
 pub mod stream;

@@ -207,7 +207,14 @@ fn read(frame: Frame, calls: &Calls, limits: &Limits) -> Result<Read, Error> {
         }
         Ok(message::Return(answer)) => {
             let answer = answer?;
-            match answer.which()? {
+            let which = answer.which()?;
+            // capnp-rpc takes nothing else for an answer.
+            let answered = matches!(
+                which,
+                return_::Results(_) | return_::Exception(_) | return_::TakeFromOtherQuestion(_)
+            );
+            calls.returned(answer.get_answer_id(), answered);
+            match which {
                 return_::Results(results) => {
                     calls.answered(results?, words)?;
                     options.traversal_limit_in_words(Some(limits.answer_traversal_words()));

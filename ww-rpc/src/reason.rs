@@ -61,9 +61,10 @@ fn shortened(
     place: impl for<'a> FnOnce(message::Builder<'a>) -> exception::Builder<'a>,
 ) -> Result<Option<Frame>, Error> {
     let reason = exception.get_reason()?.as_bytes();
-    let Some(start) = reason.get(..longest) else {
+    if reason.len() <= longest {
         return Ok(None);
-    };
+    }
+    let start = &reason[..longest];
     let mut shorter = Builder::new_default();
     let mut copy = place(shorter.init_root());
     copy.set_reason(format!("{}…", String::from_utf8_lossy(start)));
