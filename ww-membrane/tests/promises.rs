@@ -6,10 +6,13 @@
 mod support;
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 
-use capnp::capability::{Client, FromClientHook};
+use capnp::capability::{Client, FromClientHook, RemotePromise};
 use capnp::traits::HasTypeId;
 use capnp::{Error, ErrorKind};
 use futures::channel::oneshot;
@@ -617,5 +620,55 @@ fn revoking_ends_redirected_calls_that_wait() {
             let error = call.await.err().unwrap();
             assert!(error.extra.contains("fell"), "{transport:?}: {error}");
         });
+    }
+}
+
+thread_local! {
+    /// What is done once when an [`Eager`] waker is woken.
+    static WOKEN: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+}
+
+/// A waker that does at once what others leave for later.
+struct Eager;
+
+impl Wake for Eager {
+    fn wake(self: Arc<Self>) {
+        if let Some(woken) = WOKEN.take() {
+            woken();
+        }
+    }
+}
+
+#[test]
+fn who_is_woken_because_an_answer_is_shared_may_share_it() {
+    let host: host::Client = Membrane::ungated().wrap(capnp_rpc::new_client(Silent));
+    let RemotePromise {
+        mut promise,
+        pipeline,
+    } = host.executor_request().send();
+    let waker = Waker::from(Arc::new(Eager));
+    let mut cx = Context::from_waker(&waker);
+    assert!(Pin::new(&mut promise).poll(&mut cx).is_pending());
+    let pipeline = Rc::new(pipeline);
+    let shared = Rc::new(Cell::new(false));
+    let (again, noted) = (pipeline.clone(), shared.clone());
+    WOKEN.set(Some(Box::new(move || {
+        let _executor = again.get_executor();
+        noted.set(true);
+    })));
+    let _executor = pipeline.get_executor();
+    assert!(shared.get());
+}
+
+/// Never answers.
+struct Silent;
+
+impl host::Server for Silent {
+    async fn executor(
+        self: Rc<Self>,
+        _: host::ExecutorParams,
+        _: host::ExecutorResults,
+    ) -> Result<(), Error> {
+        pending().await
     }
 }

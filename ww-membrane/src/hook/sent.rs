@@ -165,14 +165,18 @@ impl<T: Arrival> Sent<T> {
 
     /// The answer, for one more to wait for.
     fn share(&self) -> Arriving {
+        if let Some(shared) = self.shared.get() {
+            return shared.clone();
+        }
         let shared = self.shared.get_or_init(|| {
-            // Whoever waits for the answer is known to the flight alone.
-            if let Some(waker) = self.flight.waker() {
-                waker.wake();
-            }
             let flight = self.flight.clone();
             Promise::from_future(poll_fn(move |cx| flight.land(cx))).shared()
         });
+        // Whoever waits for the answer is known to the flight alone. Its waker
+        // may ask for a share itself.
+        if let Some(waker) = self.flight.waker() {
+            waker.wake();
+        }
         shared.clone()
     }
 }
