@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -11,8 +13,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use futures_lite::future::{block_on, or, poll_once};
-use support::{Seen, epoch, peer};
-use ww_membrane::{Epochs, Error, Membrane, Reaper};
+use support::{Seen, connected, epoch, peer};
+use ww_membrane::{Call, Epochs, Error, Membrane, Policy, Reaper, Verdict};
+use ww_rpc::peer_capnp::host;
 
 #[derive(Default)]
 struct Wakes(AtomicUsize);
@@ -194,4 +197,38 @@ fn a_membrane_that_was_made_too_late_keeps_nobody_waiting() {
     let policed = Membrane::policed_until(guard, ww_membrane::policies::Allow::new());
     assert!(block_on(poll_once(epochs.settled(2))).is_some());
     assert!(late.fall().is_some() && policed.fall().is_some());
+}
+
+/// Tells when it is dropped.
+struct Noted(Rc<Cell<bool>>);
+
+impl Policy for Noted {
+    fn inbound(&self, _: &Call) -> Verdict {
+        Verdict::pass()
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}
+
+#[test]
+fn an_answer_that_is_kept_keeps_no_session() {
+    async fn keep(host: host::Client) {
+        let epochs = Epochs::new(epoch(1));
+        let dropped = Rc::new(Cell::new(false));
+        let membrane = Membrane::policed_until(epochs.guard(), Noted(dropped.clone()));
+        let host = membrane.wrap(host);
+        let sent = host.id_request().send();
+        let answer = sent.promise.await.unwrap();
+        drop((sent.pipeline, host, membrane));
+        assert!(dropped.get());
+        epochs.advance(epoch(2)).unwrap();
+        assert!(poll_once(epochs.settled(2)).await.is_some());
+        assert_eq!(answer.get().unwrap().get_peer_id().unwrap(), b"peer");
+    }
+    block_on(keep(peer(&Seen::default())));
+    connected(peer(&Seen::default()), keep);
 }

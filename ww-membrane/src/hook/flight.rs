@@ -17,7 +17,8 @@ use crate::signal::Listener;
 /// `with` is what else those who share it have in common.
 pub(super) struct Flight<T, W = ()> {
     pub(super) with: W,
-    boundary: Rc<Boundary>,
+    /// Absent once the flight has [left](Self::leave).
+    boundary: RefCell<Option<Rc<Boundary>>>,
     /// Absent while it is being polled and once it is over.
     work: RefCell<Option<Promise<T, Error>>>,
     /// The pipeline of the call, which keeps it going as the work does.
@@ -49,7 +50,7 @@ impl<T: 'static, W: 'static> Flight<T, W> {
         let listener = || RefCell::new(Listener::new(boundary.signal().clone()));
         let flight = Rc::new(Self {
             with,
-            boundary: boundary.clone(),
+            boundary: RefCell::new(Some(boundary.clone())),
             work: RefCell::new(Some(work)),
             pipeline: RefCell::new(pipeline),
             waker: RefCell::new(None),
@@ -65,8 +66,9 @@ impl<T: 'static, W: 'static> Flight<T, W> {
         flight
     }
 
-    pub(super) fn boundary(&self) -> &Rc<Boundary> {
-        &self.boundary
+    /// The boundary, until the flight leaves.
+    pub(super) fn boundary(&self) -> Option<Rc<Boundary>> {
+        self.boundary.borrow().clone()
     }
 
     /// The pipeline, while the flight goes on.
@@ -83,6 +85,15 @@ impl<T: 'static, W: 'static> Flight<T, W> {
         drop(pipeline);
     }
 
+    /// Leaves what is over to those who still hold it, with nothing for the
+    /// boundary to end. It must not be polled again.
+    pub(super) fn leave(&self) {
+        self.close();
+        if let Some(boundary) = self.boundary.take() {
+            boundary.let_go(self.place.get());
+        }
+    }
+
     /// The waker of whoever polled last.
     pub(super) fn waker(&self) -> Option<Waker> {
         self.waker.borrow().clone()
@@ -90,7 +101,10 @@ impl<T: 'static, W: 'static> Flight<T, W> {
 
     /// Must not be polled again once ready.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
-        if let Err(error) = self.boundary.check() {
+        let Some(boundary) = self.boundary() else {
+            return Poll::Pending;
+        };
+        if let Err(error) = boundary.check() {
             return Poll::Ready(Err(error));
         }
         let work = self.work.borrow_mut().take();
@@ -101,7 +115,7 @@ impl<T: 'static, W: 'static> Flight<T, W> {
         // The boundary may fall in here. The work is out of its reach then,
         // and is dropped below.
         let polled = Pin::new(&mut work).poll(cx);
-        if let Err(error) = self.boundary.check() {
+        if let Err(error) = boundary.check() {
             return Poll::Ready(Err(error));
         }
         if polled.is_ready() {
@@ -116,7 +130,7 @@ impl<T: 'static, W: 'static> Flight<T, W> {
         self.wait(cx.waker());
         // The epoch may have passed on another thread before it could know
         // this waker.
-        match self.boundary.check() {
+        match boundary.check() {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
         }
@@ -149,7 +163,9 @@ impl<T: 'static, W: 'static> Release for Flight<T, W> {
 
 impl<T, W> Drop for Flight<T, W> {
     fn drop(&mut self) {
-        self.boundary.let_go(self.place.get());
+        if let Some(boundary) = self.boundary.get_mut() {
+            boundary.let_go(self.place.get());
+        }
     }
 }
 

@@ -174,7 +174,7 @@ fn call(
         written.await.map_err(lost)
     });
     let flight = Flight::new(boundary, work, None, Landing::new(*call, direction));
-    Ok(Sent::new(flight, Pipelining::Waiting(early)).promise())
+    Ok(Sent::new(boundary, flight, Pipelining::Waiting(early)).promise())
 }
 
 /// Sends a request that has crossed.
@@ -190,7 +190,7 @@ fn send(
     let work = tickets.until_over(promise);
     let landing = Landing::new(call, wrapped.key().direction());
     let flight = Flight::new(wrapped.boundary(), work, Some(pipeline.hook), landing);
-    Sent::new(flight, Pipelining::Along { eager }).promise()
+    Sent::new(wrapped.boundary(), flight, Pipelining::Along { eager }).promise()
 }
 
 /// Sends a request that does not cross here.

@@ -23,6 +23,7 @@ use crate::signal::Listener;
 
 /// A request that was sent: what its promise and its pipeline share.
 pub(super) struct Sent<T: Arrival> {
+    boundary: Rc<Boundary>,
     flight: Rc<Flight<T, Landing>>,
     pipeline: Pipelining,
     /// The answer, once others than the promise wait for it.
@@ -73,8 +74,13 @@ struct Promised<T: Arrival> {
 }
 
 impl<T: Arrival> Sent<T> {
-    pub(super) fn new(flight: Rc<Flight<T, Landing>>, pipeline: Pipelining) -> Self {
+    pub(super) fn new(
+        boundary: &Rc<Boundary>,
+        flight: Rc<Flight<T, Landing>>,
+        pipeline: Pipelining,
+    ) -> Self {
         Self {
+            boundary: boundary.clone(),
             flight,
             pipeline,
             shared: OnceCell::new(),
@@ -97,7 +103,7 @@ impl<T: Arrival> Sent<T> {
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.flight.boundary().check()?;
+        self.boundary.check()?;
         let mut polled = Poll::Pending;
         if self.shared.get().is_none() {
             polled = self.flight.land(cx);
@@ -118,7 +124,7 @@ impl<T: Arrival> Sent<T> {
     /// The capability that the answer has, or will have, at `ops`.
     fn capability(&self, ops: Vec<PipelineOp>) -> Box<dyn ClientHook> {
         let flight = &self.flight;
-        let boundary = flight.boundary();
+        let boundary = &self.boundary;
         if let Err(error) = boundary.check() {
             return broken::client(error);
         }
@@ -196,12 +202,15 @@ impl<T: Arrival> Flight<T, Landing> {
     /// tell whoever is [told](Sent::poll).
     fn land(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let landing = &self.with;
-        if landing.answer.get().is_none() {
+        if landing.answer.get().is_none()
+            && let Some(boundary) = self.boundary()
+        {
             let landed = ready!(self.poll(cx));
-            let cross = |came: T| came.cross(self.boundary(), landing.call, landing.direction);
+            let cross = |came: T| came.cross(&boundary, landing.call, landing.direction);
             // Foreign code ran meanwhile, within which it may have landed.
             let _ = landing.answer.set(landed.and_then(cross));
-            self.close();
+            // Whoever keeps the answer does not keep the boundary.
+            self.leave();
         }
         Poll::Ready(self.landed().map(|_| ()))
     }
