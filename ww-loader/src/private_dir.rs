@@ -4,13 +4,14 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::SystemTime;
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 /// What a file is called until all of it is there.
 const UNFINISHED: &str = ".new-";
 
-/// Seconds after which an unfinished file has no writer any more.
+/// Seconds after which an unfinished file has no writer any more, where the file
+/// system knows no locks to tell by.
 const STALE: i64 = 3600;
 
 /// Bytes of the disk that files take in whole: what file systems usually have.
@@ -22,7 +23,8 @@ const PAGE: u64 = 4096;
 /// - All names are resolved in the directory that was opened, whatever becomes
 ///   of its path. A name is one component of a path.
 /// - A file appears all at once, so that a crash leaves no half of one, and any
-///   number of processes may share the directory.
+///   number of processes may share the directory. What a crashed writer had not
+///   finished is nobody's to read, and [`trim`](Self::trim) removes it.
 /// - What is another user's, lets others in, or is no regular file counts as
 ///   not there.
 /// - A file counts with the whole pages of 4 KiB that it takes of the disk, so
@@ -93,8 +95,8 @@ impl PrivateDir {
     /// When it cannot be written. Nothing of it is left then.
     pub fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
         let unfinished = self.unfinished(parts)?;
-        fs::renameat(&self.0, &unfinished, &self.0, name).map_err(|error| {
-            self.remove(&unfinished);
+        fs::renameat(&self.0, &unfinished.name, &self.0, name).map_err(|error| {
+            self.remove(&unfinished.name);
             error.into()
         })
     }
@@ -107,14 +109,14 @@ impl PrivateDir {
     /// As [`write`](Self::write).
     pub fn write_first(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let unfinished = self.unfinished(&[bytes])?;
-        let synced = self.file(&unfinished).and_then(|file| file.sync_all());
-        let linked = synced.and_then(|()| {
-            match fs::linkat(&self.0, &unfinished, &self.0, name, AtFlags::empty()) {
+        let from = &unfinished.name;
+        let linked = unfinished.file.sync_all().and_then(|()| {
+            match fs::linkat(&self.0, from, &self.0, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::EXIST) => Ok(()),
                 Err(error) => Err(error.into()),
             }
         });
-        self.remove(&unfinished);
+        self.remove(from);
         linked
     }
 
@@ -124,8 +126,8 @@ impl PrivateDir {
     }
 
     /// Removes the files used longest ago until the others have `most` bytes at
-    /// most, and what a writer left unfinished. A file called `spared` is not
-    /// one of them. Answers how many bytes stay.
+    /// most, and what writers that are gone left unfinished. A file called
+    /// `spared` is not one of them. Answers how many bytes stay.
     pub fn trim(&self, most: u64, spared: &str) -> u64 {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = now.map_or(0, |now| now.as_secs().try_into().unwrap_or(i64::MAX));
@@ -134,9 +136,7 @@ impl PrivateDir {
         let mut total = 0_u64;
         for file in files {
             if file.name.starts_with(UNFINISHED) {
-                if file.used.0 < now - STALE {
-                    self.remove(&file.name);
-                }
+                self.remove_abandoned(&file, now);
                 continue;
             }
             match total
@@ -174,21 +174,62 @@ impl PrivateDir {
         Ok(files)
     }
 
-    /// Writes a file under a name that nobody reads, and answers the name.
-    fn unfinished(&self, parts: &[&[u8]]) -> io::Result<String> {
-        // Numbers of processes are not told apart where those of several
-        // machines or containers share the directory.
-        let mut nonce = [0; 8];
-        getrandom::fill(&mut nonce)?;
-        let name = format!("{UNFINISHED}{:016x}", u64::from_le_bytes(nonce));
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = fs::openat(&self.0, &name, flags, Mode::RUSR | Mode::WUSR)?;
-        let mut file = File::from(file);
-        let written = parts.iter().try_for_each(|part| file.write_all(part));
-        written
-            .map(|()| name.clone())
-            .inspect_err(|_| self.remove(&name))
+    /// Writes a file under a name that nobody reads.
+    fn unfinished(&self, parts: &[&[u8]]) -> io::Result<Unfinished> {
+        let mut unfinished = self.locked()?;
+        let written = parts
+            .iter()
+            .try_for_each(|part| unfinished.file.write_all(part));
+        match written {
+            Ok(()) => Ok(unfinished),
+            Err(error) => {
+                self.remove(&unfinished.name);
+                Err(error)
+            }
+        }
     }
+
+    /// An empty file under such a name, which is ours as long as it is open.
+    fn locked(&self) -> io::Result<Unfinished> {
+        loop {
+            // Numbers of processes are not told apart where those of several
+            // machines or containers share the directory.
+            let mut nonce = [0; 8];
+            getrandom::fill(&mut nonce)?;
+            let name = format!("{UNFINISHED}{:016x}", u64::from_le_bytes(nonce));
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            let file = fs::openat(&self.0, &name, flags, Mode::RUSR | Mode::WUSR)?;
+            // Without locks it has its age alone to protect it.
+            let _ = fs::flock(&file, FlockOperation::LockExclusive);
+            // Somebody may have taken it for abandoned before it was locked.
+            if fs::fstat(&file)?.st_nlink > 0 {
+                let file = file.into();
+                return Ok(Unfinished { name, file });
+            }
+        }
+    }
+
+    /// Removes an unfinished file whose writer is gone: a lock ends with the
+    /// process that holds it, however that ends.
+    fn remove_abandoned(&self, listed: &Listed, now: i64) {
+        let file = self.file(&listed.name).ok();
+        let lock = |file| fs::flock(file, FlockOperation::NonBlockingLockExclusive);
+        let abandoned = match file.as_ref().map(lock) {
+            Some(Ok(())) => true,
+            Some(Err(Errno::WOULDBLOCK)) => false,
+            // Not ours to open, or no locks here.
+            None | Some(Err(_)) => listed.used.0 < now - STALE,
+        };
+        if abandoned {
+            self.remove(&listed.name);
+        }
+    }
+}
+
+/// A file under a name that nobody reads, locked for as long as it is open.
+struct Unfinished {
+    name: String,
+    file: File,
 }
 
 /// One file of a directory.

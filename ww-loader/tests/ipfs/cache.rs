@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path as HostPath;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_lite::future::{block_on, zip};
 use ww_loader::ipfs::{Blocks, Disk, Error};
@@ -152,21 +153,31 @@ fn disk_is_bounded_and_nothing_half_written_stays() {
         assert!(count <= 9, "{count}");
     }
     assert!(files(&dir).len() >= 5);
-    // What a writer left behind long ago, and what one may be writing now.
-    let old = dir.join(".new-1-1");
-    fs::write(&old, "half").unwrap();
-    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
-    fs::File::options()
-        .write(true)
-        .open(&old)
-        .unwrap()
-        .set_modified(long_ago)
-        .unwrap();
-    fs::write(dir.join(".new-1-2"), "half").unwrap();
+    // What a writer left behind, and what another is writing: its lock tells.
+    let [left, written] = [".new-1-1", ".new-1-2"].map(|name| dir.join(name));
+    for file in [&left, &written] {
+        fs::write(file, "half").unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let writer = fs::File::open(&written).unwrap();
+    writer.lock().unwrap();
     Disk::open(&dir, 5000).unwrap();
-    let left: Vec<_> = files(&dir).iter().map(|file| file.file_name()).collect();
-    assert_eq!(left.len(), 2, "{left:?}");
-    assert!(!old.exists());
+    assert!(!left.exists() && written.exists());
+    assert_eq!(files(&dir).len(), 2);
+    drop(writer);
+    Disk::open(&dir, 5000).unwrap();
+    assert!(!written.exists());
+    // Where locks tell nothing, age does: this one lets others in, so it is not
+    // opened.
+    for (age, stays) in [(60, true), (86_400, false)] {
+        fs::write(&written, "half").unwrap();
+        fs::set_permissions(&written, fs::Permissions::from_mode(0o644)).unwrap();
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        let file = fs::File::options().write(true).open(&written).unwrap();
+        file.set_modified(then).unwrap();
+        Disk::open(&dir, 5000).unwrap();
+        assert_eq!(written.exists(), stays, "after {age} seconds");
+    }
 }
 
 #[test]
@@ -207,4 +218,30 @@ fn cells_on_many_threads_share_one() {
     threads
         .into_iter()
         .for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn who_opens_a_directory_takes_nothing_from_who_writes_there() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("blocks");
+    let (pack, cids) = some(100, 1 << 20);
+    let open = || Disk::open(&dir, 1 << 30).unwrap();
+    let blocks = Blocks::builder()
+        .memory(0)
+        .source(Held::new(pack.blocks))
+        .disk(open())
+        .build();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                open();
+            }
+        });
+        for cid in &cids {
+            block_on(blocks.block(cid)).unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(files(&dir).len(), cids.len());
 }

@@ -8,6 +8,10 @@ mod clock;
 mod codec;
 mod gateways;
 mod hostile;
+#[cfg(unix)]
+mod kept;
+#[cfg(unix)]
+mod killed;
 mod names;
 mod npm;
 mod pack;
