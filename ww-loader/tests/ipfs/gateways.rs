@@ -1,4 +1,5 @@
-//! A gateway of published handlers, where `npm ci` was run in `tests/npm`.
+//! A gateway of published handlers, and other servers like it, where `npm ci`
+//! was run beside them.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,9 +7,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ww-loader/tests/npm");
+const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ww-loader/tests");
 
-/// The gateway, which ends with this.
+/// The server, which ends with this.
 pub(crate) struct Gateways {
     child: Child,
     said: String,
@@ -18,16 +19,25 @@ impl Gateways {
     /// One that has the trees of `trees.mjs`, and besides these directories,
     /// under the numbers from 0 on. None, loudly, where the packages are not
     /// installed.
-    #[allow(clippy::print_stderr, reason = "a test that skips says so")]
     pub(crate) fn start(test: &str, directories: &[&Path]) -> Option<Self> {
-        if !Path::new(HERE).join("node_modules").exists() {
-            eprintln!("SKIPPED {test}: run `npm ci` in ww-loader/tests/npm");
-            return None;
+        Self::of(&["npm"], test, directories)
+    }
+
+    /// What the last of these folders serves, which uses what is in the others.
+    #[allow(clippy::print_stderr, reason = "a test that skips says so")]
+    pub(crate) fn of(folders: &[&str], test: &str, args: &[&Path]) -> Option<Self> {
+        let mut here = Path::new(HERE).to_owned();
+        for folder in folders {
+            here = Path::new(HERE).join(folder);
+            if !here.join("node_modules").exists() {
+                eprintln!("SKIPPED {test}: run `npm ci` in ww-loader/tests/{folder}");
+                return None;
+            }
         }
         let mut child = Command::new("node")
             .arg("serve.mjs")
-            .args(directories)
-            .current_dir(HERE)
+            .args(args)
+            .current_dir(here)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -35,7 +45,7 @@ impl Gateways {
         let mut said = String::new();
         let out = child.stdout.as_mut().unwrap();
         BufReader::new(out).read_line(&mut said).unwrap();
-        assert!(said.starts_with('{'), "the gateway did not start");
+        assert!(said.starts_with('{'), "the server did not start");
         Some(Self { child, said })
     }
 

@@ -12,6 +12,7 @@ mod hostile;
 mod kept;
 #[cfg(unix)]
 mod killed;
+mod kubo;
 mod names;
 mod npm;
 mod pack;

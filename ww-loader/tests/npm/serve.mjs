@@ -60,11 +60,6 @@ async function answer (request) {
   const url = new URL(request.url)
   const [, space, root, ...rest] = url.pathname.split('/')
   if (space === 'packed') return new Response(packed.bytes)
-  if (space === 'api') {
-    const bytes = blocks.get(url.searchParams.get('arg'))
-    if (request.method !== 'POST') return new Response('', { status: 405 })
-    return bytes ? new Response(bytes) : new Response('{"Message":"not found"}', { status: 500 })
-  }
   if (space === 'ipns') {
     const record = records.get(root)
     return record ? new Response(record) : new Response('', { status: 404 })

@@ -26,7 +26,7 @@ const text = string => new TextEncoder().encode(string)
 // As long as `len`, and nowhere the same within 251 bytes.
 const long = len => Uint8Array.from({ length: len }, (_, at) => at % 251)
 
-const sample = () => [
+export const sample = () => [
   { path: 'bin/main.wasm', content: text('\0asm\r\0\x01\0') },
   { path: 'empty', content: text('') },
   { path: 'etc/a b/...', content: text('dots and spaces') },
