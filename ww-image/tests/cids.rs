@@ -228,6 +228,31 @@ fn a_tree_that_repeats_itself_is_bounded_and_gives_way() {
     }
 }
 
+/// A directory with a directory in it, and so on.
+struct Bottomless;
+
+#[async_trait]
+impl Loader for Bottomless {
+    async fn open(&self, _: &Path) -> Result<Node, ww_loader::Error> {
+        let (name, kind) = ("d".into(), Kind::Dir);
+        let entry = Entry { name, kind };
+        Ok(Node::Dir(Box::pin(futures_lite::stream::once(Ok(entry)))))
+    }
+}
+
+#[test]
+fn a_tree_without_a_bottom_ends_where_paths_do() {
+    let image = Image::from(Layer::new("bottomless", Bottomless));
+    for error in [
+        block_on(image.cid()).unwrap_err(),
+        block_on(image.pin(empty()).main()).unwrap_err(),
+    ] {
+        let Error::Path(ww_loader::PathError::TooLong { .. }) = &error else {
+            panic!("{error:?}");
+        };
+    }
+}
+
 /// The CID of an image with nothing in it.
 fn empty() -> ww_image::Cid {
     block_on(Image::from(Memory::new()).cid()).unwrap()

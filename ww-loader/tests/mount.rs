@@ -158,6 +158,16 @@ fn loaders_asked_at_once_keep_their_order() {
         .at_once(2);
     assert_eq!(block_on(chain.load(&path("a"), 9)).unwrap(), "first");
     assert_eq!(block_on(chain.load(&path("b"), 9)).unwrap(), "second");
+    // No more are asked than may be at once, and none in vain.
+    let (send, receive) = async_channel::unbounded();
+    let last = Shaky::new(io::ErrorKind::Other, 9);
+    let chain = ChainLoader::new()
+        .then(Waits(receive))
+        .then(Says(send))
+        .then(last.clone())
+        .at_once(2);
+    assert_eq!(block_on(chain.load(&path("a"), 9)).unwrap(), "first");
+    assert_eq!(last.times.load(Ordering::Relaxed), 9);
     let failing = ChainLoader::new()
         .then(Memory::new())
         .then(Shaky::new(io::ErrorKind::Other, 9))

@@ -188,6 +188,141 @@ fn a_bad_source_is_named_and_the_next_one_is_asked() {
 }
 
 #[test]
+fn the_error_names_the_block_that_is_bad_and_whose_it_was() {
+    let mut pack = Pack::default();
+    let root = pack.tree(TREE);
+    let leaf = pack.raw(b"what is asked for");
+    let mut blocks = pack.blocks.clone();
+    blocks.insert(leaf.clone(), flip(b"what is asked for").into());
+    let bad = Server::new(pack::gateway(blocks.clone()));
+    let node = Server::new(node(blocks));
+    let other = Server::new(|_| Reply::Whole(404, b"never had it".to_vec()));
+    let blocks = Blocks::builder()
+        .clock(Hasty::default())
+        .source(Gateway::new(&*bad.url, Ureq::new()))
+        .source(Kubo::new(&*node.url, Ureq::new()))
+        .source(Gateway::new(&*other.url, Ureq::new()));
+    let loader = Ipfs::new(root.clone().into(), &blocks.build());
+    let error = block_on(loader.load(&Path::new("dir/file").unwrap(), 99)).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap();
+    let text = format!("{error}: {cause}");
+    let said = [
+        format!("dir/file in /ipfs/{root}"),
+        format!("no source gave block {leaf}"),
+        format!("{}: ", bad.url),
+        format!("{}: ", node.url),
+        format!("{}: status 404 (\"never had it\")", other.url),
+    ];
+    for part in said {
+        assert!(text.contains(&part), "no {part:?} in {text}");
+    }
+    assert_eq!(text.matches("another hash").count(), 2, "{text}");
+}
+
+/// What an honest node answers.
+fn node(blocks: pack::Blocks) -> impl Fn(&Asked) -> Reply + Send + Sync + 'static {
+    move |asked| {
+        let cid = asked.target.strip_prefix("/api/v0/block/get?arg=");
+        let block = cid.and_then(|cid| blocks.get(&cid.parse().ok()?));
+        match (asked.method.as_str(), block) {
+            ("POST", Some(block)) => Reply::Whole(200, block.to_vec()),
+            _ => Reply::Whole(500, Vec::new()),
+        }
+    }
+}
+
+#[test]
+fn a_bad_node_is_named_and_the_next_source_is_asked() {
+    let mut pack = Pack::default();
+    let root = pack.tree(TREE);
+    let good = Server::new(node(pack.blocks.clone()));
+    let path = Path::new("dir/file").unwrap();
+    let flipped = {
+        let honest = node(pack.blocks.clone());
+        move |asked: &Asked| match honest(asked) {
+            Reply::Whole(200, block) => Reply::Whole(200, flip(&block)),
+            reply => reply,
+        }
+    };
+    let mut answers: Vec<_> = answers(&pack)
+        .into_iter()
+        // Those that look at what a gateway is asked for are none for a node.
+        .filter(|(name, ..)| !["flipped", "cut"].contains(name))
+        .chain(floods())
+        .collect();
+    answers.push(("flipped", "another hash", Box::new(flipped)));
+    for (name, why, answer) in answers {
+        // A node sends no CARs, so the block itself is what has no end.
+        let why = why.replace("1048576", "2097152");
+        let bad = Server::new(answer);
+        let blocks = |more: Option<&Server>| {
+            let bad = Kubo::new(&*bad.url, Ureq::new());
+            let builder = Blocks::builder().clock(Hasty::default()).source(bad);
+            match more {
+                Some(good) => builder.source(Kubo::new(&*good.url, Ureq::new())).build(),
+                None => builder.build(),
+            }
+        };
+        let loader = Ipfs::new(root.clone().into(), &blocks(None));
+        let error = block_on(loader.load(&path, 99)).unwrap_err();
+        assert!(!error.is_not_found(), "{name}: {error}");
+        let cause = std::error::Error::source(&error).unwrap();
+        let text = format!("{error}: {cause}");
+        for part in ["dir/file", &root.to_string(), &bad.url, &why] {
+            assert!(text.contains(part), "{name}: no {part:?} in {text}");
+        }
+        let loader = Ipfs::new(root.clone().into(), &blocks(Some(&good)));
+        let file = block_on(loader.load(&path, 99)).unwrap();
+        assert_eq!(file, "what is asked for", "{name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_but_whole_blocks_is_kept_of_a_bad_answer() {
+    use crate::kept::kept;
+
+    let mut pack = Pack::default();
+    let root = pack.tree(TREE);
+    let archive = pack::archive(&pack.blocks);
+    let cut = |end: usize| -> (&str, &str, Answer) {
+        let cut = archive[..end].to_vec();
+        let answer = move |asked: &Asked| match is_car(asked) {
+            true => Reply::Whole(200, cut.clone()),
+            false => Reply::Whole(404, Vec::new()),
+        };
+        ("cut", "", Box::new(answer))
+    };
+    let cuts = (0..archive.len()).map(cut);
+    for (name, _, answer) in answers(&pack).into_iter().chain(floods()).chain(cuts) {
+        let bad = Server::new(answer);
+        let place = tempfile::tempdir().unwrap();
+        let place = place.path().join("blocks");
+        let disk = ww_loader::ipfs::Disk::open(&place, 1 << 30).unwrap();
+        let blocks = Blocks::builder()
+            .clock(Hasty::default())
+            .limits(limits())
+            .memory(0)
+            .disk(disk.clone())
+            .source(Gateway::new(&*bad.url, Ureq::new()));
+        let loader = Ipfs::new(root.clone().into(), &blocks.build());
+        let file = block_on(loader.load(&Path::new("dir/file").unwrap(), 99));
+        let kept = kept(&place);
+        assert_eq!(kept.unfinished, 0, "{name}");
+        assert!(kept.bytes <= 4096 * pack.blocks.len() as u64, "{name}");
+        // What is served without a source is what was kept, and no more.
+        let alone = Blocks::builder().memory(0).disk(disk).build();
+        for (cid, block) in &pack.blocks {
+            let same = |kept: &Cid| kept.multihash() == cid.multihash();
+            let served = block_on(alone.block(cid)).ok();
+            assert_eq!(served.is_some(), kept.blocks.iter().any(same), "{name}");
+            assert!(served.is_none_or(|served| served == block), "{name}");
+        }
+        assert!(file.is_err() || kept.blocks.len() >= 3, "{name}");
+    }
+}
+
+#[test]
 fn a_source_that_stalls_is_given_up_at_the_deadline() {
     let mut pack = Pack::default();
     let root = pack.tree(TREE);
@@ -277,15 +412,7 @@ fn a_node_is_asked_by_post_and_a_gateway_with_escaped_names() {
     let name = "a b%2F?#\u{e9}";
     let sample = [(&*format!("{name}/x").leak(), Content::File(b"found"))];
     let root = pack.tree(&sample);
-    let blocks = pack.blocks.clone();
-    let node = Server::new(move |asked| {
-        let cid = asked.target.strip_prefix("/api/v0/block/get?arg=");
-        let block = cid.and_then(|cid| blocks.get(&cid.parse().ok()?));
-        match (asked.method.as_str(), block) {
-            ("POST", Some(block)) => Reply::Whole(200, block.to_vec()),
-            _ => Reply::Whole(500, Vec::new()),
-        }
-    });
+    let node = Server::new(node(pack.blocks.clone()));
     let path = Path::new(name).unwrap().resolve("x").unwrap();
     let rpc = Blocks::builder().source(Kubo::new(format!("{}/", node.url), Ureq::new()));
     let loader = Ipfs::new(root.clone().into(), &rpc.build());

@@ -8,10 +8,11 @@ use futures_lite::future::block_on;
 use libp2p_identity::Keypair;
 use ww_loader::http::Ureq;
 use ww_loader::ipfs::ipns::{Name, Record, RecordError};
-use ww_loader::ipfs::{Blocks, Error, Gateway, Source, SourceError};
+use ww_loader::ipfs::{Blocks, Error, Gateway, IpfsPath, Source, SourceError};
 use ww_loader::ipld::Cid;
 use ww_loader::{Bytes, async_trait};
 
+use crate::clock::Virtual;
 use crate::recorded;
 use crate::server::{Reply, Server};
 
@@ -371,6 +372,81 @@ fn a_gateway_is_asked_for_the_record_itself() {
         error.to_string().contains("more than 10240 bytes"),
         "{error}"
     );
+}
+
+/// Lets time pass, and never answers.
+struct Stalls(Virtual);
+
+#[async_trait]
+impl Source for Stalls {
+    fn name(&self) -> &str {
+        "stalls"
+    }
+
+    async fn block(&self, _: &Cid, _: usize, _: Duration) -> Result<Bytes, SourceError> {
+        Err(SourceError::Missing)
+    }
+
+    async fn record(&self, _: &Name, timeout: Duration) -> Result<Bytes, SourceError> {
+        self.0.advance(timeout);
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn a_source_that_stalls_keeps_nobody_from_the_record_of_another() {
+    let owner = Keypair::generate_ed25519();
+    let records = std::sync::Arc::new(Records::default());
+    let clock = Virtual::default();
+    let blocks = Blocks::builder()
+        .clock(clock.clone())
+        .source(Stalls(clock))
+        .source(records.clone())
+        .build();
+    let name = Name::of(&owner.public());
+    let error = block_on(blocks.record(&name)).unwrap_err();
+    let text = error.to_string();
+    let wanted = "stalls: no answer within 30s; records: an answer without the block";
+    assert!(text.contains(wanted), "{text}");
+    assert!(text.contains(&name.to_string()), "{text}");
+    records.put(&owner, &Draft::default());
+    assert_eq!(block_on(blocks.record(&name)).unwrap().value, TARGET);
+}
+
+#[test]
+fn a_path_of_ipfs_is_taken_as_it_stands() {
+    for (text, path) in [
+        ("/ipfs/bafkqaaa", ""),
+        ("/ipfs/bafkqaaa/", ""),
+        ("/ipfs/bafkqaaa//a///./b/", "a/b"),
+        ("/ipfs/bafkqaaa/a%2Fb", "a%2Fb"),
+        ("/ipfs/bafkqaaa/%2e%2e/%00", "%2e%2e/%00"),
+        ("/ipfs/bafkqaaa/a?b#c\\d", "a?b#c\\d"),
+        ("/ipfs/bafkqaaa/\u{e9}/ ", "\u{e9}/ "),
+    ] {
+        let parsed: IpfsPath = text.parse().unwrap();
+        assert_eq!(parsed.path.as_str(), path, "{text:?}");
+        assert_eq!(parsed.to_string().parse::<IpfsPath>().unwrap(), parsed);
+    }
+    let long = format!("/ipfs/bafkqaaa/{}", "x".repeat(256));
+    let endless = format!("/ipfs/bafkqaaa/{}", "x/".repeat(4096));
+    for (text, why) in [
+        ("/ipfs/bafkqaaa/..", "`..`"),
+        ("/ipfs/bafkqaaa/a/../../b", "`..`"),
+        ("/ipfs/bafkqaaa/a\0b", "NUL"),
+        ("/ipfs/bafkqaaa%2Fa", "no CID"),
+        ("/ipfs//bafkqaaa", "no CID"),
+        ("/ipfs/../etc/passwd", "no CID"),
+        ("/IPFS/bafkqaaa", "does not begin with /ipfs/"),
+        ("ipfs/bafkqaaa", "does not begin with /ipfs/"),
+        (&long, "255 bytes"),
+        (&endless, "4096 bytes"),
+    ] {
+        let error = text.parse::<IpfsPath>().unwrap_err().to_string();
+        assert!(error.contains("is not an IPFS path"), "{error}");
+        assert!(error.contains(why) || why == "no CID", "{why}: {error}");
+        assert!(error.len() < 1024, "{error}");
+    }
 }
 
 #[test]

@@ -1,0 +1,167 @@
+//! Which source is asked when, and how often.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_lite::future::block_on;
+use ww_loader::clock::Clock;
+use ww_loader::ipfs::{Blocks, Error, Retry, Source, SourceError};
+use ww_loader::ipld::{Cid, CodecError};
+use ww_loader::{Bytes, async_trait};
+
+use crate::clock::{Hasty, Virtual};
+use crate::pack::{Held, Pack};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Fails as it is told to, then gives what it holds.
+#[derive(Clone)]
+struct Shaky {
+    held: Held,
+    failures: Arc<Mutex<VecDeque<SourceError>>>,
+    asked: Arc<Mutex<u32>>,
+}
+
+impl Shaky {
+    fn new(pack: &Pack, failures: impl IntoIterator<Item = SourceError>) -> Self {
+        Self {
+            held: Held::new(pack.blocks.clone()),
+            failures: Arc::new(Mutex::new(failures.into_iter().collect())),
+            asked: Arc::default(),
+        }
+    }
+
+    fn asked(&self) -> u32 {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl Source for Shaky {
+    fn name(&self) -> &str {
+        "shaky"
+    }
+
+    async fn block(&self, cid: &Cid, most: usize, late: Duration) -> Result<Bytes, SourceError> {
+        *self.asked.lock().unwrap() += 1;
+        let failure = self.failures.lock().unwrap().pop_front();
+        match failure {
+            Some(error) => Err(error),
+            None => self.held.block(cid, most, late).await,
+        }
+    }
+}
+
+fn status(status: u16, again: Option<u64>) -> SourceError {
+    SourceError::Status {
+        status,
+        text: None,
+        again: again.map(Duration::from_secs),
+    }
+}
+
+fn lie() -> SourceError {
+    let cid = Cid::of(ww_loader::ipld::Codec::Raw, b"asked for");
+    let error: CodecError = cid.verify(b"given").unwrap_err();
+    SourceError::Codec(error)
+}
+
+fn retry(rounds: u32) -> Retry {
+    let mut retry = Retry::default();
+    (retry.rounds, retry.first, retry.most) = (rounds, SECOND, 10 * SECOND);
+    retry
+}
+
+#[test]
+fn a_source_that_fails_is_asked_last_for_twice_as_long_each_time() {
+    let mut pack = Pack::default();
+    let cids: Vec<_> = (0..100_u8).map(|n| pack.raw(&[n])).collect();
+    let mut cids = cids.iter();
+    let late = || SourceError::Late { after: SECOND };
+    // What it says, and how many seconds it is left alone for that.
+    let script = [
+        (late(), 1),
+        (status(500, None), 2),
+        (lie(), 4),
+        (status(429, Some(7)), 8),
+        (SourceError::TooLarge { limit: 1 }, 10),
+        (status(429, Some(u64::MAX)), 10),
+        // That it has not got a block is nothing to leave it alone for.
+        (SourceError::Missing, 0),
+        (status(404, Some(9)), 0),
+    ];
+    let (says, rests): (Vec<_>, Vec<u32>) = script.into_iter().unzip();
+    let (shaky, steady) = (Shaky::new(&pack, says), Held::new(pack.blocks.clone()));
+    let clock = Virtual::default();
+    let blocks = Blocks::builder()
+        .clock(clock.clone())
+        .retry(retry(1))
+        .source(shaky.clone())
+        .source(steady.clone())
+        .build();
+    let mut get = || {
+        let before = steady.asked();
+        block_on(blocks.block(cids.next().unwrap())).unwrap();
+        (shaky.asked(), steady.asked() - before)
+    };
+    for (n, rests) in rests.into_iter().enumerate() {
+        assert_eq!(get(), (1, 1), "{n}");
+        if rests > 0 {
+            assert_eq!(get(), (0, 1), "{n}: the steady one is asked first");
+            clock.advance(rests * SECOND - Duration::from_millis(1));
+            assert_eq!(get(), (0, 1), "{n}: a millisecond is left");
+            clock.advance(Duration::from_millis(1));
+        }
+    }
+    assert_eq!(get(), (1, 0), "it gives what it has");
+}
+
+#[test]
+fn a_source_that_rests_is_asked_all_the_same_where_nobody_else_has_the_block() {
+    let mut pack = Pack::default();
+    let cids = [pack.raw(b"1"), pack.raw(b"2")];
+    let shaky = Shaky::new(&pack, [status(503, None)]);
+    let blocks = Blocks::builder()
+        .clock(Virtual::default())
+        .retry(retry(1))
+        .source(shaky.clone())
+        .source(Held::default())
+        .build();
+    block_on(blocks.block(&cids[0])).unwrap_err();
+    assert_eq!(block_on(blocks.block(&cids[1])).unwrap(), "2");
+    assert_eq!(shaky.asked(), 2);
+}
+
+#[test]
+fn what_may_pass_is_asked_again_round_after_round_and_nothing_else() {
+    let mut pack = Pack::default();
+    let cid = pack.raw(b"1");
+    for (says, rounds, asked, waited, found) in [
+        (vec![status(500, None); 2], 3, 3, 1 + 2, true),
+        (vec![status(500, None); 3], 3, 3, 1 + 2, false),
+        (vec![status(408, None); 4], 9, 5, 1 + 2 + 4 + 8, true),
+        (vec![status(429, Some(5))], 2, 2, 5, true),
+        (vec![status(404, None)], 3, 1, 0, false),
+        (vec![lie()], 3, 1, 0, false),
+        (vec![SourceError::Missing], 3, 1, 0, false),
+        (vec![status(500, None)], 0, 1, 0, false),
+    ] {
+        let shaky = Shaky::new(&pack, says.clone());
+        let clock = Hasty::default();
+        let blocks = Blocks::builder()
+            .clock(clock.clone())
+            .retry(retry(rounds))
+            .source(shaky.clone())
+            .build();
+        let result = block_on(blocks.block(&cid));
+        assert_eq!(result.is_ok(), found, "{says:?}");
+        assert_eq!(shaky.asked(), asked, "{says:?}");
+        assert_eq!(clock.now(), waited * SECOND, "{says:?}");
+        if let Err(Error::Unavailable { attempts, .. }) = result {
+            let told: Vec<_> = attempts.iter().map(|at| at.error.to_string()).collect();
+            let said: Vec<_> = says.iter().map(ToString::to_string).collect();
+            assert_eq!(told, said, "each attempt is told, in order");
+        }
+    }
+}
