@@ -20,6 +20,7 @@ pub use self::ureq::Ureq;
 /// - Any status is an answer, redirects included: nothing is followed.
 /// - The body is streamed: no more of it is read than is asked for, give or
 ///   take a buffer, and it comes as it was sent, not decompressed.
+/// - A request that has a timeout ends by then with an error, body included.
 /// - Nothing is taken from the environment: no proxy, no credentials.
 /// - Calls may run at once, on any executor. Dropping a call or a body gives
 ///   the connection up.

@@ -1,7 +1,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -22,8 +21,9 @@ struct Inner {
     path: PathBuf,
     directory: PrivateDir,
     most: u64,
-    /// Bytes that are there, as far as this process knows.
-    held: AtomicU64,
+    /// Bytes that are there, as far as this process knows: never fewer than it
+    /// wrote. Whoever counts anew keeps others from adding to the old count.
+    held: Mutex<u64>,
 }
 
 impl Disk {
@@ -46,7 +46,7 @@ impl Disk {
             path: path.to_owned(),
             directory,
             most,
-            held: AtomicU64::new(held),
+            held: Mutex::new(held),
         })))
     }
 
@@ -80,13 +80,12 @@ impl Disk {
             if len > inner.most || inner.directory.write(&name(&cid), &[&block]).is_err() {
                 return;
             }
-            let held = inner.held.fetch_add(len, Ordering::Relaxed) + len;
-            if held > inner.most {
+            let mut held = inner.held.lock().unwrap_or_else(PoisonError::into_inner);
+            *held += len;
+            if *held > inner.most {
                 // A tenth of room, so that not every block looks at all files.
                 let room = inner.most - inner.most / 10;
-                inner
-                    .held
-                    .store(inner.directory.trim(room, ""), Ordering::Relaxed);
+                *held = inner.directory.trim(room, "");
             }
         })
         .await;

@@ -10,6 +10,7 @@ use futures_lite::future::{block_on, zip};
 use ww_loader::ipfs::{Blocks, Disk, Error};
 use ww_loader::ipld::{Cid, Codec};
 
+use crate::kept::kept;
 use crate::pack::{Held, Pack};
 
 fn some(count: usize, len: usize) -> (Pack, Vec<Cid>) {
@@ -197,7 +198,8 @@ fn a_directory_that_lets_others_in_is_refused() {
 fn cells_on_many_threads_share_one() {
     let (pack, cids) = some(20, 1000);
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::open(dir.path().join("blocks"), 30_000).unwrap();
+    let place = dir.path().join("blocks");
+    let disk = Disk::open(&place, 30_000).unwrap();
     let source = Held::new(pack.blocks);
     let blocks = Blocks::builder()
         .memory(5_000)
@@ -218,6 +220,35 @@ fn cells_on_many_threads_share_one() {
     threads
         .into_iter()
         .for_each(|thread| thread.join().unwrap());
+    let kept = kept(&place);
+    assert!(
+        kept.bytes <= 30_000 && kept.unfinished == 0,
+        "{}",
+        kept.bytes
+    );
+}
+
+#[test]
+fn a_directory_that_takes_nothing_keeps_nobody_from_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("blocks");
+    let (pack, cids) = some(2, 100);
+    let held = Held::new(pack.blocks);
+    let blocks = Blocks::builder()
+        .memory(0)
+        .source(held.clone())
+        .disk(Disk::open(&place, 1 << 20).unwrap())
+        .build();
+    let get = |n: usize| block_on(blocks.block(&cids[n])).unwrap();
+    get(0);
+    // Gone, and something else in its place, which is left alone.
+    fs::remove_dir_all(&place).unwrap();
+    fs::create_dir(&place).unwrap();
+    for asked in 2..5 {
+        assert_eq!(get(1), vec![1; 100]);
+        assert_eq!(held.asked(), asked);
+    }
+    assert!(files(&place).is_empty());
 }
 
 #[test]

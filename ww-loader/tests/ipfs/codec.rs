@@ -1,4 +1,5 @@
 use ww_loader::Bytes;
+use ww_loader::ipld::car::{self, Decoder};
 use ww_loader::ipld::dag_pb::{Link, MAX_LINKS, Node};
 use ww_loader::ipld::unixfs::{Data, Kind, Mtime};
 use ww_loader::ipld::{Cid, Codec, CodecError};
@@ -156,6 +157,80 @@ fn a_node_cut_anywhere_is_refused_or_another_node() {
         cid.verify(&cut).unwrap_err();
         if let Ok(node) = Node::decode(&cut) {
             assert_eq!(node.encode(), cut, "cut at {end}");
+        }
+    }
+}
+
+/// What a decoder gives of a CAR that comes in pieces of `piece` bytes, and what
+/// it says in the end.
+fn decode(bytes: &[u8], piece: usize) -> (Vec<(Cid, Bytes)>, Result<(), CodecError>) {
+    let mut decoder = Decoder::new(100);
+    let mut given = Vec::new();
+    for piece in bytes.chunks(piece) {
+        decoder.push(piece);
+        loop {
+            match decoder.next() {
+                Ok(Some(block)) => given.push(block),
+                Ok(None) => break,
+                Err(error) => return (given, Err(error)),
+            }
+        }
+    }
+    (given, decoder.finish())
+}
+
+#[test]
+fn a_car_cut_at_any_byte_is_told_so_and_gives_what_is_whole() {
+    let blocks = [&b""[..], b"one", &[7; 100]];
+    let blocks = blocks.map(|block| (Cid::of(Codec::Raw, block), Bytes::from_static(block)));
+    let mut bytes = car::header(&[blocks[1].0.clone()]);
+    // How much of the CAR is there where a part ends.
+    let mut ends = vec![bytes.len()];
+    for (cid, block) in &blocks {
+        bytes.extend(car::section(cid, block));
+        ends.push(bytes.len());
+    }
+    for end in 0..=bytes.len() {
+        let whole = ends.iter().filter(|at| **at <= end).count();
+        for piece in [1, 7, 1000] {
+            let (given, result) = decode(&bytes[..end], piece);
+            assert_eq!(given, blocks[..whole.saturating_sub(1)], "cut at {end}");
+            assert_eq!(result.is_ok(), ends.contains(&end), "cut at {end}");
+            if let Err(error) = result {
+                assert!(error.to_string().contains("cut short"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_car_is_refused() {
+    let (cid, head) = (Cid::of(Codec::Raw, b"1"), car::header(&[]));
+    let measured = |bytes: &[u8]| [&[u8::try_from(bytes.len()).unwrap()], bytes].concat();
+    let after = |bytes: &[u8]| [&head[..], bytes].concat();
+    for (bytes, why) in [
+        (Vec::new(), "cut short"),
+        (vec![0], "its header is none"),
+        // What begins every CAR of version 2.
+        (measured(b"\xa1\x67version\x02"), "version 2"),
+        (measured(b"\xa1\x65roots\x80"), "its header is none"),
+        (measured(b"<!DOCTYPE html>"), "its header is none"),
+        (b"<!DOCTYPE html>".to_vec(), "cut short"),
+        (vec![0xff; 40], "a length is no number"),
+        (vec![0xff, 0xff, 0x7f], "bytes, over 65536"),
+        (after(&[0x80, 0x80, 0x80, 0x80, 1]), "bytes, over 268"),
+        (after(&[0xff; 11]), "a length is no number"),
+        (after(&measured(b"no CID")), "CID"),
+        (after(&measured(&cid.as_bytes()[..20])), "CID"),
+        (
+            after(&car::section(&cid, &[0; 101])),
+            "of 101 bytes, over 100",
+        ),
+    ] {
+        for piece in [1, 1000] {
+            let (given, result) = decode(&bytes, piece);
+            let error = result.unwrap_err().to_string();
+            assert!(given.is_empty() && error.contains(why), "{why}: {error}");
         }
     }
 }

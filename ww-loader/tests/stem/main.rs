@@ -390,6 +390,23 @@ fn a_node_that_restarts_is_found_again_and_another_helps_out() {
 }
 
 #[test]
+fn a_node_that_goes_silent_is_given_up() {
+    for begun in ["", "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"] {
+        let node = Node::start();
+        node.at(10).has(1, &cid("a"));
+        node.once("eth_chainId", Reply::Silence(begun));
+        let patient = stem(&node).0;
+        let hasty = patient.clone().timeout(Duration::from_millis(50));
+        let error = block_on(hasty.head()).unwrap_err();
+        let StemError::Http { method, .. } = &error else {
+            panic!("{begun:?}: {error:?}");
+        };
+        assert_eq!(*method, "eth_chainId");
+        assert_eq!(block_on(patient.head()).unwrap(), Some(head(1, "a", 8)));
+    }
+}
+
+#[test]
 fn an_address_is_twenty_bytes() {
     let address: Address = CONTRACT.parse().unwrap();
     assert_eq!(address.to_string(), CONTRACT.to_lowercase());

@@ -42,6 +42,8 @@ pub(crate) enum Reply {
     Cut,
     /// A connection that is closed.
     Nothing,
+    /// These bytes, and then nothing until the other side hangs up.
+    Silence(&'static str),
 }
 
 impl Node {
@@ -141,6 +143,10 @@ impl Node {
                 return stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"id\"");
             }
             Reply::Nothing => return Ok(()),
+            Reply::Silence(begun) => {
+                stream.write_all(begun.as_bytes())?;
+                return reader.read_to_end(&mut Vec::new()).map(drop);
+            }
         };
         let len = body.len();
         write!(
