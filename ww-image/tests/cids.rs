@@ -136,6 +136,72 @@ fn a_file_over_a_gigabyte_is_read_once_in_chunks() {
     assert_eq!((last.files, last.bytes), (1, zeros.len));
 }
 
+/// Files whose bytes are counted for as long as anybody has them.
+#[derive(Clone, Default)]
+struct Counted {
+    live: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+struct Piece(Vec<u8>, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.1.fetch_sub(self.0.len(), Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl File for Counted {
+    fn len(&self) -> u64 {
+        (8 << 20) + 1
+    }
+
+    async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, ww_loader::Error> {
+        // As if it took time, so that others are read meanwhile.
+        futures_lite::future::yield_now().await;
+        let len = usize::try_from(self.len() - offset).unwrap().min(len);
+        let live = self.live.fetch_add(len, Ordering::Relaxed) + len;
+        self.most.fetch_max(live, Ordering::Relaxed);
+        Ok(Bytes::from_owner(Piece(vec![1; len], self.live.clone())))
+    }
+}
+
+#[async_trait]
+impl Loader for Counted {
+    async fn open(&self, path: &Path) -> Result<Node, ww_loader::Error> {
+        if !path.is_root() {
+            return Ok(Node::File(Arc::new(self.clone())));
+        }
+        let entries = (0..20).map(|n| {
+            let (name, kind) = (format!("{n}"), Kind::File);
+            Ok(Entry { name, kind })
+        });
+        Ok(Node::Dir(Box::pin(futures_lite::stream::iter(entries))))
+    }
+}
+
+#[test]
+fn however_much_is_hashed_few_chunks_are_in_memory() {
+    for profile in PROFILES {
+        let files = Counted::default();
+        let image = Image::from(Layer::new("counted", files.clone()));
+        let hashing = image.hashing().profile(profile);
+        let free = block_on(hashing.clone().cid()).unwrap();
+        let sealed = block_on(hashing.seal()).unwrap();
+        assert_eq!(sealed.pinned(), Some(free));
+        let most = files.most.load(Ordering::Relaxed);
+        assert!((1..=32 << 20).contains(&most), "{profile}: {most} bytes");
+        assert_eq!(files.live.load(Ordering::Relaxed), 0, "{profile}");
+    }
+}
+
 #[test]
 fn an_image_that_cannot_be_read_has_no_cid() {
     struct Failing;
