@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,11 +23,23 @@ const STAGE_WORDS: usize = 288;
 /// whatever its header claims.
 const FIRST_WORDS: usize = 1 << 10;
 
+/// Words of a body that is kept: room for the longest part of a stream of bytes.
+const SPARE_WORDS: usize = 33 << 10;
+
+/// Bodies that are kept: as many messages of a stream are under way at a time.
+const SPARES: usize = 2;
+
 const ZERO: Word = capnp::word(0, 0, 0, 0, 0, 0, 0, 0);
 
 /// Copied in whole to where a body is to be read into: word by word, clearing
 /// a message of 64 KiB took a guest a quarter of its time.
 static ZEROS: [Word; FIRST_WORDS] = [ZERO; FIRST_WORDS];
+
+thread_local! {
+    /// Bodies of long messages that were dropped, for others to be read into
+    /// without clearing memory first.
+    static SPARE: RefCell<Vec<Vec<Word>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Cuts a byte stream into messages by Cap'n Proto's standard stream framing
 /// (<https://capnproto.org/encoding.html#serialization-over-a-stream>).
@@ -74,7 +87,9 @@ pub(crate) enum Break {
 
 /// One message, without its segment table.
 pub(crate) struct Frame {
+    /// The message, and whatever else there is room for.
     body: Vec<Word>,
+    words: usize,
     /// Where in the body each segment but the last one ends.
     ends: Vec<usize>,
 }
@@ -103,6 +118,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
                     self.start += whole;
                     return Poll::Ready(Ok(Some(Frame {
                         body: self.stage[body..self.start].to_vec(),
+                        words: header.body_words,
                         ends: header.ends,
                     })));
                 }
@@ -123,6 +139,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         }
         Poll::Ready(Ok(self.large.take().map(|large| Frame {
             body: large.body,
+            words: large.header.body_words,
             ends: large.header.ends,
         })))
     }
@@ -188,8 +205,9 @@ impl<R: AsyncRead + Unpin> Frames<R> {
 
     /// Takes what the stage has of a message out of it.
     fn enlarge(&mut self, header: Header) -> Large {
-        let mut body = Vec::new();
-        grow(&mut body, header.body_words.min(FIRST_WORDS));
+        let mut body = spare(header.body_words).unwrap_or_default();
+        let first = header.body_words.min(FIRST_WORDS);
+        grow(&mut body, first);
         let arrived = self.start * 8 + header.table_words * 8..self.end;
         let filled = arrived.len();
         Word::words_to_bytes_mut(&mut body)[..filled]
@@ -224,12 +242,14 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         let Some(large) = &mut self.large else {
             return Poll::Ready(Ok(true));
         };
-        while large.filled < large.header.body_words * 8 {
+        let whole = large.header.body_words * 8;
+        while large.filled < whole {
             if large.filled == large.body.len() * 8 {
                 let grown = (large.body.len() * 2).min(large.header.body_words);
                 grow(&mut large.body, grown);
             }
-            let room = &mut Word::words_to_bytes_mut(&mut large.body)[large.filled..];
+            let until = whole.min(large.body.len() * 8);
+            let room = &mut Word::words_to_bytes_mut(&mut large.body)[large.filled..until];
             let read = ready!(Pin::new(&mut self.reader).poll_read(cx, room)).map_err(Break::Io)?;
             if read == 0 {
                 return Poll::Ready(Ok(false));
@@ -241,9 +261,19 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     }
 }
 
+/// A body that was kept, for a message of so many words: at most twice as many,
+/// so that small messages do not hold on to large bodies.
+fn spare(words: usize) -> Option<Vec<Word>> {
+    SPARE.with_borrow_mut(|kept| {
+        let fits = |body: &Vec<Word>| (words..=words * 2).contains(&body.len());
+        let place = kept.iter().position(fits)?;
+        Some(kept.swap_remove(place))
+    })
+}
+
 /// Appends zeros to `body` until it has `words` words.
 fn grow(body: &mut Vec<Word>, words: usize) {
-    body.reserve_exact(words - body.len());
+    body.reserve_exact(words.saturating_sub(body.len()));
     while body.len() < words {
         let some = (words - body.len()).min(ZEROS.len());
         body.extend_from_slice(&ZEROS[..some]);
@@ -263,12 +293,27 @@ impl Frame {
             Word::words_to_bytes_mut(&mut body[start..]).copy_from_slice(segment);
         }
         ends.pop();
-        Self { body, ends }
+        let words = body.len();
+        Self { body, words, ends }
     }
 
     /// Words of the message, without its segment table.
     pub(crate) fn words(&self) -> usize {
-        self.body.len()
+        self.words
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        if (FIRST_WORDS..=SPARE_WORDS).contains(&self.body.len()) {
+            let body = std::mem::take(&mut self.body);
+            // Nothing is kept by a thread that ends.
+            let _ = SPARE.try_with(|kept| {
+                let mut kept = kept.borrow_mut();
+                kept.truncate(SPARES - 1);
+                kept.insert(0, body);
+            });
+        }
     }
 }
 
@@ -280,7 +325,7 @@ impl ReaderSegments for Frame {
         }
         let start = index.checked_sub(1).map_or(0, |last| self.ends[last]);
         let end = self.ends.get(index).copied();
-        let end = end.unwrap_or(self.body.len());
+        let end = end.unwrap_or(self.words);
         Some(Word::words_to_bytes(&self.body[start..end]))
     }
 
