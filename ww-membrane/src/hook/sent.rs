@@ -1,7 +1,7 @@
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use capnp::Error;
@@ -13,7 +13,7 @@ use futures::future::Shared;
 
 use crate::Call;
 use crate::hook::answer::Answer;
-use crate::hook::boundary::Boundary;
+use crate::hook::boundary::{Boundary, Release};
 use crate::hook::broken;
 use crate::hook::cross::{Direction, cross};
 use crate::hook::early::Early;
@@ -66,11 +66,26 @@ struct Arrived<T: Arrival>(Rc<Flight<T, Landing>>);
 
 /// The capability that an answer will have.
 struct Promised<T: Arrival> {
+    awaited: Rc<Awaited<T>>,
+    listener: Listener,
+    ops: Vec<PipelineOp>,
+}
+
+/// What it waits for, as long as the boundary stands: the answer may be the one
+/// that holds it, and then nobody else lets go of either.
+struct Awaited<T: Arrival> {
+    boundary: Rc<Boundary>,
+    place: Cell<usize>,
+    /// Away while it is being polled.
+    answer: RefCell<Option<Awaiting<T>>>,
+    /// Of whoever polled last.
+    waker: RefCell<Option<Waker>>,
+}
+
+struct Awaiting<T: Arrival> {
     flight: Rc<Flight<T, Landing>>,
     arriving: Arriving,
     early: Rc<Early>,
-    listener: Listener,
-    ops: Vec<PipelineOp>,
 }
 
 impl<T: Arrival> Sent<T> {
@@ -159,14 +174,16 @@ impl<T: Arrival> Sent<T> {
     }
 
     fn promised(&self, early: &Rc<Early>, ops: Vec<PipelineOp>) -> Box<dyn ClientHook> {
-        let promised = Promised {
+        let awaiting = Awaiting {
             flight: self.flight.clone(),
             arriving: self.share(),
             early: early.clone(),
+        };
+        capnp_rpc::new_future_client(Promised {
+            awaited: Awaited::new(&self.boundary, awaiting),
             listener: early.listener(),
             ops,
-        };
-        capnp_rpc::new_future_client(promised)
+        })
     }
 
     /// The answer, for one more to wait for.
@@ -251,20 +268,67 @@ impl<T: Arrival> ResponseHook for Arrived<T> {
     }
 }
 
+impl<T: Arrival> Awaited<T> {
+    fn new(boundary: &Rc<Boundary>, awaiting: Awaiting<T>) -> Rc<Self> {
+        let awaited = Rc::new(Self {
+            boundary: boundary.clone(),
+            place: Cell::new(0),
+            answer: RefCell::new(Some(awaiting)),
+            waker: RefCell::new(None),
+        });
+        let held: Weak<Self> = Rc::downgrade(&awaited);
+        awaited.place.set(boundary.hold(held));
+        awaited
+    }
+}
+
+impl<T: Arrival> Release for Awaited<T> {
+    fn release(&self) {
+        let awaiting = self.answer.take();
+        drop(awaiting);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl<T: Arrival> Drop for Awaited<T> {
+    fn drop(&mut self) {
+        self.boundary.let_go(self.place.get());
+    }
+}
+
 impl<T: Arrival> Future for Promised<T> {
     type Output = Result<Box<dyn ClientHook>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let arrived = Pin::new(&mut this.arriving).poll(cx);
-        if let Some(answer) = this.early.get() {
-            return Poll::Ready(Ok(answer.capability(&this.ops)));
+        this.awaited.boundary.check()?;
+        let Some(mut awaiting) = this.awaited.answer.take() else {
+            // Polled from within its own poll: the outer one will answer.
+            return Poll::Pending;
+        };
+        let arrived = Pin::new(&mut awaiting.arriving).poll(cx);
+        this.awaited.boundary.check()?;
+        let early = awaiting.early.get();
+        let polled = match (early, arrived) {
+            (Some(answer), _) => Poll::Ready(answer.capability(&this.ops)),
+            (None, Poll::Ready(arrived)) => {
+                arrived?;
+                Poll::Ready(match awaiting.flight.landed() {
+                    Ok(answer) => answer.capability(&this.ops),
+                    Err(error) => broken::client(error),
+                })
+            }
+            (None, Poll::Pending) => Poll::Pending,
+        };
+        if polled.is_pending() {
+            this.awaited.answer.replace(Some(awaiting));
+            let old = this.awaited.waker.replace(Some(cx.waker().clone()));
+            drop(old);
+            this.listener.listen(cx.waker());
         }
-        this.listener.listen(cx.waker());
-        arrived.map_ok(|()| match this.flight.landed() {
-            Ok(answer) => answer.capability(&this.ops),
-            Err(error) => broken::client(error),
-        })
+        polled.map(Ok)
     }
 }
 
