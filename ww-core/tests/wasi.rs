@@ -43,8 +43,11 @@ fn probe(args: &[&str]) -> Builder {
 /// Runs to the end; the code and what was written to stdout.
 fn finish(builder: Builder) -> Result<(i32, Vec<u8>), Error> {
     block_on(async {
-        let cell = builder.spawn().await?;
-        drain(&cell).await
+        let (cell, start) = builder.prepare().await?;
+        // Output that nobody has taken is dropped where it is too much, so it is
+        // taken before the guest begins.
+        let (drained, ()) = zip(drain(&cell), start.drive()).await;
+        drained
     })
 }
 
