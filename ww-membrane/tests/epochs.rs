@@ -2,8 +2,8 @@
 
 mod support;
 
-use std::cell::{Cell, RefCell};
-use std::future::{Future, pending};
+use std::cell::Cell;
+use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
-use futures_lite::future::{block_on, or, poll_once, yield_now};
+use futures_lite::future::{block_on, or, poll_once};
 use support::{Seen, connected, epoch, peer};
 use ww_membrane::{Call, Epochs, Error, Membrane, Policy, Reaper, Verdict};
-use ww_rpc::peer_capnp::{executor, host};
+use ww_rpc::peer_capnp::host;
 
 #[derive(Default)]
 struct Wakes(AtomicUsize);
@@ -231,74 +231,4 @@ fn an_answer_that_is_kept_keeps_no_session() {
     }
     block_on(keep(peer(&Seen::default())));
     connected(peer(&Seen::default()), keep);
-}
-
-/// Answers with what it has been given meanwhile.
-#[derive(Default)]
-struct Mailbox(RefCell<Option<executor::Client>>);
-
-impl host::Server for Mailbox {
-    async fn executor(
-        self: Rc<Self>,
-        _: host::ExecutorParams,
-        mut results: host::ExecutorResults,
-    ) -> Result<(), capnp::Error> {
-        while self.0.borrow().is_none() {
-            yield_now().await;
-        }
-        if let Some(given) = self.0.take() {
-            results.get().set_executor(given);
-        }
-        Ok(())
-    }
-}
-
-#[test]
-fn an_answer_that_is_its_own_promise_is_gone_when_its_membrane_falls() {
-    let dropped = Rc::new(Cell::new(false));
-    let membrane = Membrane::policed(Noted(dropped.clone()));
-    let mailbox = Rc::new(Mailbox::default());
-    let host: host::Client = capnp_rpc::new_client_from_rc(mailbox.clone());
-    let host = membrane.wrap(host);
-    let sent = host.executor_request().send();
-    let inward: executor::Client = membrane.wrap_reverse(sent.pipeline.get_executor());
-    mailbox.0.replace(Some(inward));
-    let answer = block_on(sent.promise).unwrap();
-    drop((sent.pipeline, answer, host, mailbox));
-    membrane.revoke(capnp::Error::disconnected("enough".into()));
-    drop(membrane);
-    assert!(dropped.get(), "something holds itself");
-}
-
-/// Never answers.
-struct Silent;
-
-impl host::Server for Silent {
-    async fn executor(
-        self: Rc<Self>,
-        _: host::ExecutorParams,
-        _: host::ExecutorResults,
-    ) -> Result<(), capnp::Error> {
-        pending().await
-    }
-}
-
-#[test]
-fn who_waits_for_a_promised_capability_hears_of_the_fall() {
-    let membrane = Membrane::ungated();
-    let host: host::Client = capnp_rpc::new_client(Silent);
-    let sent = membrane.wrap(host).executor_request().send();
-    let promised = sent.pipeline.get_executor();
-    let wakes = Arc::new(Wakes::default());
-    let waker = Waker::from(wakes.clone());
-    let mut cx = Context::from_waker(&waker);
-    let mut waiting = pin!(promised.client.hook.when_resolved());
-    assert!(waiting.as_mut().poll(&mut cx).is_pending());
-    let before = wakes.0.load(Ordering::SeqCst);
-    membrane.revoke(capnp::Error::disconnected("enough".into()));
-    assert!(wakes.0.load(Ordering::SeqCst) > before, "nobody was woken");
-    assert!(waiting.as_mut().poll(&mut cx).is_ready());
-    let called = block_on(promised.echo_request().send().promise);
-    assert!(called.err().unwrap().extra.contains("enough"));
-    drop(sent.promise);
 }

@@ -641,7 +641,7 @@ impl Wake for Eager {
 
 #[test]
 fn who_is_woken_because_an_answer_is_shared_may_share_it() {
-    let host: host::Client = Membrane::ungated().wrap(capnp_rpc::new_client(Silent));
+    let host: host::Client = Membrane::ungated().wrap(capnp_rpc::new_client(Silent::default()));
     let RemotePromise {
         mut promise,
         pipeline,
@@ -660,8 +660,9 @@ fn who_is_woken_because_an_answer_is_shared_may_share_it() {
     assert!(shared.get());
 }
 
-/// Never answers.
-struct Silent;
+/// Never answers, and holds this as long as anybody waits.
+#[derive(Default)]
+struct Silent(Rc<()>);
 
 impl host::Server for Silent {
     async fn executor(
@@ -669,6 +670,90 @@ impl host::Server for Silent {
         _: host::ExecutorParams,
         _: host::ExecutorResults,
     ) -> Result<(), Error> {
+        let _held = self.0.clone();
         pending().await
     }
+}
+
+#[test]
+fn who_waits_for_a_promised_capability_hears_of_the_fall() {
+    let membrane = Membrane::ungated();
+    let host: host::Client = membrane.wrap(capnp_rpc::new_client(Silent::default()));
+    let sent = host.executor_request().send();
+    let promised = sent.pipeline.get_executor();
+    let woken = Rc::new(Cell::new(false));
+    let noted = woken.clone();
+    WOKEN.set(Some(Box::new(move || noted.set(true))));
+    let waker = Waker::from(Arc::new(Eager));
+    let mut cx = Context::from_waker(&waker);
+    let mut waiting = promised.client.hook.when_resolved();
+    assert!(Pin::new(&mut waiting).poll(&mut cx).is_pending());
+    assert!(!woken.get());
+    membrane.revoke(Error::disconnected("enough".into()));
+    assert!(woken.get());
+    assert!(Pin::new(&mut waiting).poll(&mut cx).is_ready());
+    let called = block_on(promised.echo_request().send().promise);
+    assert!(called.err().unwrap().extra.contains("enough"));
+    drop(sent.promise);
+}
+
+#[test]
+fn who_is_woken_by_the_fall_finds_all_released() {
+    let membrane = Membrane::ungated();
+    let silent = Silent::default();
+    let held = silent.0.clone();
+    let host: host::Client = membrane.wrap(capnp_rpc::new_client(silent));
+    let mut calls = [(); 3].map(|()| host.executor_request().send().promise);
+    let waker = Waker::from(Arc::new(Eager));
+    for call in &mut calls {
+        let polled = Pin::new(call).poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+    }
+    assert_eq!(Rc::strong_count(&held), 5);
+    let left = Rc::new(Cell::new(usize::MAX));
+    let noted = left.clone();
+    let watched = held.clone();
+    WOKEN.set(Some(Box::new(move || {
+        noted.set(Rc::strong_count(&watched));
+    })));
+    membrane.revoke(Error::disconnected("enough".into()));
+    // The test's own two.
+    assert_eq!(left.get(), 2);
+}
+
+/// Answers with what it has been given meanwhile.
+#[derive(Default)]
+struct Mailbox(RefCell<Option<executor::Client>>);
+
+impl host::Server for Mailbox {
+    async fn executor(
+        self: Rc<Self>,
+        _: host::ExecutorParams,
+        mut results: host::ExecutorResults,
+    ) -> Result<(), Error> {
+        while self.0.borrow().is_none() {
+            yield_now().await;
+        }
+        if let Some(given) = self.0.take() {
+            results.get().set_executor(given);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn an_answer_that_is_its_own_promise_is_gone_when_its_membrane_falls() {
+    let heard = Heard::default();
+    let membrane = Membrane::policed(heard.clone());
+    let mailbox = Rc::new(Mailbox::default());
+    let host: host::Client = capnp_rpc::new_client_from_rc(mailbox.clone());
+    let host = membrane.wrap(host);
+    let sent = host.executor_request().send();
+    let inward: executor::Client = membrane.wrap_reverse(sent.pipeline.get_executor());
+    mailbox.0.replace(Some(inward));
+    let answer = block_on(sent.promise).unwrap();
+    drop((sent.pipeline, answer, host, mailbox));
+    membrane.revoke(Error::disconnected("enough".into()));
+    drop(membrane);
+    assert_eq!(Rc::strong_count(&heard.0), 1, "something holds itself");
 }

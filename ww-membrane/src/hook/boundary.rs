@@ -45,6 +45,10 @@ pub(crate) struct Boundary {
 pub(super) trait Release {
     /// Lets go of them. Runs foreign `Drop`s, which may wrap, call or revoke.
     fn release(&self);
+
+    /// Wakes who waits for them, once all holders have let go: a waker is
+    /// foreign code, and may panic.
+    fn wake(&self) {}
 }
 
 impl Boundary {
@@ -260,10 +264,15 @@ impl Boundary {
             wrapped.close();
             wrapped.release();
         }
-        for (_, holder) in holders {
-            if let Some(holder) = holder.upgrade() {
-                holder.release();
-            }
+        let holders: Vec<_> = holders
+            .iter()
+            .filter_map(|(_, holder)| holder.upgrade())
+            .collect();
+        for holder in &holders {
+            holder.release();
+        }
+        for holder in holders {
+            holder.wake();
         }
     }
 

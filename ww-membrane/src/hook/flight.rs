@@ -155,6 +155,9 @@ impl<T: 'static, W: 'static> Release for Flight<T, W> {
         let work = self.work.borrow_mut().take();
         drop(work);
         self.close();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker() {
             waker.wake();
         }

@@ -286,6 +286,9 @@ impl<T: Arrival> Release for Awaited<T> {
     fn release(&self) {
         let awaiting = self.answer.take();
         drop(awaiting);
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
