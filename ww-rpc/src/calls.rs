@@ -36,7 +36,7 @@ impl Calls {
             state: RefCell::new(State {
                 table: Table::default(),
                 promises: Promises::default(),
-                exports: Exports::new(&limits),
+                exports: Exports::new(limits.exports),
                 questions: Questions::default(),
             }),
         }

@@ -3,9 +3,7 @@ use std::collections::BTreeSet;
 use capnp::{Error, struct_list};
 use capnp_rpc::rpc_capnp::{cap_descriptor, disembargo, resolve};
 
-use crate::Limits;
-
-/// What the peer has of ours, as far as the ids of it tell: capnp-rpc gives each
+/// What the peer holds of ours, as far as the ids of it tell: capnp-rpc gives each
 /// the lowest that is free, so one tells how many there are at least.
 pub(crate) struct Exports {
     /// The most capabilities that it may hold, and embargoes.
@@ -15,9 +13,9 @@ pub(crate) struct Exports {
 }
 
 impl Exports {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
-            limit: limits.exports,
+            limit,
             reflecting: BTreeSet::new(),
         }
     }
@@ -40,7 +38,7 @@ impl Exports {
         else {
             return Ok(());
         };
-        fits(id, self.limit, "holds", "capabilities")?;
+        self.fits(id, "holds", "capabilities")?;
         // The id was free again.
         self.reflecting.remove(&id);
         Ok(())
@@ -72,7 +70,7 @@ impl Exports {
     pub(crate) fn embargo(&self, disembargo: disembargo::Reader<'_>) -> Result<(), Error> {
         match disembargo.get_context().which() {
             Ok(disembargo::context::SenderLoopback(id)) => {
-                fits(id, self.limit, "has not sent back", "embargoes")
+                self.fits(id, "has not sent back", "embargoes")
             }
             _ => Ok(()),
         }
@@ -82,14 +80,15 @@ impl Exports {
     pub(crate) fn are_reflecting(&self, id: u32) -> bool {
         self.reflecting.contains(&id)
     }
-}
 
-fn fits(id: u32, limit: usize, has: &str, what: &str) -> Result<(), Error> {
-    if (id as usize) < limit {
-        return Ok(());
+    fn fits(&self, id: u32, has: &str, what: &str) -> Result<(), Error> {
+        if (id as usize) < self.limit {
+            return Ok(());
+        }
+        Err(Error::overloaded(format!(
+            "peer {has} {} {what}, more than the limit of {}",
+            u64::from(id) + 1,
+            self.limit
+        )))
     }
-    Err(Error::overloaded(format!(
-        "peer {has} {} {what}, more than the limit of {limit}",
-        u64::from(id) + 1,
-    )))
 }

@@ -20,7 +20,7 @@ const STAGE_WORDS: usize = 288;
 
 /// What is allocated at first for the body of a large message, in words. From
 /// there on a body takes at most twice the memory of what has arrived of it,
-/// whatever its header claims.
+/// whatever its header claims, unless it takes that of a message before it.
 const FIRST_WORDS: usize = 1 << 10;
 
 /// Words of a body that is kept: room for the longest part of a stream of bytes.

@@ -184,9 +184,10 @@ fn table(segments: &[&[u8]], into: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use capnp::message::AllocationStrategy;
     use capnp::serialize;
-    use futures::task::noop_waker;
 
     use super::*;
 
@@ -263,8 +264,7 @@ mod tests {
             };
             let traffic = Arc::<Traffic>::default();
             let mut outbox = Outbox::new(slow, traffic);
-            let waker = noop_waker();
-            let mut cx = Context::from_waker(&waker);
+            let mut cx = Context::from_waker(Waker::noop());
             while outbox.poll_send(&mut cx, &mut queue).is_pending() {}
             assert_eq!(queue.words(), 0);
             assert!(outbox.stream.writer.taken == expected, "{most} at a time");
