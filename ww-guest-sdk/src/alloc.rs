@@ -95,6 +95,21 @@ fn whole(index: usize) -> Layout {
     unsafe { Layout::from_size_align_unchecked(size(index), ALIGN) }
 }
 
+/// The system's allocation. Apart, because what it needs of registers and of the
+/// stack would be saved by whoever has it inlined, and needs none of it.
+#[cold]
+#[inline(never)]
+unsafe fn alloc(layout: Layout) -> *mut u8 {
+    unsafe { System.alloc(layout) }
+}
+
+/// The same the other way.
+#[cold]
+#[inline(never)]
+unsafe fn dealloc(block: *mut u8, layout: Layout) {
+    unsafe { System.dealloc(block, layout) };
+}
+
 impl Default for Allocator {
     fn default() -> Self {
         Self::new()
@@ -110,11 +125,11 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let index = class(layout);
         let Some(class) = self.class(index) else {
-            return unsafe { System.alloc(layout) };
+            return unsafe { alloc(layout) };
         };
         let class = unsafe { &mut *class };
         if class.first.is_null() {
-            return unsafe { System.alloc(whole(index)) };
+            return unsafe { alloc(whole(index)) };
         }
         let block = class.first;
         class.first = unsafe { (*block).next };
@@ -125,11 +140,11 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let index = class(layout);
         let Some(class) = self.class(index) else {
-            return unsafe { System.dealloc(block, layout) };
+            return unsafe { dealloc(block, layout) };
         };
         let class = unsafe { &mut *class };
         if class.room == 0 {
-            return unsafe { System.dealloc(block, whole(index)) };
+            return unsafe { dealloc(block, whole(index)) };
         }
         let block = block.cast::<Block>();
         unsafe { (*block).next = class.first };

@@ -2,10 +2,12 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use capnp::Error;
-use capnp_rpc::rpc_capnp::{bootstrap, call, finish, message, payload, resolve, return_};
+use capnp::message::{Builder, HeapAllocator};
+use capnp_rpc::rpc_capnp::{bootstrap, call, message, payload, resolve, return_};
 
 use self::table::Table;
 use crate::exports::Exports;
+use crate::plain::Plain;
 use crate::promises::Promises;
 use crate::questions::Questions;
 use crate::{Limits, Traffic};
@@ -56,6 +58,19 @@ impl Calls {
         table.call(call, words, exports, &self.limits)
     }
 
+    /// Takes note of a [`Plain::Call`] of the peer's, as [`call`](Self::call) does.
+    pub(crate) fn plain_call(
+        &self,
+        question: u32,
+        export: u32,
+        words: usize,
+    ) -> Result<Option<Held>, Error> {
+        self.traffic.was_called();
+        let State { table, exports, .. } = &mut *self.state.borrow_mut();
+        let reflected = exports.are_reflecting(export);
+        table.begin(question, 1, reflected, words, &self.limits)
+    }
+
     /// Takes note of results, in a message of `words` words.
     pub(crate) fn answered(&self, results: payload::Reader<'_>, words: usize) -> Result<(), Error> {
         let state = self.state.borrow();
@@ -70,9 +85,9 @@ impl Calls {
     }
 
     /// Takes note that the peer has finished with a call.
-    pub(crate) fn finish(&self, finish: finish::Reader<'_>) -> Result<(), Error> {
+    pub(crate) fn finish(&self, question: u32) -> Result<(), Error> {
         let table = &mut self.state.borrow_mut().table;
-        table.finish(finish.get_question_id(), &self.limits)
+        table.finish(question, &self.limits)
     }
 
     /// Takes note of what a promise of the peer's resolves to.
@@ -96,7 +111,7 @@ impl Calls {
     ///
     /// `Overloaded` where it exports more than the limits allow, or the peer owes
     /// too many answers.
-    pub(crate) fn sent(&self, message: message::Reader<'_>, words: usize) -> Result<(), Error> {
+    pub(crate) fn sent(&self, message: &Builder<HeapAllocator>, words: usize) -> Result<(), Error> {
         let State {
             table,
             promises,
@@ -104,10 +119,29 @@ impl Calls {
             questions,
         } = &mut *self.state.borrow_mut();
         let limit = self.limits.unanswered_calls;
+        match Plain::of(message.get_segments_for_output()[0]) {
+            Some(Plain::Call { question, .. }) => {
+                self.traffic.called();
+                return questions.ask(question, limit);
+            }
+            Some(Plain::Results {
+                question,
+                no_finish_needed,
+            }) => {
+                table.answer(question, no_finish_needed, words);
+                return Ok(());
+            }
+            Some(Plain::Finish { question }) => {
+                questions.finish(question);
+                return Ok(());
+            }
+            None => {}
+        }
+        let message: message::Reader<'_> = message.get_root_as_reader()?;
         match message.which() {
             Ok(message::Return(answer)) => {
                 let answer = answer?;
-                table.answer(answer, words);
+                table.answer(answer.get_answer_id(), answer.get_no_finish_needed(), words);
                 match answer.which() {
                     Ok(return_::Results(results)) => exports.send(results?.get_cap_table()?),
                     _ => Ok(()),

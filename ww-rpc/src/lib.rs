@@ -63,6 +63,7 @@ mod limits;
 mod link;
 mod network;
 mod outbox;
+mod plain;
 mod promises;
 mod questions;
 mod reason;

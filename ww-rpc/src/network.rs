@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use capnp::capability::Promise;
-use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions};
+use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions, ReaderSegments};
 use capnp::{Error, any_pointer};
 use capnp_rpc::rpc_capnp::{message, return_};
 use capnp_rpc::rpc_twoparty_capnp::Side;
@@ -15,6 +15,7 @@ use crate::calls::{Calls, Held};
 use crate::frame::{Frame, Frames};
 use crate::link::Link;
 use crate::outbox::{Message, Outbox};
+use crate::plain::Plain;
 use crate::{Limits, elsewhere, reason};
 
 /// The one connection of a vat, as capnp-rpc wants to see it.
@@ -193,6 +194,30 @@ fn read(frame: Frame, calls: &Calls, limits: &Limits) -> Result<Read, Error> {
     options
         .traversal_limit_in_words(Some(Limits::traversal_words(words)))
         .nesting_limit(limits.nesting);
+    let held = match Plain::of(frame.get_segment(0).unwrap_or_default()) {
+        Some(Plain::Call { question, export }) => calls.plain_call(question, export, words)?,
+        Some(Plain::Results { question, .. }) => {
+            calls.returned(question, true);
+            options.traversal_limit_in_words(Some(limits.answer_traversal_words()));
+            None
+        }
+        Some(Plain::Finish { question }) => {
+            calls.finish(question)?;
+            None
+        }
+        None => return read_whole(frame, options, calls, limits),
+    };
+    Ok(Read::Message(Reader::new(frame, options), held))
+}
+
+/// The same of a message that is not plain.
+fn read_whole(
+    frame: Frame,
+    mut options: ReaderOptions,
+    calls: &Calls,
+    limits: &Limits,
+) -> Result<Read, Error> {
+    let words = frame.words();
     let message = Reader::new(frame, options);
     let root: message::Reader<'_> = message.get_root()?;
     let mut held = None;
@@ -227,7 +252,7 @@ fn read(frame: Frame, calls: &Calls, limits: &Limits) -> Result<Read, Error> {
             }
         }
         Ok(message::Finish(finish)) => {
-            calls.finish(finish?)?;
+            calls.finish(finish?.get_question_id())?;
             None
         }
         Ok(message::Resolve(resolve)) => {
@@ -276,9 +301,7 @@ impl OutgoingMessage for Outgoing {
     fn send(self: Box<Self>) -> (Promise<(), Error>, Message) {
         let used = self.message.size_in_words();
         self.link.sizes.note(self.hint, used);
-        if let Ok(message) = self.message.get_root_as_reader::<message::Reader<'_>>()
-            && let Err(reason) = self.link.calls.sent(message, used)
-        {
+        if let Err(reason) = self.link.calls.sent(&self.message, used) {
             self.link.give_up(reason);
         }
         let message = Rc::new(self.message);

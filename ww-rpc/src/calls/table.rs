@@ -3,7 +3,7 @@ use std::collections::btree_map::Entry;
 
 use capnp::{Error, struct_list};
 use capnp_rpc::rpc_capnp::{
-    call, cap_descriptor, message_target, payload, promised_answer, resolve, return_,
+    call, cap_descriptor, message_target, payload, promised_answer, resolve,
 };
 
 use crate::Limits;
@@ -89,16 +89,28 @@ impl Table {
                 behind = behind.max(call.map_or(0, |call| call.depth));
             }
         }
+        let words = words.saturating_add(table_words(table));
         let depth = behind.saturating_add(1);
+        self.begin(call.get_question_id(), depth, reflected, words, limits)
+    }
+
+    /// The same of a call that is the last of `depth` in a row, with `words` words
+    /// of parameters.
+    pub(super) fn begin(
+        &mut self,
+        id: u32,
+        depth: u32,
+        reflected: bool,
+        words: usize,
+        limits: &Limits,
+    ) -> Result<Option<Held>, Error> {
         if depth > limits.pipeline_depth {
             return Err(Error::overloaded(format!(
                 "peer pipelined {depth} calls on one another, more than the limit of {}",
                 limits.pipeline_depth
             )));
         }
-        let words = words.saturating_add(table_words(table));
         let sum = self.fits(words, limits)?;
-        let id = call.get_question_id();
         let Some(serial) = self.open(id, depth, reflected, limits)? else {
             return Ok(None);
         };
@@ -280,8 +292,7 @@ impl Table {
     }
 
     /// Takes note that a call is answered, in a message of `words` words.
-    pub(super) fn answer(&mut self, answer: return_::Reader<'_>, words: usize) {
-        let id = answer.get_answer_id();
+    pub(super) fn answer(&mut self, id: u32, no_finish_needed: bool, words: usize) {
         let Some(call) = self.open.get_mut(&id) else {
             self.unanswered = self.unanswered.saturating_sub(1);
             self.words -= self.mentions.remove(&id).unwrap_or(0);
@@ -290,7 +301,7 @@ impl Table {
         call.answered = true;
         self.words -= std::mem::take(&mut call.mention_words);
         self.resolved -= std::mem::take(&mut call.resolved);
-        if answer.get_no_finish_needed() {
+        if no_finish_needed {
             self.close(id);
         } else {
             call.answer_words += words;

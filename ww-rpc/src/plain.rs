@@ -1,0 +1,314 @@
+/// What nearly every message is while calls go to and fro, and all that is to be
+/// kept of it. A [`Reader`](capnp::message::Reader) takes a hundred steps for
+/// each pointer that it follows, which made a tenth of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plain {
+    /// A call on an export, without capabilities, whose results go to the caller.
+    Call {
+        question: u32,
+        export: u32,
+    },
+    /// Results without capabilities.
+    Results {
+        question: u32,
+        no_finish_needed: bool,
+    },
+    Finish {
+        question: u32,
+    },
+}
+
+/// A struct in the first segment of a message
+/// (<https://capnproto.org/encoding.html#structs>).
+#[derive(Clone, Copy)]
+struct Struct<'a> {
+    segment: &'a [u8],
+    data: &'a [u8],
+    /// Bytes of the segment before its pointers, and how many there are.
+    pointers: usize,
+    count: usize,
+}
+
+impl Plain {
+    /// Reads a message off its first segment. `None` says nothing but that it
+    /// must be read as a whole: it may be anything, and malformed.
+    ///
+    /// The numbers are those of capnp-rpc's `rpc.capnp`.
+    pub(crate) fn of(segment: &[u8]) -> Option<Self> {
+        const CALL: u16 = 2;
+        const RETURN: u16 = 3;
+        const FINISH: u16 = 4;
+        let message = Struct::at(segment, 0)?;
+        let body = match message.half(0) {
+            CALL | RETURN | FINISH => message.structure(0)?,
+            _ => return None,
+        };
+        let question = body.number(0);
+        match (message.half(0), body.half(3)) {
+            // `sendResultsTo.caller`
+            (CALL, 0) => {
+                let target = body.structure(0)?;
+                // `importedCap`
+                (target.half(2) == 0 && body.structure(1)?.is_without_list(1)).then(|| Self::Call {
+                    question,
+                    export: target.number(0),
+                })
+            }
+            // `results`
+            (RETURN, 0) => body
+                .structure(0)?
+                .is_without_list(1)
+                .then(|| Self::Results {
+                    question,
+                    no_finish_needed: body.half(2) & 0b10 != 0,
+                }),
+            (FINISH, _) => Some(Self::Finish { question }),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Struct<'a> {
+    /// What the pointer `at` so many bytes leads to, if that is a struct in the
+    /// same segment. Null is one without fields.
+    fn at(segment: &'a [u8], at: usize) -> Option<Self> {
+        let pointer = word(segment, at)?;
+        if pointer & 0b11 != 0 {
+            return None;
+        }
+        let start = target(at, pointer)?;
+        let data = (pointer >> 32) as u16 as usize * 8;
+        let count = (pointer >> 48) as usize;
+        let whole = segment.get(start..)?.get(..data + count * 8)?;
+        Some(Self {
+            segment,
+            data: &whole[..data],
+            pointers: start + data,
+            count,
+        })
+    }
+
+    /// The `index`th 16 bits of the data.
+    fn half(self, index: usize) -> u16 {
+        match self.data.get(index * 2..index * 2 + 2) {
+            Some(bytes) => u16::from_le_bytes([bytes[0], bytes[1]]),
+            None => 0,
+        }
+    }
+
+    /// The `index`th 32 bits of the data.
+    fn number(self, index: usize) -> u32 {
+        u32::from(self.half(index * 2)) | u32::from(self.half(index * 2 + 1)) << 16
+    }
+
+    /// What the `index`th pointer leads to.
+    fn structure(self, index: usize) -> Option<Self> {
+        match self.pointer(index) {
+            Some(at) => Self::at(self.segment, at),
+            None => Some(Self {
+                data: &[],
+                count: 0,
+                ..self
+            }),
+        }
+    }
+
+    /// Whether the `index`th pointer is null, or leads to an empty list of
+    /// structs. False also where that is elsewhere.
+    fn is_without_list(self, index: usize) -> bool {
+        let Some(at) = self.pointer(index) else {
+            return true;
+        };
+        let empty = |pointer: u64| {
+            // A list whose elements are structs, of no words; the word before
+            // them tells how many there are.
+            (pointer & 0b11 == 1 && pointer >> 32 == 7)
+                .then(|| target(at, pointer))
+                .flatten()
+                .and_then(|tag| word(self.segment, tag))
+                .is_some_and(|tag| tag as u32 == 0)
+        };
+        word(self.segment, at).is_some_and(|pointer| pointer == 0 || empty(pointer))
+    }
+
+    /// Where the `index`th pointer is.
+    fn pointer(self, index: usize) -> Option<usize> {
+        (index < self.count).then(|| self.pointers + index * 8)
+    }
+}
+
+/// The word `at` so many bytes.
+fn word(segment: &[u8], at: usize) -> Option<u64> {
+    let bytes = segment.get(at..at.checked_add(8)?)?;
+    bytes.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// Where the pointer leads that is `at` so many bytes.
+fn target(at: usize, pointer: u64) -> Option<usize> {
+    let words = (pointer as u32 as i32 >> 2) as isize;
+    (at + 8).checked_add_signed(words.checked_mul(8)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions, SegmentArray};
+    use capnp_rpc::rpc_capnp::{call, message, message_target, return_};
+
+    use super::*;
+
+    /// What capnp's own reader makes of it, where that is plain.
+    fn read(segment: &[u8]) -> Result<Option<Plain>, capnp::Error> {
+        let segments = [segment];
+        let message = Reader::new(SegmentArray::new(&segments), ReaderOptions::new());
+        Ok(match message.get_root::<message::Reader<'_>>()?.which() {
+            Ok(message::Call(call)) => {
+                let call = call?;
+                let empty = call.get_params()?.get_cap_table()?.is_empty();
+                match (
+                    call.get_target()?.which(),
+                    call.get_send_results_to().which(),
+                ) {
+                    (
+                        Ok(message_target::ImportedCap(export)),
+                        Ok(call::send_results_to::Caller(())),
+                    ) if empty => Some(Plain::Call {
+                        question: call.get_question_id(),
+                        export,
+                    }),
+                    _ => None,
+                }
+            }
+            Ok(message::Return(answer)) => {
+                let answer = answer?;
+                match answer.which() {
+                    Ok(return_::Results(Ok(results))) if results.get_cap_table()?.is_empty() => {
+                        Some(Plain::Results {
+                            question: answer.get_answer_id(),
+                            no_finish_needed: answer.get_no_finish_needed(),
+                        })
+                    }
+                    _ => None,
+                }
+            }
+            Ok(message::Finish(finish)) => Some(Plain::Finish {
+                question: finish?.get_question_id(),
+            }),
+            _ => None,
+        })
+    }
+
+    /// The only segment of a message.
+    fn segment(build: impl FnOnce(message::Builder<'_>)) -> Vec<u8> {
+        let mut message = Builder::new(HeapAllocator::new().first_segment_words(256));
+        build(message.init_root());
+        let segments = message.get_segments_for_output();
+        assert_eq!(segments.len(), 1);
+        segments[0].to_vec()
+    }
+
+    fn call(capabilities: u32, elsewhere: bool, pipelined: bool) -> Vec<u8> {
+        segment(|root| {
+            let mut call = root.init_call();
+            call.set_question_id(0x1234_5678);
+            call.set_interface_id(u64::MAX);
+            call.set_method_id(u16::MAX);
+            if elsewhere {
+                call.reborrow().get_send_results_to().set_yourself(());
+            }
+            let mut target = call.reborrow().init_target();
+            match pipelined {
+                true => target.init_promised_answer().set_question_id(7),
+                false => target.set_imported_cap(0x9abc_def0),
+            }
+            let mut params = call.init_params();
+            params.reborrow().get_content().set_as("text").unwrap();
+            params.init_cap_table(capabilities);
+        })
+    }
+
+    fn results(capabilities: u32, no_finish_needed: bool) -> Vec<u8> {
+        segment(|root| {
+            let mut answer = root.init_return();
+            answer.set_answer_id(0x8765_4321);
+            answer.set_no_finish_needed(no_finish_needed);
+            answer.init_results().init_cap_table(capabilities);
+        })
+    }
+
+    fn finish() -> Vec<u8> {
+        segment(|root| root.init_finish().set_question_id(u32::MAX))
+    }
+
+    #[test]
+    fn what_is_plain_is_read_as_capnp_reads_it() {
+        let expected = Plain::Call {
+            question: 0x1234_5678,
+            export: 0x9abc_def0,
+        };
+        assert_eq!(Plain::of(&call(0, false, false)), Some(expected));
+        for no_finish_needed in [false, true] {
+            let expected = Plain::Results {
+                question: 0x8765_4321,
+                no_finish_needed,
+            };
+            assert_eq!(Plain::of(&results(0, no_finish_needed)), Some(expected));
+        }
+        let expected = Plain::Finish { question: u32::MAX };
+        assert_eq!(Plain::of(&finish()), Some(expected));
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left_to_capnp() {
+        for other in [
+            call(1, false, false),
+            call(0, true, false),
+            call(0, false, true),
+            results(1, true),
+            segment(|root| root.init_return().set_canceled(())),
+            segment(|root| root.init_release().set_id(1)),
+            segment(|root| root.init_abort().set_reason("over")),
+        ] {
+            assert_eq!(Plain::of(&other), None);
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_otherwise_than_capnp_reads_it_however_it_is_damaged() {
+        let whole = [
+            call(0, false, false),
+            call(1, false, false),
+            call(0, true, false),
+            call(0, false, true),
+            results(0, true),
+            results(2, false),
+            finish(),
+        ];
+        let mut seed = 1_u64;
+        let mut chance = |below: usize| {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % below
+        };
+        let mut plain = 0;
+        for _ in 0..200_000 {
+            let mut damaged = whole[chance(whole.len())].clone();
+            for _ in 0..=chance(3) {
+                let at = chance(damaged.len());
+                match chance(4) {
+                    0 => damaged[at] ^= 1 << chance(8),
+                    1 => damaged[at] = 0,
+                    2 => damaged[at] = chance(256) as u8,
+                    _ => damaged[at / 8 * 8..][..8].fill(0),
+                }
+            }
+            damaged.truncate((1 + chance(damaged.len() / 8 * 4)).min(damaged.len() / 8) * 8);
+            if let Some(found) = Plain::of(&damaged) {
+                let expected = read(&damaged);
+                assert_eq!(expected.unwrap(), Some(found), "{damaged:02x?}");
+                plain += 1;
+            }
+        }
+        assert!(plain > 10_000, "{plain} of them were plain");
+    }
+}
