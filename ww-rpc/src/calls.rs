@@ -7,7 +7,7 @@ use capnp_rpc::rpc_capnp::{bootstrap, call, message, payload, resolve, return_};
 
 use self::table::Table;
 use crate::exports::Exports;
-use crate::plain::Plain;
+use crate::plain::{Plain, Target};
 use crate::promises::Promises;
 use crate::questions::Questions;
 use crate::{Limits, Traffic};
@@ -62,13 +62,12 @@ impl Calls {
     pub(crate) fn plain_call(
         &self,
         question: u32,
-        export: u32,
+        target: Target,
         words: usize,
     ) -> Result<Option<Held>, Error> {
         self.traffic.was_called();
         let State { table, exports, .. } = &mut *self.state.borrow_mut();
-        let reflected = exports.are_reflecting(export);
-        table.begin(question, 1, reflected, words, &self.limits)
+        table.plain_call(question, target, words, exports, &self.limits)
     }
 
     /// Takes note of results, in a message of `words` words.

@@ -195,7 +195,7 @@ fn read(frame: Frame, calls: &Calls, limits: &Limits) -> Result<Read, Error> {
         .traversal_limit_in_words(Some(Limits::traversal_words(words)))
         .nesting_limit(limits.nesting);
     let held = match Plain::of(frame.get_segment(0).unwrap_or_default()) {
-        Some(Plain::Call { question, export }) => calls.plain_call(question, export, words)?,
+        Some(Plain::Call { question, target }) => calls.plain_call(question, target, words)?,
         Some(Plain::Results { question, .. }) => {
             calls.returned(question, true);
             options.traversal_limit_in_words(Some(limits.answer_traversal_words()));

@@ -3,10 +3,10 @@
 /// each pointer that it follows, which made a tenth of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plain {
-    /// A call on an export, without capabilities, whose results go to the caller.
+    /// A call without capabilities, whose results go to the caller.
     Call {
         question: u32,
-        export: u32,
+        target: Target,
     },
     /// Results without capabilities.
     Results {
@@ -16,6 +16,15 @@ pub(crate) enum Plain {
     Finish {
         question: u32,
     },
+}
+
+/// What a call is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    Export(u32),
+    /// The answer to this question: a capability, not one inside of it. What a
+    /// vat bootstraps is called so for ever by capnp-rpc.
+    Answer(u32),
 }
 
 /// A struct in the first segment of a message
@@ -46,13 +55,9 @@ impl Plain {
         let question = body.number(0);
         match (message.half(0), body.half(3)) {
             // `sendResultsTo.caller`
-            (CALL, 0) => {
-                let target = body.structure(0)?;
-                // `importedCap`
-                (target.half(2) == 0 && body.structure(1)?.is_without_list(1)).then(|| Self::Call {
-                    question,
-                    export: target.number(0),
-                })
+            (CALL, 0) if body.structure(1)?.is_without_list(1) => {
+                let target = Target::of(body.structure(0)?)?;
+                Some(Self::Call { question, target })
             }
             // `results`
             (RETURN, 0) => body
@@ -63,6 +68,22 @@ impl Plain {
                     no_finish_needed: body.half(2) & 0b10 != 0,
                 }),
             (FINISH, _) => Some(Self::Finish { question }),
+            _ => None,
+        }
+    }
+}
+
+impl Target {
+    fn of(target: Struct<'_>) -> Option<Self> {
+        const IMPORTED_CAP: u16 = 0;
+        const PROMISED_ANSWER: u16 = 1;
+        match target.half(2) {
+            IMPORTED_CAP => Some(Self::Export(target.number(0))),
+            PROMISED_ANSWER => {
+                let answer = target.structure(0)?;
+                let whole = answer.is_without_list(0);
+                whole.then(|| Self::Answer(answer.number(0)))
+            }
             _ => None,
         }
     }
@@ -163,18 +184,20 @@ mod tests {
         Ok(match message.get_root::<message::Reader<'_>>()?.which() {
             Ok(message::Call(call)) => {
                 let call = call?;
+                let question = call.get_question_id();
                 let empty = call.get_params()?.get_cap_table()?.is_empty();
-                match (
-                    call.get_target()?.which(),
-                    call.get_send_results_to().which(),
-                ) {
-                    (
-                        Ok(message_target::ImportedCap(export)),
-                        Ok(call::send_results_to::Caller(())),
-                    ) if empty => Some(Plain::Call {
-                        question: call.get_question_id(),
-                        export,
-                    }),
+                let target = match call.get_target()?.which()? {
+                    message_target::ImportedCap(export) => Some(Target::Export(export)),
+                    message_target::PromisedAnswer(answer) => {
+                        let answer = answer?;
+                        let whole = answer.get_transform()?.is_empty();
+                        whole.then(|| Target::Answer(answer.get_question_id()))
+                    }
+                };
+                match call.get_send_results_to().which() {
+                    Ok(call::send_results_to::Caller(())) if empty => {
+                        target.map(|target| Plain::Call { question, target })
+                    }
                     _ => None,
                 }
             }
@@ -206,7 +229,8 @@ mod tests {
         segments[0].to_vec()
     }
 
-    fn call(capabilities: u32, elsewhere: bool, pipelined: bool) -> Vec<u8> {
+    /// A call on an export, or on what is so deep in an answer.
+    fn call(capabilities: u32, elsewhere: bool, deep: Option<u32>) -> Vec<u8> {
         segment(|root| {
             let mut call = root.init_call();
             call.set_question_id(0x1234_5678);
@@ -216,9 +240,13 @@ mod tests {
                 call.reborrow().get_send_results_to().set_yourself(());
             }
             let mut target = call.reborrow().init_target();
-            match pipelined {
-                true => target.init_promised_answer().set_question_id(7),
-                false => target.set_imported_cap(0x9abc_def0),
+            match deep {
+                Some(deep) => {
+                    let mut answer = target.init_promised_answer();
+                    answer.set_question_id(0x0fed_cba9);
+                    answer.init_transform(deep);
+                }
+                None => target.set_imported_cap(0x9abc_def0),
             }
             let mut params = call.init_params();
             params.reborrow().get_content().set_as("text").unwrap();
@@ -241,11 +269,17 @@ mod tests {
 
     #[test]
     fn what_is_plain_is_read_as_capnp_reads_it() {
-        let expected = Plain::Call {
-            question: 0x1234_5678,
-            export: 0x9abc_def0,
-        };
-        assert_eq!(Plain::of(&call(0, false, false)), Some(expected));
+        let targets = [
+            (None, Target::Export(0x9abc_def0)),
+            (Some(0), Target::Answer(0x0fed_cba9)),
+        ];
+        for (deep, target) in targets {
+            let expected = Plain::Call {
+                question: 0x1234_5678,
+                target,
+            };
+            assert_eq!(Plain::of(&call(0, false, deep)), Some(expected));
+        }
         for no_finish_needed in [false, true] {
             let expected = Plain::Results {
                 question: 0x8765_4321,
@@ -260,9 +294,9 @@ mod tests {
     #[test]
     fn what_is_not_plain_is_left_to_capnp() {
         for other in [
-            call(1, false, false),
-            call(0, true, false),
-            call(0, false, true),
+            call(1, false, None),
+            call(0, true, None),
+            call(0, false, Some(1)),
             results(1, true),
             segment(|root| root.init_return().set_canceled(())),
             segment(|root| root.init_release().set_id(1)),
@@ -275,10 +309,11 @@ mod tests {
     #[test]
     fn nothing_is_read_otherwise_than_capnp_reads_it_however_it_is_damaged() {
         let whole = [
-            call(0, false, false),
-            call(1, false, false),
-            call(0, true, false),
-            call(0, false, true),
+            call(0, false, None),
+            call(0, false, Some(0)),
+            call(1, false, None),
+            call(0, true, Some(0)),
+            call(0, false, Some(1)),
             results(0, true),
             results(2, false),
             finish(),

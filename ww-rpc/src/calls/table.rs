@@ -8,6 +8,7 @@ use capnp_rpc::rpc_capnp::{
 
 use crate::Limits;
 use crate::exports::Exports;
+use crate::plain::Target;
 
 /// What capnp-rpc takes up for a capability in a message from the peer, in
 /// words, beside its descriptor.
@@ -57,12 +58,36 @@ struct Call {
     reflected: bool,
 }
 
+/// What a call is made on.
+struct Behind {
+    /// Its depth, where that is the answer of another call.
+    depth: u32,
+    /// Whether it is the peer's own.
+    reflected: bool,
+}
+
 /// What one call's parameters take up, to be given back with
 /// [`release`](super::Calls::release).
 pub(crate) struct Held {
     id: u32,
     serial: u64,
     words: usize,
+}
+
+impl Behind {
+    fn of(call: Option<&mut Call>) -> Self {
+        Self {
+            depth: call.as_ref().map_or(0, |call| call.depth),
+            reflected: call.is_some_and(|call| call.reflected),
+        }
+    }
+
+    fn of_export(id: u32, exports: &Exports) -> Self {
+        Self {
+            depth: 0,
+            reflected: exports.are_reflecting(id),
+        }
+    }
 }
 
 impl Table {
@@ -76,34 +101,44 @@ impl Table {
         limits: &Limits,
     ) -> Result<Option<Held>, Error> {
         let table = call.get_params()?.get_cap_table()?;
-        let (mut behind, reflected) = match call.get_target()?.which()? {
-            message_target::ImportedCap(export) => (0, exports.are_reflecting(export)),
-            message_target::PromisedAnswer(answer) => {
-                let call = self.mention(answer?)?;
-                call.map_or((0, false), |call| (call.depth, call.reflected))
-            }
+        let mut behind = match call.get_target()?.which()? {
+            message_target::ImportedCap(export) => Behind::of_export(export, exports),
+            message_target::PromisedAnswer(answer) => Behind::of(self.read_mention(answer?)?),
         };
         for descriptor in table {
             if let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? {
-                let call = self.mention(answer?)?;
-                behind = behind.max(call.map_or(0, |call| call.depth));
+                let mentioned = Behind::of(self.read_mention(answer?)?);
+                behind.depth = behind.depth.max(mentioned.depth);
             }
         }
         let words = words.saturating_add(table_words(table));
-        let depth = behind.saturating_add(1);
-        self.begin(call.get_question_id(), depth, reflected, words, limits)
+        self.begin(call.get_question_id(), behind, words, limits)
     }
 
-    /// The same of a call that is the last of `depth` in a row, with `words` words
-    /// of parameters.
-    pub(super) fn begin(
+    /// The same of one that is [plain](crate::plain::Plain).
+    pub(super) fn plain_call(
         &mut self,
         id: u32,
-        depth: u32,
-        reflected: bool,
+        target: Target,
+        words: usize,
+        exports: &Exports,
+        limits: &Limits,
+    ) -> Result<Option<Held>, Error> {
+        let behind = match target {
+            Target::Export(export) => Behind::of_export(export, exports),
+            Target::Answer(answer) => Behind::of(self.mention(answer, 0)),
+        };
+        self.begin(id, behind, words, limits)
+    }
+
+    fn begin(
+        &mut self,
+        id: u32,
+        behind: Behind,
         words: usize,
         limits: &Limits,
     ) -> Result<Option<Held>, Error> {
+        let depth = behind.depth.saturating_add(1);
         if depth > limits.pipeline_depth {
             return Err(Error::overloaded(format!(
                 "peer pipelined {depth} calls on one another, more than the limit of {}",
@@ -111,7 +146,7 @@ impl Table {
             )));
         }
         let sum = self.fits(words, limits)?;
-        let Some(serial) = self.open(id, depth, reflected, limits)? else {
+        let Some(serial) = self.open(id, depth, behind.reflected, limits)? else {
             return Ok(None);
         };
         self.words = sum;
@@ -146,19 +181,25 @@ impl Table {
         Ok(())
     }
 
-    /// Takes note that an answer is mentioned, and tells its call. Nothing waits
-    /// behind one that is not open: it is a broken one.
-    fn mention(&mut self, answer: promised_answer::Reader<'_>) -> Result<Option<&mut Call>, Error> {
-        let Some(call) = self.open.get_mut(&answer.get_question_id()) else {
-            return Ok(None);
-        };
+    /// Takes note that a part of an answer is mentioned, to which a path of so
+    /// many steps leads, and tells its call. Nothing waits behind one that is not
+    /// open: it is a broken one.
+    fn mention(&mut self, id: u32, path: usize) -> Option<&mut Call> {
+        let call = self.open.get_mut(&id)?;
         if !call.answered {
-            let path = answer.get_transform()?.len() as usize;
             let words = MENTION_WORDS.saturating_add(path);
             call.mention_words = call.mention_words.saturating_add(words);
             self.words = self.words.saturating_add(words);
         }
-        Ok(Some(call))
+        Some(call)
+    }
+
+    fn read_mention(
+        &mut self,
+        answer: promised_answer::Reader<'_>,
+    ) -> Result<Option<&mut Call>, Error> {
+        let path = answer.get_transform()?.len() as usize;
+        Ok(self.mention(answer.get_question_id(), path))
     }
 
     /// Takes note that a promise resolves to an answer. Who holds the promise
@@ -177,7 +218,7 @@ impl Table {
             return Ok(());
         };
         let answer = answer?;
-        self.mention(answer)?;
+        self.read_mention(answer)?;
         self.fits(0, limits)?;
         let call = self.open.get_mut(&answer.get_question_id());
         if let Some(call) = call
