@@ -32,7 +32,7 @@ struct Ends {
 struct Outcome {
     accepted: u32,
     incoming: Vec<u8>,
-    ready: Vec<u32>,
+    ready: Option<Vec<u32>>,
     closed: bool,
 }
 
@@ -93,7 +93,7 @@ async fn turn(
     let stuck = accepted == 0 && !bytes.is_empty();
     let wait = wait && (stuck || accepted == bytes.len());
 
-    let mut ready = Vec::new();
+    let mut ready = None;
     if pollables.is_empty() {
         poll_fn(|cx| {
             if ends.poll(cx, stuck).is_ready() || ends.told() || !wait {
@@ -108,7 +108,7 @@ async fn turn(
         poll_fn(|cx| {
             let polled = match polling.as_mut().poll(cx) {
                 Poll::Ready(Ok(indices)) => {
-                    ready = indices;
+                    ready = Some(indices);
                     true
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),

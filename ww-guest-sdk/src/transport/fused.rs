@@ -24,7 +24,7 @@ impl Transport for Turn {
         Exchange {
             accepted: outcome.accepted as usize,
             incoming: outcome.incoming,
-            ready: outcome.ready,
+            ready: outcome.ready.unwrap_or_default(),
             closed: outcome.closed,
         }
     }
