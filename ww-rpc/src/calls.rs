@@ -44,6 +44,10 @@ impl Calls {
         }
     }
 
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Takes note of a call of the peer's, in a message of `words` words, and of
     /// the parameters that it holds.
     ///

@@ -30,7 +30,6 @@ struct Connection<R> {
     frames: Rc<RefCell<Frames<R>>>,
     link: Rc<Link>,
     side: Side,
-    limits: Limits,
 }
 
 struct Incoming {
@@ -61,7 +60,6 @@ where
             frames: Rc::new(RefCell::new(frames)),
             link,
             side,
-            limits,
         };
         Self {
             spare: connection.clone(),
@@ -118,19 +116,14 @@ impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<
     }
 
     fn receive_incoming_message(&mut self) -> Promise<Option<Box<dyn IncomingMessage>>, Error> {
-        let Self {
-            frames,
-            link,
-            limits,
-            ..
-        } = self.clone();
+        let Self { frames, link, .. } = self.clone();
         Promise::from_future(async move {
             let (message, held) = loop {
                 let frame = poll_fn(|cx| link.poll_incoming(cx, &mut frames.borrow_mut())).await?;
                 let Some(frame) = frame else {
                     return Ok(None);
                 };
-                let refusal = match read(frame, &link.calls, &limits)? {
+                let refusal = match read(frame, &link.calls)? {
                     Read::Message(message, held) => break (message, held),
                     Read::Refused(refusal) => refusal,
                 };
@@ -160,7 +153,6 @@ impl<R> Clone for Connection<R> {
             frames: self.frames.clone(),
             link: self.link.clone(),
             side: self.side,
-            limits: self.limits,
         }
     }
 }
@@ -188,7 +180,8 @@ enum Read {
 
 /// Reads a message, out of which no more can be read than the limits allow, and
 /// takes note of what it asks for.
-fn read(frame: Frame, calls: &Calls, limits: &Limits) -> Result<Read, Error> {
+fn read(frame: Frame, calls: &Calls) -> Result<Read, Error> {
+    let limits = calls.limits();
     let words = frame.words();
     let mut options = ReaderOptions::new();
     options
@@ -205,18 +198,13 @@ fn read(frame: Frame, calls: &Calls, limits: &Limits) -> Result<Read, Error> {
             calls.finish(question)?;
             None
         }
-        None => return read_whole(frame, options, calls, limits),
+        None => return read_whole(frame, options, calls),
     };
     Ok(Read::Message(Reader::new(frame, options), held))
 }
 
 /// The same of a message that is not plain.
-fn read_whole(
-    frame: Frame,
-    mut options: ReaderOptions,
-    calls: &Calls,
-    limits: &Limits,
-) -> Result<Read, Error> {
+fn read_whole(frame: Frame, mut options: ReaderOptions, calls: &Calls) -> Result<Read, Error> {
     let words = frame.words();
     let message = Reader::new(frame, options);
     let root: message::Reader<'_> = message.get_root()?;
@@ -242,7 +230,8 @@ fn read_whole(
             match which {
                 return_::Results(results) => {
                     calls.answered(results?, words)?;
-                    options.traversal_limit_in_words(Some(limits.answer_traversal_words()));
+                    let limit = calls.limits().answer_traversal_words();
+                    options.traversal_limit_in_words(Some(limit));
                     let frame = message.into_segments();
                     return Ok(Read::Message(Reader::new(frame, options), None));
                 }
