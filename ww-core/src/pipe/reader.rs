@@ -43,8 +43,14 @@ impl Reader {
     /// At most `max` of the bytes that are there. Empty when there are none:
     /// [`Reader::is_finished`] tells whether more can come.
     pub fn drain(&self, max: usize) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.drain_onto(&mut bytes, max);
+        let mut state = self.shared.lock();
+        let bytes = state.ring.take(max);
+        if bytes.is_empty() {
+            return bytes;
+        }
+        let waiting = state.writing.take();
+        drop(state);
+        wake(waiting);
         bytes
     }
 

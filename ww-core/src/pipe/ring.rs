@@ -3,14 +3,20 @@
 /// What the buffer is when the first byte arrives; nothing before that.
 const INITIAL: usize = 4096;
 
+/// Bytes that leave as the buffer that they lie in, rather than as a copy: to
+/// make another buffer costs less.
+const LONG: usize = 32 << 10;
+
 /// Bytes in transit and the state of both ends.
 ///
-/// Invariants: `len <= buffer.len() <= bound`, and `head < buffer.len()`
-/// unless the buffer is empty. The bytes in transit are the `len` bytes from
-/// `head` on, wrapping at the end of the buffer.
+/// Invariants: `len <= size <= bound`, and `head < size` unless that is 0. The
+/// bytes in transit are the `len` bytes from `head` on, wrapping at `size`. The
+/// buffer has been written to as far as it is long, which is no less than where
+/// they end or wrap.
 #[derive(Debug)]
 pub(super) struct Ring {
     buffer: Vec<u8>,
+    size: usize,
     head: usize,
     len: usize,
     bound: usize,
@@ -27,6 +33,7 @@ impl Ring {
     pub(super) fn new(bound: usize) -> Self {
         Self {
             buffer: Vec::new(),
+            size: 0,
             head: 0,
             len: 0,
             bound: bound.max(1),
@@ -76,6 +83,19 @@ impl Ring {
         into.extend_from_slice(second);
         self.consume(count);
         count
+    }
+
+    /// Moves up to `max` bytes out.
+    pub(super) fn take(&mut self, max: usize) -> Vec<u8> {
+        if self.head == 0 && (LONG..=max).contains(&self.len) && self.len >= self.size / 2 {
+            let mut taken = std::mem::take(&mut self.buffer);
+            taken.truncate(self.len);
+            (self.size, self.len) = (0, 0);
+            return taken;
+        }
+        let mut taken = Vec::new();
+        self.pull_onto(&mut taken, max);
+        taken
     }
 
     pub(super) fn len(&self) -> usize {
@@ -131,7 +151,7 @@ impl Ring {
 
     /// The first `count` bytes in transit, in order.
     fn slices(&self, count: usize) -> (&[u8], &[u8]) {
-        let until_wrap = count.min(self.buffer.len() - self.head);
+        let until_wrap = count.min(self.size - self.head);
         (
             &self.buffer[self.head..self.head + until_wrap],
             &self.buffer[..count - until_wrap],
@@ -141,8 +161,8 @@ impl Ring {
     fn consume(&mut self, count: usize) {
         self.len -= count;
         self.head += count;
-        if self.head >= self.buffer.len() {
-            self.head -= self.buffer.len();
+        if self.head >= self.size {
+            self.head -= self.size;
         }
         if self.len == 0 {
             // From the front again, so that the next bytes are in one piece.
@@ -155,7 +175,7 @@ impl Ring {
     fn release(&mut self) {
         if self.len == 0 && !(self.writer_open && self.reader_open) {
             self.buffer = Vec::new();
-            self.head = 0;
+            (self.size, self.head) = (0, 0);
         }
     }
 
@@ -164,34 +184,41 @@ impl Ring {
             return;
         }
         let mut tail = self.head + self.len;
-        if tail >= self.buffer.len() {
-            tail -= self.buffer.len();
+        if tail >= self.size {
+            tail -= self.size;
         }
-        let until_wrap = bytes.len().min(self.buffer.len() - tail);
+        let until_wrap = bytes.len().min(self.size - tail);
         let (first, second) = bytes.split_at(until_wrap);
-        self.buffer[tail..tail + first.len()].copy_from_slice(first);
-        self.buffer[..second.len()].copy_from_slice(second);
+        self.write(tail, first);
+        self.write(0, second);
         self.len += bytes.len();
+    }
+
+    /// Writes from `start` on, over what was written there and beyond.
+    fn write(&mut self, start: usize, bytes: &[u8]) {
+        let over = bytes.len().min(self.buffer.len() - start);
+        let (first, second) = bytes.split_at(over);
+        self.buffer[start..start + over].copy_from_slice(first);
+        self.buffer.extend_from_slice(second);
     }
 
     /// Makes room for `more` bytes, which the caller has held to the bound.
     fn reserve(&mut self, more: usize) {
         let needed = self.len + more;
-        if needed <= self.buffer.len() {
+        if needed <= self.size {
             return;
         }
-        let capacity = needed
+        let size = needed
             .checked_next_power_of_two()
             .unwrap_or(needed)
             .max(INITIAL)
             .min(self.bound);
-        let mut grown = Vec::with_capacity(capacity);
+        let mut grown = Vec::with_capacity(size);
         let (first, second) = self.slices(self.len);
         grown.extend_from_slice(first);
         grown.extend_from_slice(second);
-        grown.resize(capacity, 0);
         self.buffer = grown;
-        self.head = 0;
+        (self.size, self.head) = (size, 0);
     }
 }
 
@@ -252,6 +279,11 @@ mod tests {
                 agree(seed, bound);
             }
         }
+        for seed in 1..=rounds / 20 {
+            for bound in [2 * LONG, 5 * LONG + 3] {
+                agree(seed, bound);
+            }
+        }
     }
 
     fn agree(seed: u64, bound: usize) {
@@ -285,9 +317,13 @@ mod tests {
                 }
                 70..95 => {
                     let max = dice.roll(bound + 9);
-                    let mut into = vec![7];
-                    ring.pull_onto(&mut into, max);
-                    assert_eq!(into[1..], model.pull(max));
+                    if dice.roll(2) == 0 {
+                        assert_eq!(ring.take(max), model.pull(max));
+                    } else {
+                        let mut into = vec![7];
+                        ring.pull_onto(&mut into, max);
+                        assert_eq!(into[1..], model.pull(max));
+                    }
                 }
                 95..97 => {
                     model.lossy = !model.lossy;
@@ -316,8 +352,10 @@ mod tests {
                 ring.is_finished(),
                 model.queue.is_empty() && !model.writer_open
             );
-            assert!(ring.len <= ring.buffer.len() && ring.buffer.len() <= ring.bound);
-            assert!(ring.head < ring.buffer.len() || ring.buffer.is_empty());
+            assert!(ring.len <= ring.size && ring.size <= ring.bound);
+            assert!(ring.head < ring.size || ring.size == 0);
+            assert!(ring.buffer.len() <= ring.size && ring.size <= ring.buffer.capacity());
+            assert!(ring.size.min(ring.head + ring.len) <= ring.buffer.len());
         }
     }
 
@@ -338,12 +376,38 @@ mod tests {
         let mut ring = Ring::new(1 << 20);
         assert_eq!(ring.buffer.capacity(), 0);
         ring.push(b"x");
-        assert_eq!(ring.buffer.len(), INITIAL);
+        assert_eq!((ring.size, ring.buffer.capacity()), (INITIAL, INITIAL));
         ring.push(&[0; 10_000]);
-        assert_eq!(ring.buffer.len(), 16_384);
+        assert_eq!((ring.size, ring.buffer.capacity()), (16_384, 16_384));
         ring.close_writer();
         let mut into = [0; 20_000];
         assert_eq!(ring.pull(&mut into), 10_001);
         assert_eq!(ring.buffer.capacity(), 0);
+    }
+
+    #[test]
+    fn what_is_long_and_whole_leaves_without_a_copy() {
+        let bytes: Vec<u8> = (0..3 * LONG).map(|n| n as u8).collect();
+        // What was pushed and pulled before, what is pushed, how much is taken.
+        let cases = [
+            (0, LONG, LONG, true),
+            (0, LONG + 1, usize::MAX, true),
+            (0, LONG - 1, usize::MAX, false),
+            (0, LONG + 1, LONG, false),
+            (1, LONG, usize::MAX, false),
+        ];
+        for (before, count, max, whole) in cases {
+            let mut ring = Ring::new(4 * LONG);
+            ring.push(&bytes[..before + count]);
+            assert_eq!(ring.pull(&mut vec![0; before]), before);
+            let lay = ring.buffer.as_ptr();
+            let taken = ring.take(max);
+            assert!(taken == bytes[before..before + count.min(max)]);
+            assert_eq!(taken.as_ptr() == lay, whole, "{before} {count} {max}");
+            // It goes on as before.
+            assert_eq!(ring.push(&bytes), Some(bytes.len()));
+            let left = count - taken.len();
+            assert!(ring.take(usize::MAX)[left..] == bytes);
+        }
     }
 }
