@@ -129,6 +129,10 @@ impl Bare<Wasi> {
         turn.func_wrap("[constructor]connection", |_, ()| {
             Ok((Resource::<Turn>::new_own(0),))
         })?;
+        turn.func_wrap(
+            "[method]connection.write",
+            |_, (_, bytes): (Resource<Turn>, WasmList<u8>)| Ok((bytes.len() as u32,)),
+        )?;
         turn.func_new_async("[method]connection.turn", |_, _, _, _| {
             Box::new(std::future::pending())
         })?;

@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -6,17 +7,21 @@ use std::task::{Context, Poll, Waker};
 
 use futures::{AsyncRead, AsyncWrite};
 
-use crate::transport::Exchange;
+use crate::transport::{Exchange, Way};
 
 /// Bytes that may wait for the host before writers have to.
 const OUTGOING_LIMIT: usize = 256 * 1024;
 
+/// Bytes that are sent from where they lie, where there is a way to: to keep as
+/// many for the next turn costs more than another host call.
+const LONG: usize = 32 * 1024;
+
 /// What lies between the vat and the transport: the vat reads and writes here,
 /// the poll loop moves the bytes when the vat has nothing left to do.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Connection(Rc<RefCell<Buffers>>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Buffers {
     incoming: Vec<u8>,
     /// Bytes of `incoming` that were read.
@@ -27,11 +32,19 @@ struct Buffers {
     /// Bytes of `outgoing` that the host has taken.
     sent: usize,
     writer: Option<Waker>,
+    way: Option<Way>,
 
     closed: bool,
 }
 
 impl Connection {
+    /// What is long is sent by this `way`, where there is one.
+    pub(crate) fn by(way: Option<Way>) -> Self {
+        let connection = Self::default();
+        connection.0.borrow_mut().way = way;
+        connection
+    }
+
     /// Gives `turn` what is to be sent, and takes what it brought.
     pub(crate) fn exchange(&self, turn: impl FnOnce(&[u8]) -> Exchange) {
         let mut buffers = self.0.borrow_mut();
@@ -59,14 +72,33 @@ impl Buffers {
         self.outgoing.len() - self.sent
     }
 
-    fn settle(&mut self, turn: Exchange) -> [Option<Waker>; 2] {
-        self.sent = self.outgoing.len().min(self.sent + turn.accepted);
+    fn took(&mut self, accepted: usize) {
+        self.sent = self.outgoing.len().min(self.sent + accepted);
         // Moving what is left costs no more than what was taken.
         if self.sent >= self.waiting() {
             self.outgoing.drain(..self.sent);
             self.sent = 0;
         }
+    }
 
+    /// Sends what the host takes of `bytes` at once, behind all that waits, and
+    /// says how many of them it took.
+    fn send(&mut self, bytes: &[u8]) -> usize {
+        let Some(way) = &self.way else {
+            return 0;
+        };
+        if self.waiting() > 0 {
+            let accepted = way(&self.outgoing[self.sent..]);
+            self.took(accepted);
+        }
+        match (&self.way, self.waiting()) {
+            (Some(way), 0) => way(bytes),
+            _ => 0,
+        }
+    }
+
+    fn settle(&mut self, turn: Exchange) -> [Option<Waker>; 2] {
+        self.took(turn.accepted);
         if self.consumed == self.incoming.len() {
             self.incoming = turn.incoming;
             self.consumed = 0;
@@ -117,6 +149,12 @@ impl AsyncWrite for Connection {
             buffers.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
+        if bytes.len() >= LONG {
+            let sent = buffers.send(bytes);
+            if sent > 0 {
+                return Poll::Ready(Ok(sent));
+            }
+        }
         buffers.outgoing.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
@@ -132,8 +170,21 @@ impl AsyncWrite for Connection {
     }
 }
 
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let buffers = self.0.borrow();
+        f.debug_struct("Connection")
+            .field("incoming", &(buffers.incoming.len() - buffers.consumed))
+            .field("outgoing", &buffers.waiting())
+            .field("closed", &buffers.closed)
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use futures::future::FutureExt;
     use futures::{AsyncReadExt, AsyncWriteExt};
 
@@ -182,6 +233,36 @@ mod tests {
         assert!(connection.write(b"x").now_or_never().is_none());
         connection.exchange(|_| took(1));
         assert_eq!(connection.write(b"x").now_or_never().unwrap().unwrap(), 1);
+    }
+
+    #[test]
+    fn what_is_long_is_sent_at_once_behind_all_that_waits() {
+        let taken = Rc::<RefCell<Vec<u8>>>::default();
+        let room = Rc::new(Cell::new(0));
+        let (to, has) = (taken.clone(), room.clone());
+        let mut connection = Connection::by(Some(Box::new(move |bytes| {
+            let count = bytes.len().min(has.get());
+            has.set(has.get() - count);
+            to.borrow_mut().extend(&bytes[..count]);
+            count
+        })));
+        let long: Vec<u8> = (0..LONG).map(|n| n as u8).collect();
+        for most in [0, 1, 2, 3, LONG, LONG + 1, LONG + 2, LONG + 3] {
+            taken.take();
+            connection.write_all(b"ab").now_or_never().unwrap().unwrap();
+            assert!(
+                taken.borrow().is_empty(),
+                "what is short waits for the turn"
+            );
+            room.set(most);
+            connection.write_all(&long).now_or_never().unwrap().unwrap();
+            assert_eq!(taken.borrow().len(), most.min(LONG + 2));
+            connection.exchange(|outgoing| {
+                taken.borrow_mut().extend(outgoing);
+                took(outgoing.len())
+            });
+            assert!(*taken.borrow() == [b"ab", &*long].concat(), "{most}");
+        }
     }
 
     #[test]

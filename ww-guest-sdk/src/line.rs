@@ -54,7 +54,7 @@ impl<T: Transport> Line<T> {
 
     /// Speaks over `transport`.
     pub(crate) fn over<C: FromClientHook>(transport: T) -> (Self, C) {
-        let connection = Connection::default();
+        let connection = Connection::by(transport.way());
         let mut vat = Vat::new(
             connection.clone(),
             connection.clone(),

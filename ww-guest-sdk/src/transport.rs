@@ -18,6 +18,13 @@ pub trait Transport {
     /// Takes the connection. A cell has one.
     fn open() -> Self;
 
+    /// A way to send bytes beside the turns: it takes as many as the host has room
+    /// for, at once, and says how many. It takes none once the connection is
+    /// closed. Without one, all bytes wait for the next turn.
+    fn way(&self) -> Option<Way> {
+        None
+    }
+
     /// Sends of `outgoing` what the host takes, and receives what has arrived.
     ///
     /// With `wait` it blocks, in one host call, until something has happened:
@@ -32,6 +39,9 @@ pub trait Transport {
     /// Tells the host of a panic. Without a way to, does nothing.
     fn panicked(_: &str) {}
 }
+
+/// Takes bytes, and says how many.
+pub type Way = Box<dyn Fn(&[u8]) -> usize>;
 
 /// What a turn brought.
 #[derive(Debug, Default)]

@@ -55,6 +55,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         },
     )?;
     instance.func_wrap("[constructor]connection", connect)?;
+    instance.func_wrap("[method]connection.write", write)?;
     instance.func_wrap(
         "panicked",
         |mut store: StoreContextMut<'_, State>, (message,): (String,)| {
@@ -138,6 +139,15 @@ async fn turn(
         closed,
     };
     Ok((outcome,))
+}
+
+fn write(
+    mut store: StoreContextMut<'_, State>,
+    (connection, outgoing): (Resource<Arc<Ends>>, WasmList<u8>),
+) -> wasmtime::Result<(u32,)> {
+    let ends = store.data_mut().table().get(&connection)?.clone();
+    let accepted = ends.write(outgoing.as_le_slice(&store));
+    Ok((u32::try_from(accepted).unwrap_or(u32::MAX),))
 }
 
 async fn finish(

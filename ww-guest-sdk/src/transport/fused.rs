@@ -1,7 +1,9 @@
+use std::rc::Rc;
+
 use wasip2::io::poll::Pollable;
 
 use crate::bindings::turn;
-use crate::transport::{Exchange, Transport};
+use crate::transport::{Exchange, Transport, Way};
 
 /// The most bytes that one host call hands over. Hosts bound that, and what
 /// they take at a time is less.
@@ -9,11 +11,21 @@ const MOST: usize = 1 << 20;
 
 /// RPC over `wetware:turn`: sending, waiting and receiving are one host call.
 #[derive(Debug)]
-pub struct Turn(turn::Connection);
+pub struct Turn(Rc<turn::Connection>);
 
 impl Transport for Turn {
     fn open() -> Self {
-        Self(turn::Connection::new())
+        Self(Rc::new(turn::Connection::new()))
+    }
+
+    fn way(&self) -> Option<Way> {
+        // The vat may hold on to it for longer than the connection is open.
+        let connection = Rc::downgrade(&self.0);
+        Some(Box::new(move |outgoing| {
+            let offered = &outgoing[..outgoing.len().min(MOST)];
+            let connection = connection.upgrade();
+            connection.map_or(0, |connection| connection.write(offered) as usize)
+        }))
     }
 
     fn turn(&mut self, outgoing: &[u8], pollables: &[&Pollable], wait: bool) -> Exchange {
@@ -34,6 +46,7 @@ impl Transport for Turn {
             self.0.finish(part);
         }
     }
+
     fn panicked(text: &str) {
         turn::panicked(text);
     }
