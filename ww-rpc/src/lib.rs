@@ -55,6 +55,7 @@
 //! ```
 
 mod calls;
+mod deferred;
 mod elsewhere;
 mod exports;
 mod frame;
@@ -62,11 +63,13 @@ mod later;
 mod limits;
 mod link;
 mod network;
+mod opening;
 mod outbox;
 mod plain;
 mod promises;
 mod questions;
 mod reason;
+mod running;
 mod sizes;
 pub mod stream;
 mod traffic;

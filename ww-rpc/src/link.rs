@@ -132,7 +132,8 @@ impl Link {
         self.wake_writer();
     }
 
-    fn wake_reader(&self) {
+    /// Lets whoever reads look again.
+    pub(crate) fn wake_reader(&self) {
         let waker = self.state.borrow_mut().reading.take();
         if let Some(waker) = waker {
             waker.wake();
@@ -146,12 +147,40 @@ impl Link {
         }
     }
 
+    /// Waits for the peer to say something. False where it never will, and has
+    /// ended cleanly.
+    pub(crate) fn poll_begun<R: AsyncRead + Unpin>(
+        &self,
+        cx: &mut Context<'_>,
+        frames: &mut Frames<R>,
+    ) -> Poll<bool> {
+        if self.poll_reading(cx, frames, Frames::poll_begun).is_ready() {
+            return Poll::Ready(true);
+        }
+        match &self.state.borrow().end {
+            Some(end) => Poll::Ready(end.is_err()),
+            None => Poll::Pending,
+        }
+    }
+
     /// The next message, `None` after a clean end, once calls have settled.
     pub(crate) fn poll_incoming<R: AsyncRead + Unpin>(
         &self,
         cx: &mut Context<'_>,
         frames: &mut Frames<R>,
     ) -> Poll<Result<Option<Frame>, Error>> {
+        self.poll_reading(cx, frames, Frames::poll_next)
+    }
+
+    fn poll_reading<R, T>(
+        &self,
+        cx: &mut Context<'_>,
+        frames: &mut Frames<R>,
+        mut poll: impl FnMut(&mut Frames<R>, &mut Context<'_>) -> Poll<Result<Option<T>, Break>>,
+    ) -> Poll<Result<Option<T>, Error>>
+    where
+        R: AsyncRead + Unpin,
+    {
         // The reader is foreign code, so nothing is borrowed while it runs.
         let (ended, last) = {
             let state = self.state.borrow();
@@ -162,13 +191,13 @@ impl Link {
             (Poll::Pending, false)
         } else if last {
             // Readers may give way to others before they have given all.
-            poll_watched(cx, |cx| frames.poll_next(cx))
+            poll_watched(cx, |cx| poll(frames, cx))
         } else {
-            (frames.poll_next(cx), false)
+            (poll(frames, cx), false)
         };
         let state = &mut *self.state.borrow_mut();
         match polled {
-            Poll::Ready(Ok(Some(frame))) => return Poll::Ready(Ok(Some(frame))),
+            Poll::Ready(Ok(Some(read))) => return Poll::Ready(Ok(Some(read))),
             Poll::Ready(Ok(None)) => state.end = Some(Ok(())),
             Poll::Ready(Err(reason)) => state.break_off(reason),
             Poll::Pending if ended || more => {}

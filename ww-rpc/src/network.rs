@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use capnp::capability::Promise;
 use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions, ReaderSegments};
@@ -24,6 +24,13 @@ pub(crate) struct Network<R, W> {
     spare: Connection<R>,
     outbox: Option<Outbox<W>>,
     side: Side,
+}
+
+/// The peer, before it has said anything.
+pub(crate) trait Peer {
+    /// Waits for the peer to say something. False where it never will, and has
+    /// ended cleanly.
+    fn poll_begun(&self, cx: &mut Context<'_>, link: &Link) -> Poll<bool>;
 }
 
 struct Connection<R> {
@@ -67,6 +74,16 @@ where
             outbox: Some(outbox),
             side,
         }
+    }
+
+    pub(crate) fn peer(&self) -> Rc<dyn Peer> {
+        self.spare.frames.clone()
+    }
+}
+
+impl<R: AsyncRead + Unpin> Peer for RefCell<Frames<R>> {
+    fn poll_begun(&self, cx: &mut Context<'_>, link: &Link) -> Poll<bool> {
+        link.poll_begun(cx, &mut self.borrow_mut())
     }
 }
 

@@ -1,19 +1,21 @@
 use std::fmt;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use capnp::Error;
 use capnp::capability::{Client, FromClientHook};
 use capnp_rpc::rpc_twoparty_capnp::Side;
-use capnp_rpc::{Disconnector, RpcSystem};
 use futures::{AsyncRead, AsyncWrite};
 
+use crate::deferred::Deferred;
 use crate::later;
 use crate::link::Link;
-use crate::network::Network;
+use crate::network::{Network, Peer};
+use crate::opening::{Opening, ended};
+use crate::running::Running;
 use crate::watch::poll_watched;
 use crate::{Limits, Traffic};
 
@@ -22,15 +24,12 @@ use crate::{Limits, Traffic};
 /// a server that wakes itself for ever.
 const SETTLING_TURNS: usize = 1000;
 
-/// Turns in which an ended connection tells everyone of it. Two are enough;
-/// the bound is there for a server that wakes itself for ever.
-const WINDING_UP_TURNS: usize = 16;
-
 /// One side of a two-party Cap'n Proto connection.
 ///
 /// A `Vat` is a future: it must be polled for calls to make progress in either
 /// direction. It holds no thread, no task and no timer of its own, and it is
-/// woken by its streams and by the calls it serves alone.
+/// woken by its streams and by the calls it serves alone. Until one side says
+/// something there is little more of it than its two streams.
 ///
 /// # End
 ///
@@ -77,16 +76,17 @@ const WINDING_UP_TURNS: usize = 16;
 /// See the [crate's](crate) documentation.
 #[must_use = "a vat does nothing unless polled"]
 pub struct Vat {
-    /// `None` once the connection has ended.
-    running: Option<Running>,
+    stage: Stage,
     link: Rc<Link>,
     side: Side,
     settling_turns: usize,
 }
 
-struct Running {
-    system: RpcSystem<Side>,
-    disconnector: Disconnector<Side>,
+enum Stage {
+    /// Neither side has said anything, as far as the vat has looked.
+    Opening(Rc<Opening>, Rc<dyn Peer>),
+    Running(Running),
+    Ended,
 }
 
 impl Vat {
@@ -108,13 +108,10 @@ impl Vat {
     ) -> Self {
         let link = Rc::new(Link::new(limits));
         let network = Network::new(reader, writer, side, limits, link.clone());
-        let system = RpcSystem::new(Box::new(network), bootstrap);
-        let disconnector = system.get_disconnector();
+        let peer = network.peer();
+        let opening = Opening::new(Box::new(network), bootstrap, side, link.clone());
         Self {
-            running: Some(Running {
-                system,
-                disconnector,
-            }),
+            stage: Stage::Opening(Rc::new(opening), peer),
             link,
             side,
             settling_turns: SETTLING_TURNS,
@@ -127,16 +124,27 @@ impl Vat {
     /// It may be asked for at any time and more than once. Once the connection
     /// has ended it is broken, with kind `Disconnected`.
     pub fn bootstrap<C: FromClientHook>(&mut self) -> C {
-        match &mut self.running {
-            Some(running) if !self.link.is_shut() => running.system.bootstrap(match self.side {
-                Side::Client => Side::Server,
-                Side::Server => Side::Client,
-            }),
-            _ => {
-                let error = Error::disconnected("the connection has ended".into());
-                let broken: Client = capnp_rpc::new_future_client(ready(Err(error)));
-                C::new(broken.hook)
-            }
+        if self.link.is_shut() {
+            return ended().cast_to();
+        }
+        let (side, opening) = (self.side, matches!(self.stage, Stage::Opening(..)));
+        let Some(running) = self.begin() else {
+            return ended().cast_to();
+        };
+        let bootstrap = running.bootstrap(side);
+        if opening {
+            // The vat waits for the peer alone.
+            self.link.wake_reader();
+        }
+        bootstrap
+    }
+
+    /// The same, for one that may never be used: the peer is asked for it at the
+    /// first call on it, or when it says something itself.
+    pub fn bootstrap_later<C: FromClientHook>(&mut self) -> C {
+        match &self.stage {
+            Stage::Opening(opening, _) => C::new(Deferred::hook(opening.clone())),
+            Stage::Running(_) | Stage::Ended => self.bootstrap(),
         }
     }
 
@@ -171,19 +179,36 @@ impl Future for Vat {
 impl Vat {
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = self;
+        if let Stage::Opening(opening, peer) = &this.stage
+            && !opening.has_begun()
+        {
+            let spoken = peer.poll_begun(cx, &this.link);
+            // What is read from is foreign code, and may have begun.
+            match spoken {
+                Poll::Pending if !opening.has_begun() => return Poll::Pending,
+                Poll::Ready(false) if !opening.has_begun() => {
+                    opening.end();
+                    this.stage = Stage::Ended;
+                    return Poll::Ready(this.link.outcome());
+                }
+                _ => {}
+            }
+        }
+        this.begin();
         loop {
-            let running = this.running.as_mut().expect("vat polled after its end");
-            let system = Pin::new(&mut running.system);
+            let Stage::Running(running) = &mut this.stage else {
+                panic!("vat polled after its end");
+            };
             let settling = this.link.is_settling();
             let (polled, woken) = if settling {
-                poll_watched(cx, |cx| system.poll(cx))
+                poll_watched(cx, |cx| running.poll(cx))
             } else {
-                (system.poll(cx), false)
+                (running.poll(cx), false)
             };
             if let Poll::Ready(result) = polled {
                 running.wind_up();
                 // Drops the server futures that were cancelled.
-                this.running = None;
+                this.stage = Stage::Ended;
                 return Poll::Ready(this.link.outcome().and(result));
             }
             if settling && woken && this.settling_turns > 0 {
@@ -198,36 +223,29 @@ impl Vat {
             }
         }
     }
-}
 
-impl Running {
-    /// Lets the system tell what the end of the connection means to calls in
-    /// flight. Who holds a call's pipeline is told by one of the system's own
-    /// tasks, and would wait for ever if that were dropped unpolled.
-    fn wind_up(&mut self) {
-        let cx = Context::from_waker(Waker::noop());
-        for _ in 0..WINDING_UP_TURNS {
-            let system = Pin::new(&mut self.system);
-            let (_, woken) = poll_watched(&cx, |cx| system.poll(cx));
-            if !woken {
-                break;
-            }
+    /// What runs, made now if it was not. `None` after the end.
+    fn begin(&mut self) -> Option<&mut Running> {
+        if let Stage::Opening(opening, _) = &self.stage {
+            self.stage = opening.begin().map_or(Stage::Ended, Stage::Running);
+        }
+        match &mut self.stage {
+            Stage::Running(running) => Some(running),
+            Stage::Opening(..) | Stage::Ended => None,
         }
     }
 }
 
 impl Drop for Vat {
-    /// `RpcSystem` has no `Drop` of its own: left alone, pending calls would
-    /// hang for ever and the connection state, which refers to itself, would
-    /// leak. One poll of the disconnector breaks both. Before the first poll
-    /// there may be no state yet for it to find, and then nothing has crossed
-    /// that could hang or leak.
     fn drop(&mut self) {
-        if let Some(running) = &mut self.running {
+        let running = match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Opening(opening, _) => opening.end(),
+            Stage::Running(running) => Some(running),
+            Stage::Ended => None,
+        };
+        if let Some(mut running) = running {
             self.link.hush();
-            let mut cx = Context::from_waker(Waker::noop());
-            let _ = Pin::new(&mut running.disconnector).poll(&mut cx);
-            running.wind_up();
+            running.disconnect();
         }
     }
 }
@@ -236,7 +254,7 @@ impl fmt::Debug for Vat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Vat")
             .field("side", &self.side)
-            .field("ended", &self.running.is_none())
+            .field("ended", &matches!(self.stage, Stage::Ended))
             .finish_non_exhaustive()
     }
 }
