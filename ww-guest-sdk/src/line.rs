@@ -47,7 +47,7 @@ pub(crate) struct Line<T> {
 
 impl<T: Transport> Line<T> {
     /// Takes the cell's connection; the client is the host's bootstrap
-    /// capability.
+    /// capability. Nothing is said before that is used, or the host speaks.
     pub(crate) fn open<C: FromClientHook>() -> (Self, C) {
         Self::over(T::open())
     }
@@ -62,7 +62,7 @@ impl<T: Transport> Line<T> {
             Some(export::promise()),
             Limits::default(),
         );
-        let bootstrap = vat.bootstrap();
+        let bootstrap = vat.bootstrap_later();
         let line = Self {
             vat,
             flag: Flag::new(),

@@ -75,6 +75,25 @@ fn calls_go_both_ways() {
 }
 
 #[test]
+fn either_side_may_be_the_first_to_speak_and_late() {
+    // The host does, to a guest that never does.
+    let outcome = Host::new(host())
+        .calls(async |exported: executor::Client| {
+            assert_eq!(echo(&exported, "hey").await.unwrap(), "Echo: hey");
+        })
+        .run(async |_: executor::Client| serve(self::host(), pending::<()>()).await);
+    assert_eq!(outcome.unwrap(), None);
+
+    // The guest does, when it has waited for long.
+    let outcome = Host::new(host()).run(async |host: executor::Client| {
+        sleep(Duration::from_secs(60)).await;
+        let answers = join_all([echo(&host, "late"), echo(&host.clone(), "later")]).await;
+        answers.into_iter().collect::<Result<Vec<_>, _>>()
+    });
+    assert_eq!(outcome.unwrap().unwrap(), ["Echo: late", "Echo: later"]);
+}
+
+#[test]
 fn work_that_is_done_ends_the_service() {
     let outcome = Host::new(host())
         .run(async |host: executor::Client| serve(host, async { 7 }).await)
