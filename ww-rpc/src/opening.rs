@@ -16,12 +16,12 @@ pub(crate) struct Opening {
     /// The peer's bootstrap capability, once it was asked for.
     bootstrap: OnceCell<Client>,
     side: Side,
-    link: Rc<Link>,
 }
 
 enum Stage {
-    /// The network, and what the peer may bootstrap.
-    Silent(Box<dyn VatNetwork<Side>>, Option<Client>),
+    /// The network, what the peer may bootstrap, and the link, which clients that
+    /// outlive the connection are not to keep.
+    Silent(Box<dyn VatNetwork<Side>>, Option<Client>, Rc<Link>),
     /// The vat takes it over when it is polled next.
     Begun(Running),
     /// The vat has it, or has ended.
@@ -36,10 +36,9 @@ impl Opening {
         link: Rc<Link>,
     ) -> Self {
         Self {
-            stage: RefCell::new(Stage::Silent(network, bootstrap)),
+            stage: RefCell::new(Stage::Silent(network, bootstrap, link)),
             bootstrap: OnceCell::new(),
             side,
-            link,
         }
     }
 
@@ -53,7 +52,7 @@ impl Opening {
     /// there may be no asking, while the vat is polled.
     pub(crate) fn begin(self: &Rc<Self>) -> Option<Running> {
         match self.stage.replace(Stage::Over) {
-            Stage::Silent(network, bootstrap) => {
+            Stage::Silent(network, bootstrap, _) => {
                 let mut running = Running::new(network, bootstrap);
                 if Rc::strong_count(self) > 1 {
                     self.bootstrap.get_or_init(|| running.bootstrap(self.side));
@@ -75,19 +74,19 @@ impl Opening {
 
     /// The peer's bootstrap capability, which is asked for now if it was not.
     pub(crate) fn bootstrap(&self) -> &Client {
-        let mut asked = false;
+        let mut waiting = None;
         let client = self.bootstrap.get_or_init(|| {
-            let Stage::Silent(network, bootstrap) = self.stage.replace(Stage::Over) else {
+            let Stage::Silent(network, bootstrap, link) = self.stage.replace(Stage::Over) else {
                 return ended();
             };
-            asked = true;
+            waiting = Some(link);
             let mut running = Running::new(network, bootstrap);
             let client = running.bootstrap(self.side);
             self.stage.replace(Stage::Begun(running));
             client
         });
-        if asked {
-            self.link.wake_reader();
+        if let Some(link) = waiting {
+            link.wake_reader();
         }
         client
     }

@@ -5,6 +5,7 @@ mod support;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use capnp::ErrorKind;
@@ -266,4 +267,29 @@ fn a_vat_that_is_dropped_between_the_first_use_and_the_next_poll_fails_the_call(
     assert_eq!(error.kind, ErrorKind::Disconnected);
     drop(host);
     assert_eq!(log.alive(), 0);
+}
+
+#[test]
+fn a_client_that_outlives_the_connection_keeps_nothing_of_it() {
+    for used in [false, true] {
+        let Pair {
+            mut client, server, ..
+        } = pair();
+        let traffic = client.traffic();
+        let host: host::Client = client.bootstrap_later();
+        let (mut client, mut server) = (Slot::new(client), Slot::new(server));
+        if used {
+            let mut call = Slot::new(echo(&executor_of(&host), "once"));
+            settle(|cx| {
+                client.poll(cx);
+                server.poll(cx);
+                call.poll(cx);
+            });
+            assert_eq!(call.output.expect("answered").unwrap(), "Echo: once");
+        }
+        assert!(Arc::strong_count(&traffic) > 1);
+        client.cancel();
+        assert_eq!(Arc::strong_count(&traffic), 1, "used: {used}");
+        drop(host);
+    }
 }
