@@ -95,8 +95,8 @@ fn whole(index: usize) -> Layout {
     unsafe { Layout::from_size_align_unchecked(size(index), ALIGN) }
 }
 
-/// The system's allocation. Apart, because what it needs of registers and of the
-/// stack would be saved by whoever has it inlined, and needs none of it.
+/// The system's allocation. Apart, so that what it needs of registers and of the
+/// stack is not set up where a block that was kept is at hand.
 #[cold]
 #[inline(never)]
 unsafe fn alloc(layout: Layout) -> *mut u8 {

@@ -54,6 +54,12 @@ impl Connection {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
+    /// Whether bytes have arrived that were not read yet.
+    pub(crate) fn is_readable(&self) -> bool {
+        let buffers = self.0.borrow();
+        buffers.consumed < buffers.incoming.len()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.0.borrow().closed
     }

@@ -47,7 +47,7 @@ pub(crate) struct Line<T> {
 
 impl<T: Transport> Line<T> {
     /// Takes the cell's connection; the client is the host's bootstrap
-    /// capability. Nothing is said before that is used, or the host speaks.
+    /// capability.
     pub(crate) fn open<C: FromClientHook>() -> (Self, C) {
         Self::over(T::open())
     }
@@ -62,7 +62,7 @@ impl<T: Transport> Line<T> {
             Some(export::promise()),
             Limits::default(),
         );
-        let bootstrap = vat.bootstrap_later();
+        let bootstrap = vat.bootstrap();
         let line = Self {
             vat,
             flag: Flag::new(),
@@ -71,6 +71,15 @@ impl<T: Transport> Line<T> {
         };
         closing::opened();
         (line, bootstrap)
+    }
+}
+
+impl<T> Line<T> {
+    /// Whether nothing was said but the question for the bootstrap capability,
+    /// whose answer nobody needs who makes no call.
+    fn is_silent(&self) -> bool {
+        let traffic = self.vat.traffic();
+        traffic.calls_out() == 0 && traffic.bytes_in() == 0 && !self.connection.is_readable()
     }
 }
 
@@ -106,6 +115,9 @@ impl<T: Transport> Channel for Line<T> {
     fn close(mut self) {
         export::abandon();
         closing::ended();
+        if self.is_silent() {
+            return;
+        }
         loop {
             // A call that wakes itself for ever does not keep a guest that is
             // done.

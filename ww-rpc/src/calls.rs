@@ -122,7 +122,8 @@ impl Calls {
             questions,
         } = &mut *self.state.borrow_mut();
         let limit = self.limits.unanswered_calls;
-        match Plain::of(message.get_segments_for_output()[0]) {
+        let segments = message.get_segments_for_output();
+        match segments.first().and_then(|first| Plain::of(first)) {
             Some(Plain::Call { question, .. }) => {
                 self.traffic.called();
                 return questions.ask(question, limit);

@@ -144,23 +144,10 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         })))
     }
 
-    /// Waits until a message begins; `None` where the stream ends before. Until
-    /// then there is no stage.
+    /// Waits until a message begins; `None` where the stream ends before.
     pub(crate) fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<()>, Break>> {
-        if self.partial() > 0 {
-            return Poll::Ready(Ok(Some(())));
-        }
-        let mut first = [0; 8];
-        let read = ready!(Pin::new(&mut self.reader).poll_read(cx, &mut first));
-        let read = read.map_err(Break::Io)?;
-        if read == 0 {
-            return Poll::Ready(Ok(None));
-        }
-        self.stage = vec![ZERO; STAGE_WORDS].into();
-        Word::words_to_bytes_mut(&mut self.stage)[..read].copy_from_slice(&first[..read]);
-        (self.start, self.end) = (0, read);
-        self.traffic.read(read);
-        Poll::Ready(Ok(Some(())))
+        let begun = self.partial() > 0 || ready!(self.poll_stage(cx))?;
+        Poll::Ready(Ok(begun.then_some(())))
     }
 
     /// Bytes that have arrived of a message that is not whole yet.

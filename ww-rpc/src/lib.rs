@@ -55,7 +55,6 @@
 //! ```
 
 mod calls;
-mod deferred;
 mod elsewhere;
 mod exports;
 mod frame;
@@ -63,7 +62,6 @@ mod later;
 mod limits;
 mod link;
 mod network;
-mod opening;
 mod outbox;
 mod plain;
 mod promises;

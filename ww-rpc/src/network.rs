@@ -26,11 +26,11 @@ pub(crate) struct Network<R, W> {
     side: Side,
 }
 
-/// The peer, before it has said anything.
-pub(crate) trait Peer {
+/// A network on which nothing has been said.
+pub(crate) trait Silent: VatNetwork<Side> {
     /// Waits for the peer to say something. False where it never will, and has
     /// ended cleanly.
-    fn poll_begun(&self, cx: &mut Context<'_>, link: &Link) -> Poll<bool>;
+    fn poll_begun(&self, cx: &mut Context<'_>) -> Poll<bool>;
 }
 
 struct Connection<R> {
@@ -75,15 +75,16 @@ where
             side,
         }
     }
-
-    pub(crate) fn peer(&self) -> Rc<dyn Peer> {
-        self.spare.frames.clone()
-    }
 }
 
-impl<R: AsyncRead + Unpin> Peer for RefCell<Frames<R>> {
-    fn poll_begun(&self, cx: &mut Context<'_>, link: &Link) -> Poll<bool> {
-        link.poll_begun(cx, &mut self.borrow_mut())
+impl<R, W> Silent for Network<R, W>
+where
+    R: AsyncRead + Unpin + 'static,
+    W: AsyncWrite + Unpin + 'static,
+{
+    fn poll_begun(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let Connection { link, frames, .. } = &self.spare;
+        link.poll_begun(cx, &mut frames.borrow_mut())
     }
 }
 

@@ -1,6 +1,6 @@
 /// What nearly every message is while calls go to and fro, and all that is to be
 /// kept of it. A [`Reader`](capnp::message::Reader) takes a hundred steps for
-/// each pointer that it follows, which made a tenth of a call.
+/// each pointer that it follows, which made a fourteenth of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plain {
     /// A call without capabilities, whose results go to the caller.

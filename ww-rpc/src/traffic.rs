@@ -48,8 +48,8 @@ impl Traffic {
     }
 }
 
-/// Nobody counts but the vat, on whichever thread it is, so that nothing is
-/// lost between the two halves; one step would cost as much as a cache miss.
+/// Nobody counts but the vat, so nothing is lost between the two halves, of which
+/// neither holds up the processor as one atomic step would.
 fn add(count: &AtomicU64, more: u64) {
     count.store(count.load(Ordering::Relaxed) + more, Ordering::Relaxed);
 }

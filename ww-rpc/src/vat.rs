@@ -3,18 +3,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use capnp::Error;
 use capnp::capability::{Client, FromClientHook};
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use futures::{AsyncRead, AsyncWrite};
 
-use crate::deferred::Deferred;
 use crate::later;
 use crate::link::Link;
-use crate::network::{Network, Peer};
-use crate::opening::{Opening, ended};
+use crate::network::{Network, Silent};
 use crate::running::Running;
 use crate::watch::poll_watched;
 use crate::{Limits, Traffic};
@@ -83,8 +81,8 @@ pub struct Vat {
 }
 
 enum Stage {
-    /// Neither side has said anything, as far as the vat has looked.
-    Opening(Rc<Opening>, Rc<dyn Peer>),
+    /// Neither side has said anything. What the peer may bootstrap comes second.
+    Silent(Box<dyn Silent>, Option<Client>),
     Running(Running),
     Ended,
 }
@@ -108,10 +106,8 @@ impl Vat {
     ) -> Self {
         let link = Rc::new(Link::new(limits));
         let network = Network::new(reader, writer, side, limits, link.clone());
-        let peer = network.peer();
-        let opening = Opening::new(Box::new(network), bootstrap, side, link.clone());
         Self {
-            stage: Stage::Opening(Rc::new(opening), peer),
+            stage: Stage::Silent(Box::new(network), bootstrap),
             link,
             side,
             settling_turns: SETTLING_TURNS,
@@ -124,27 +120,21 @@ impl Vat {
     /// It may be asked for at any time and more than once. Once the connection
     /// has ended it is broken, with kind `Disconnected`.
     pub fn bootstrap<C: FromClientHook>(&mut self) -> C {
-        if self.link.is_shut() {
-            return ended().cast_to();
-        }
-        let (side, opening) = (self.side, matches!(self.stage, Stage::Opening(..)));
-        let Some(running) = self.begin() else {
-            return ended().cast_to();
-        };
-        let bootstrap = running.bootstrap(side);
-        if opening {
-            // The vat waits for the peer alone.
-            self.link.wake_reader();
-        }
-        bootstrap
-    }
-
-    /// The same, for one that may never be used: the peer is asked for it at the
-    /// first call on it, or when it says something itself.
-    pub fn bootstrap_later<C: FromClientHook>(&mut self) -> C {
-        match &self.stage {
-            Stage::Opening(opening, _) => C::new(Deferred::hook(opening.clone())),
-            Stage::Running(_) | Stage::Ended => self.bootstrap(),
+        let side = self.side;
+        let was_silent = matches!(self.stage, Stage::Silent(..));
+        match self.begin() {
+            Some(running) => {
+                let bootstrap = running.bootstrap(side);
+                if was_silent {
+                    // The vat was waiting for the peer alone.
+                    self.link.wake_reader();
+                }
+                bootstrap
+            }
+            None => {
+                let error = Error::disconnected("the connection has ended".into());
+                C::new(capnp_rpc::new_broken_cap(error).hook)
+            }
         }
     }
 
@@ -179,20 +169,11 @@ impl Future for Vat {
 impl Vat {
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = self;
-        if let Stage::Opening(opening, peer) = &this.stage
-            && !opening.has_begun()
+        if let Stage::Silent(network, _) = &this.stage
+            && !ready!(network.poll_begun(cx))
         {
-            let spoken = peer.poll_begun(cx, &this.link);
-            // What is read from is foreign code, and may have begun.
-            match spoken {
-                Poll::Pending if !opening.has_begun() => return Poll::Pending,
-                Poll::Ready(false) if !opening.has_begun() => {
-                    opening.end();
-                    this.stage = Stage::Ended;
-                    return Poll::Ready(this.link.outcome());
-                }
-                _ => {}
-            }
+            this.stage = Stage::Ended;
+            return Poll::Ready(this.link.outcome());
         }
         this.begin();
         loop {
@@ -226,24 +207,22 @@ impl Vat {
 
     /// What runs, made now if it was not. `None` after the end.
     fn begin(&mut self) -> Option<&mut Running> {
-        if let Stage::Opening(opening, _) = &self.stage {
-            self.stage = opening.begin().map_or(Stage::Ended, Stage::Running);
+        if let Stage::Silent(..) = self.stage
+            && let Stage::Silent(network, bootstrap) =
+                std::mem::replace(&mut self.stage, Stage::Ended)
+        {
+            self.stage = Stage::Running(Running::new(network, bootstrap));
         }
         match &mut self.stage {
-            Stage::Running(running) => Some(running),
-            Stage::Opening(..) | Stage::Ended => None,
+            Stage::Running(running) if !self.link.is_shut() => Some(running),
+            _ => None,
         }
     }
 }
 
 impl Drop for Vat {
     fn drop(&mut self) {
-        let running = match std::mem::replace(&mut self.stage, Stage::Ended) {
-            Stage::Opening(opening, _) => opening.end(),
-            Stage::Running(running) => Some(running),
-            Stage::Ended => None,
-        };
-        if let Some(mut running) = running {
+        if let Stage::Running(running) = &mut self.stage {
             self.link.hush();
             running.disconnect();
         }

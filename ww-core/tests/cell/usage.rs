@@ -75,34 +75,6 @@ fn a_guest_that_makes_no_call_says_nothing_and_is_told_nothing() {
 }
 
 #[test]
-fn a_guest_speaks_when_it_makes_its_first_call() {
-    let builder = guest("puppet")
-        .stdin(Input::piped())
-        .stdout(Output::piped())
-        .bootstrap(|_| Ok(Echo::client(Token::default())));
-    let (cell, start) = patiently(builder.prepare()).unwrap();
-    let (wakes, mut driver) = (Arc::new(Wakes::default()), start.drive());
-    assert!(wakes.settle(&mut driver).is_pending());
-    let usage = cell.usage();
-    assert_eq!((usage.rpc_out, usage.rpc_in), (0, 0));
-
-    let stdin = cell.take_stdin().unwrap();
-    stdin.try_write(b"graft\n").unwrap();
-    assert!(wakes.settle(&mut driver).is_pending());
-    let usage = cell.usage();
-    assert_eq!((usage.calls_out, usage.calls_in), (1, 0));
-    assert!(usage.rpc_out > 0 && usage.rpc_in > 0, "{usage:?}");
-
-    drop(stdin);
-    assert!(wakes.settle(&mut driver).is_ready());
-    let mut told = String::new();
-    let mut stdout = cell.take_stdout().unwrap();
-    patiently(stdout.read_to_string(&mut told)).unwrap();
-    // What it has is no membrane, as it was told.
-    assert!(told.starts_with("Unimplemented: "), "{told}");
-}
-
-#[test]
 fn calls_to_the_guest_are_counted_while_it_lives() {
     let builder = guest("exporter").stdin(Input::piped());
     let (cell, start) = patiently(builder.prepare()).unwrap();

@@ -53,37 +53,6 @@ fn a_call_waits_for_the_export() {
     });
 }
 
-/// A guest that has not said a word yet is asked all the same.
-#[test]
-fn a_silent_guest_is_asked_for_what_it_exports() {
-    patiently(async {
-        let guest = Puppet::new(puppet()).await;
-        let (ask, asked) = oneshot::channel();
-        let answer = guest.cell.with(async move |local: Local| {
-            let exported: executor::Client = local.exported();
-            let answer = call(&exported, "anyone?");
-            // It waits for its standard input, and for this.
-            ask.send(()).expect("the test waits");
-            Ok(answer.await.expect_err("nobody is there"))
-        });
-        let end = async {
-            asked.await.expect("the call is made");
-            while guest.cell.usage().rpc_out == 0 {
-                futures_lite::future::yield_now().await;
-            }
-            drop(guest.stdin);
-            guest.cell.wait().await.unwrap().code()
-        };
-        let (error, code) = join(answer, end).await;
-        let error = error.unwrap();
-        assert_eq!(error.kind, capnp::ErrorKind::Disconnected, "{error}");
-        assert_eq!(code, 0);
-        let usage = guest.cell.usage();
-        assert_eq!(usage.calls_in, 1);
-        assert!(usage.rpc_in > 0, "{usage:?}");
-    });
-}
-
 /// What a cell exports may be asked for where its bootstrap is made, before
 /// there is anything to ask.
 #[test]
