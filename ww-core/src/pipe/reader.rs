@@ -1,12 +1,12 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 
 use futures::AsyncRead;
 
-use super::{Shared, remember, wake};
+use super::{Shared, State, remember, wake};
 
 /// The end that bytes come out of.
 ///
@@ -34,9 +34,7 @@ impl Reader {
         if count == 0 {
             return (into.is_empty() || state.ring.is_finished()).then_some(0);
         }
-        let waiting = state.writing.take();
-        drop(state);
-        wake(waiting);
+        let_on(state);
         Some(count)
     }
 
@@ -48,9 +46,7 @@ impl Reader {
         if bytes.is_empty() {
             return bytes;
         }
-        let waiting = state.writing.take();
-        drop(state);
-        wake(waiting);
+        let_on(state);
         bytes
     }
 
@@ -62,9 +58,7 @@ impl Reader {
         if count == 0 {
             return 0;
         }
-        let waiting = state.writing.take();
-        drop(state);
-        wake(waiting);
+        let_on(state);
         count
     }
 
@@ -153,6 +147,13 @@ impl AsyncRead for Reader {
             }
         }
     }
+}
+
+/// Wakes the writer, who has more room than before.
+fn let_on(mut state: MutexGuard<'_, State>) {
+    let waiting = state.writing.take();
+    drop(state);
+    wake(waiting);
 }
 
 impl Drop for Reader {
