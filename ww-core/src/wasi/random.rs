@@ -62,6 +62,6 @@ impl insecure::Host for Host<'_> {
 
 impl insecure_seed::Host for Host<'_> {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
-        Ok((self.random_u64()?, self.random_u64()?))
+        Ok(self.wasi.setup.random.insecure_seed()?.into())
     }
 }
