@@ -26,18 +26,20 @@ const HANDED_OVER: usize = 16 << 20;
 
 /// Instantiates a program in its place, runs it to its end, and answers how it
 /// exited.
-pub(crate) async fn run(
+///
+/// The store is made before the future, which so holds a pointer to the state
+/// in place of two copies of it.
+pub(crate) fn run(
     place: Place,
     state: State,
     shared: Arc<Shared>,
     ticker: Arc<Ticker>,
-) -> Result<Exit, Error> {
+) -> impl Future<Output = Result<Exit, Error>> {
     let mut store = Store::new(place.linked.pre.engine(), state);
     let limits = *store.data().limits();
     store.set_max_component_handles(limits.handles);
     store.set_hostcall_fuel(HANDED_OVER.max(limits.stdio).max(limits.rpc_buffer));
     store.limiter(State::limiter);
-    store.set_epoch_deadline(1);
     let sliced = shared.clone();
     store.epoch_deadline_callback(move |_| {
         sliced.meter.interrupted();
@@ -53,19 +55,26 @@ pub(crate) async fn run(
             UpdateDeadline::YieldCustom(1, Box::pin(Yield(Some(sliced.clone()))))
         })
     });
-    let result = call(&place.linked, &mut store, &shared).await;
-    // However it ended, what it wrote is not lost.
-    let outputs = store.data().outputs();
-    let closing = outputs.map(|(stream, output)| (stream, output.close()));
-    // Whoever takes it may take it slowly.
-    drop(store);
-    drop(place);
-    let output_error = closed(closing).await;
-    Ok(Exit {
-        code: result?,
-        rpc_error: None,
-        output_error,
-    })
+    async move {
+        // Dropped at any point from here on, the place outlives what is in it.
+        // Before, nothing is.
+        let place = place;
+        let mut store = store;
+        store.set_epoch_deadline(1);
+        let result = call(&place.linked, &mut store, &shared).await;
+        // However it ended, what it wrote is not lost.
+        let outputs = store.data().outputs();
+        let closing = outputs.map(|(stream, output)| (stream, output.close()));
+        // Whoever takes it may take it slowly.
+        drop(store);
+        drop(place);
+        let output_error = closed(closing).await;
+        Ok(Exit {
+            code: result?,
+            rpc_error: None,
+            output_error,
+        })
+    }
 }
 
 async fn call(program: &Linked, store: &mut Store<State>, shared: &Shared) -> Result<i32, Error> {

@@ -219,13 +219,13 @@ impl Local {
         }
     }
 
-    /// Drops what was spawned, ends the children, and takes nothing more.
+    /// Drops what was spawned and not begun, ends the children, and takes nothing
+    /// more.
     pub(crate) fn close(&self) {
         let children = self.inner.children.take().unwrap_or_default();
         for child in children.iter().filter_map(Weak::upgrade) {
             child.kill();
         }
-        self.disconnect(ended());
         let newcomers = self.inner.newcomers.take();
         drop(newcomers);
     }
@@ -248,7 +248,8 @@ fn exported_by(vat: &mut Vat, membrane: &Membrane) -> Client {
     membrane.wrap_reverse(vat.bootstrap())
 }
 
-fn ended() -> capnp::Error {
+/// Why nothing of a cell answers any more.
+pub(crate) fn ended() -> capnp::Error {
     capnp::Error::disconnected("the cell has ended".into())
 }
 

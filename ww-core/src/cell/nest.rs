@@ -61,7 +61,14 @@ impl Nest {
     /// [`Error::Ended`] then.
     pub(crate) fn add(&self, run: Run) -> Result<(), Error> {
         match &mut *self.0.runs.borrow_mut() {
-            Some(runs) => runs.push(run),
+            Some(runs) => {
+                // Most nests have one cell, and more room takes an allocator
+                // longer to find.
+                if runs.is_empty() {
+                    runs.reserve_exact(1);
+                }
+                runs.push(run);
+            }
             // Dropped with the borrow over: its drop may come back here.
             None => return Err(Error::Ended),
         }
@@ -145,7 +152,6 @@ impl Drop for Driver {
     /// A cell that was added and never polled may hold this very nest.
     fn drop(&mut self) {
         self.nest.close();
-        self.members.clear();
     }
 }
 

@@ -16,7 +16,7 @@ use tracing::Span;
 use super::budget::Budget;
 use super::exit::Exit;
 use super::limits::Limit;
-use super::local::Local;
+use super::local::{Local, ended};
 use super::shared::{Shared, part};
 use super::start::Connect;
 use crate::error::Error;
@@ -41,7 +41,8 @@ pub(crate) struct Run {
     /// Makes the RPC connection, at the first poll.
     connect: Option<Connect>,
     guest: Option<BoxFuture<'static, Result<Exit, Error>>>,
-    tasks: FuturesUnordered<LocalBoxFuture<'static, ()>>,
+    /// What was spawned on the cell's thread, if anything was.
+    tasks: Option<Tasks>,
     wakers: Wakers,
     rpc_error: Option<Arc<capnp::Error>>,
     outcome: Option<oneshot::Sender<Result<Exit, Error>>>,
@@ -55,7 +56,11 @@ pub(crate) struct Run {
 struct Wakers {
     guest: Waker,
     vat: Waker,
-    tasks: Waker,
+}
+
+struct Tasks {
+    futures: FuturesUnordered<LocalBoxFuture<'static, ()>>,
+    waker: Waker,
 }
 
 enum Stage {
@@ -80,7 +85,6 @@ impl Run {
         let wakers = Wakers {
             guest: shared.signal.waker(part::GUEST),
             vat: shared.signal.waker(part::VAT),
-            tasks: shared.signal.waker(part::TASKS),
         };
         Self {
             local,
@@ -91,7 +95,7 @@ impl Run {
             stage: Stage::New,
             connect: Some(connect),
             guest: Some(guest),
-            tasks: FuturesUnordered::new(),
+            tasks: None,
             wakers,
             rpc_error: None,
             outcome: Some(outcome),
@@ -193,10 +197,17 @@ impl Run {
     }
 
     fn poll_tasks(&mut self) {
-        let cx = &mut Context::from_waker(&self.wakers.tasks);
         loop {
-            self.tasks.extend(self.local.newcomers());
-            match self.tasks.poll_next_unpin(cx) {
+            let newcomers = self.local.newcomers();
+            if self.tasks.is_none() && newcomers.is_empty() {
+                break;
+            }
+            let Tasks { futures, waker } = self.tasks.get_or_insert_with(|| Tasks {
+                futures: FuturesUnordered::new(),
+                waker: self.shared.signal.waker(part::TASKS),
+            });
+            futures.extend(newcomers);
+            match futures.poll_next_unpin(&mut Context::from_waker(waker)) {
                 Poll::Ready(Some(())) => {}
                 Poll::Ready(None) | Poll::Pending => break,
             }
@@ -226,9 +237,7 @@ impl Run {
         self.stage = Stage::Done;
         self.connect = None;
         self.budget.stop();
-        self.free();
-        self.local
-            .disconnect(capnp::Error::disconnected("the cell has ended".into()));
+        self.cut_off();
         // Calls in flight have failed just now; those who made them may want
         // to say so.
         self.poll_tasks();
@@ -250,10 +259,16 @@ impl Run {
         self.shared.meter.freed();
     }
 
-    fn release(&mut self) {
+    /// Frees the guest, and breaks what it exported.
+    fn cut_off(&mut self) {
         self.free();
+        self.local.disconnect(ended());
+    }
+
+    fn release(&mut self) {
         self.local.close();
-        self.tasks.clear();
+        let tasks = self.tasks.take();
+        drop(tasks);
         self.shared.close();
     }
 }
@@ -313,7 +328,11 @@ impl Drop for Run {
     fn drop(&mut self) {
         let span = mem::replace(&mut self.span, Span::none());
         span.in_scope(|| {
-            self.release();
+            // The sender is taken last, when all is released.
+            if self.outcome.is_some() {
+                self.cut_off();
+                self.release();
+            }
             if !matches!(self.stage, Stage::Done) {
                 tracing::debug!("dropped");
             }
