@@ -18,6 +18,10 @@ const SEGMENTS: u32 = 512;
 /// segment table.
 const STAGE_WORDS: usize = 288;
 
+/// What is read before there is a stage, in bytes: enough for a question for the
+/// bootstrap capability alone. Whatever else there is comes with the next read.
+const FIRST_BYTES: usize = 64;
+
 /// What is allocated at first for the body of a large message, in words. From
 /// there on a body takes at most twice the memory of what has arrived of it,
 /// whatever its header claims, unless it takes that of a message before it.
@@ -229,7 +233,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     /// Reads more of what follows. False where the stream has ended.
     fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Break>> {
         if self.stage.is_empty() {
-            self.stage = vec![ZERO; STAGE_WORDS].into();
+            return self.poll_first(cx);
         }
         if self.start > 0 {
             // What is left is less than a message.
@@ -240,6 +244,21 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         let read = ready!(Pin::new(&mut self.reader).poll_read(cx, room)).map_err(Break::Io)?;
         self.end += read;
         self.traffic.read(read);
+        Poll::Ready(Ok(read > 0))
+    }
+
+    /// Reads the first of all there is, so that a peer that says nothing takes up
+    /// no memory. False where the stream has ended.
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Break>> {
+        let mut first = [0; FIRST_BYTES];
+        let reader = Pin::new(&mut self.reader);
+        let read = ready!(reader.poll_read(cx, &mut first)).map_err(Break::Io)?;
+        if read > 0 {
+            self.stage = vec![ZERO; STAGE_WORDS].into();
+            Word::words_to_bytes_mut(&mut self.stage)[..read].copy_from_slice(&first[..read]);
+            self.end = read;
+            self.traffic.read(read);
+        }
         Poll::Ready(Ok(read > 0))
     }
 
