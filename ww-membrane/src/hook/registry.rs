@@ -1,8 +1,8 @@
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
 use capnp::private::capability::ClientHook;
+use rustc_hash::FxHashMap;
 
 use crate::Held;
 use crate::hook::cross::Direction;
@@ -11,25 +11,28 @@ use crate::hook::wrapper::Wrapped;
 /// The wrappers of one boundary that are alive, by what they wrap.
 #[derive(Default)]
 pub(crate) struct Registry {
-    by_inner: HashMap<Key, Weak<Wrapped>>,
+    by_inner: FxHashMap<Key, Weak<Wrapped>>,
 }
 
 thread_local! {
     /// Those of this thread, by brand.
-    static ROOTS: RefCell<HashMap<usize, Weak<Root>>> = RefCell::default();
+    static ROOTS: RefCell<FxHashMap<usize, Weak<Root>>> = RefCell::default();
 }
 
 /// What boundaries share that unwrap each other's capabilities: all their
 /// wrappers that are alive, by what those call themselves.
 #[derive(Default)]
 pub(crate) struct Root {
-    by_ptr: RefCell<HashMap<usize, Weak<Wrapped>>>,
+    by_ptr: RefCell<FxHashMap<usize, Weak<Wrapped>>>,
     /// Held by each promise of a peer's that has gone back to it.
     covers: Rc<()>,
 }
 
 /// What makes two references the same capability. Unique while the inner
 /// reference is held, which its wrapper does.
+///
+/// Addresses, here and above, for capnp-rpc's hooks and ours: a peer decides at
+/// most which of them stay, so a hash that is quick and known will do.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     brand: usize,

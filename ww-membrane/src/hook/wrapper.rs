@@ -1,10 +1,10 @@
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
 use capnp::capability::{Promise, Request};
 use capnp::private::capability::{ClientHook, ParamsHook, ResultsHook};
 use capnp::{Error, MessageSize, any_pointer};
+use rustc_hash::FxHashMap;
 use ww_rpc::drop_later;
 
 use crate::hook::admit::{Admitted, Route};
@@ -41,7 +41,7 @@ pub(crate) struct Wrapped {
     /// Where streaming calls on it go over a connection.
     stream: OnceCell<Rc<Stream>>,
     /// Redirected calls that wait for its resolution, by where they go then.
-    undecided: RefCell<HashMap<Key, Undecided>>,
+    undecided: RefCell<FxHashMap<Key, Undecided>>,
     /// Calls on it that have not begun.
     turns: Turns,
     /// Tells it from all others that this boundary ever had.
