@@ -9,7 +9,7 @@ use wasmtime::{Config, Engine, Instance, Module, Store};
 use ww_benches::time::cpu;
 use ww_benches::{Outcome, Rounds, Table, bare, calls};
 use ww_core::cell::{Builder, Cell, Output};
-use ww_core::{Program, Runtime};
+use ww_core::{Error, Program, Runtime};
 
 /// A loop that hashes a page of bytes again and again (FNV-1a).
 const HASH: &str = r#"
@@ -106,10 +106,10 @@ fn forever(first: &str, body: &str) -> Outcome<Vec<u8>> {
 /// interrupts.
 const FILL: &str = "(memory.fill (i32.const 0) (i32.const 1) (i32.const 209715200))";
 
-/// One host call that hands over 8 MiB.
+/// Host calls that hand over as much as is taken at a time: 64 KiB.
 const WRITE: [&str; 2] = [
     "(local.set $out (call $stdout))",
-    "(call $write (local.get $out) (i32.const 0) (i32.const 8388608) (i32.const 16))",
+    "(call $write (local.get $out) (i32.const 0) (i32.const 65536) (i32.const 16))",
 ];
 
 /// One that polls two thousand pollables, of which one is ready.
@@ -228,7 +228,10 @@ fn beside(
         }
         for neighbour in &neighbours {
             neighbour.kill();
-            let _ = neighbour.wait().await;
+            match neighbour.wait().await {
+                Err(Error::Killed) => {}
+                ended => return Err(format!("a neighbour ended by itself: {ended:?}").into()),
+            }
         }
         Ok(took / u32::try_from(CALLS)?)
     })
