@@ -27,8 +27,8 @@ const HANDED_OVER: usize = 16 << 20;
 /// Instantiates a program in its place, runs it to its end, and answers how it
 /// exited.
 ///
-/// The store is made before the future, which so holds a pointer to the state
-/// in place of two copies of it.
+/// The store is made before the future, which so holds a pointer to the state in
+/// place of the state.
 pub(crate) fn run(
     place: Place,
     state: State,
