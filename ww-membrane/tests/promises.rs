@@ -312,7 +312,11 @@ fn calls_keep_their_order_while_a_promise_resolves_to_the_callers_own() {
 
 #[test]
 fn a_call_that_waits_for_a_promise_may_carry_that_promise() {
-    for transport in TRANSPORTS {
+    // The first call of all is another matter than those after it, and so is one
+    // that carries nothing.
+    let cases = TRANSPORTS.map(|transport| [(transport, false), (transport, true)]);
+    for (transport, called) in cases.into_iter().flatten() {
+        let case = format!("{transport:?}, called before: {called}");
         let seen = Seen::default();
         let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
         // Behind another membrane, so that the call crosses where it is passed on.
@@ -325,18 +329,24 @@ fn a_call_that_waits_for_a_promise_may_carry_that_promise() {
         });
         let hub: executor::Client = capnp_rpc::new_client(Hub(promise));
         over(transport, &Membrane::ungated(), hub, |hub| async move {
+            if called {
+                assert!(keeper.spawn_request().send().promise.await.is_err());
+            }
             let promise = compiled(&hub).await;
             let mut request = promise.spawn_request();
             let hook = promise.client.hook.add_ref();
             request.get().init_bootstrap().set_as_capability(hook);
             let mut call = request.send().promise;
+            let mut bare = promise.spawn_request().send().promise;
             for _ in 0..10 {
-                assert!(poll_once(&mut call).await.is_none(), "{transport:?}");
+                assert!(poll_once(&mut call).await.is_none(), "{case}");
+                assert!(poll_once(&mut bare).await.is_none(), "{case}");
                 yield_now().await;
             }
             let _ = resolve.send(keeper);
             call.await.unwrap();
-            assert!(seen.callback.borrow().is_some(), "{transport:?}");
+            assert!(seen.callback.borrow().is_some(), "{case}");
+            assert!(bare.await.is_err(), "{case}");
         });
     }
 }

@@ -110,6 +110,42 @@ fn revoking_releases_what_is_inside_at_once() {
     }
 }
 
+#[test]
+fn calls_after_the_first_are_counted_wrapped_and_ended_as_it_is() {
+    for transport in TRANSPORTS {
+        let seen = Seen::default();
+        let membrane = Membrane::ungated();
+        let by_hand = membrane.clone();
+        over(transport, &membrane, peer(&seen), |host| async move {
+            for _ in 0..3 {
+                assert_eq!(id(&host).await.unwrap(), b"peer", "{transport:?}");
+            }
+            let answer = host.executor_request().send().promise.await.unwrap();
+            let executor = answer.get().unwrap().get_executor().unwrap();
+            assert_eq!(by_hand.held(), 2, "{transport:?}");
+            let authority = by_hand.authority();
+            let passed: u64 = authority.held.iter().map(|held| held.calls.passed()).sum();
+            assert_eq!(passed, 4, "{transport:?}");
+            let mut hanging = host.addrs_request().send().promise;
+            while seen.waiting.get() == 0 {
+                assert!(poll_once(&mut hanging).await.is_none(), "{transport:?}");
+                yield_now().await;
+            }
+            by_hand.revoke(Error::failed("enough".into()));
+            for error in [
+                hanging.await.err(),
+                id(&host).await.err(),
+                echo(&executor, "hi").await.err(),
+            ] {
+                let error = error.unwrap();
+                assert!(error.extra.contains("enough"), "{transport:?}: {error}");
+            }
+            until(|| seen.waiting.get() == 0).await;
+            assert_eq!(seen.calls.get(), 4, "{transport:?}");
+        });
+    }
+}
+
 /// Hands out a peer that nobody else holds, as an executor.
 struct Giver(Seen);
 

@@ -28,12 +28,13 @@ pub(crate) enum Target {
 }
 
 /// A struct in the first segment of a message
-/// (<https://capnproto.org/encoding.html#structs>).
+/// (<https://capnproto.org/encoding.html#structs>), of which no more is read than
+/// the first word of its data.
 #[derive(Clone, Copy)]
 struct Struct<'a> {
-    segment: &'a [u8],
-    data: &'a [u8],
-    /// Bytes of the segment before its pointers, and how many there are.
+    segment: &'a [[u8; 8]],
+    data: u64,
+    /// Words of the segment before its pointers, and how many there are.
     pointers: usize,
     count: usize,
 }
@@ -47,13 +48,15 @@ impl Plain {
         const CALL: u16 = 2;
         const RETURN: u16 = 3;
         const FINISH: u16 = 4;
+        let (segment, _) = segment.as_chunks();
         let message = Struct::at(segment, 0)?;
-        let body = match message.half(0) {
-            CALL | RETURN | FINISH => message.structure(0)?,
-            _ => return None,
-        };
-        let question = body.number(0);
-        match (message.half(0), body.half(3)) {
+        let which = message.half(0);
+        if !(CALL..=FINISH).contains(&which) {
+            return None;
+        }
+        let body = message.structure(0)?;
+        let question = body.number();
+        match (which, body.half(3)) {
             // `sendResultsTo.caller`
             (CALL, 0) if body.structure(1)?.is_without_list(1) => {
                 let target = Target::of(body.structure(0)?)?;
@@ -78,11 +81,11 @@ impl Target {
         const IMPORTED_CAP: u16 = 0;
         const PROMISED_ANSWER: u16 = 1;
         match target.half(2) {
-            IMPORTED_CAP => Some(Self::Export(target.number(0))),
+            IMPORTED_CAP => Some(Self::Export(target.number())),
             PROMISED_ANSWER => {
                 let answer = target.structure(0)?;
                 let whole = answer.is_without_list(0);
-                whole.then(|| Self::Answer(answer.number(0)))
+                whole.then(|| Self::Answer(answer.number()))
             }
             _ => None,
         }
@@ -90,36 +93,40 @@ impl Target {
 }
 
 impl<'a> Struct<'a> {
-    /// What the pointer `at` so many bytes leads to, if that is a struct in the
+    /// What the pointer `at` so many words leads to, if that is a struct in the
     /// same segment. Null is one without fields.
-    fn at(segment: &'a [u8], at: usize) -> Option<Self> {
+    fn at(segment: &'a [[u8; 8]], at: usize) -> Option<Self> {
         let pointer = word(segment, at)?;
         if pointer & 0b11 != 0 {
             return None;
         }
-        let start = target(at, pointer)?;
-        let data = (pointer >> 32) as u16 as usize * 8;
+        let start = target(at, pointer);
+        let words = (pointer >> 32) as u16 as usize;
         let count = (pointer >> 48) as usize;
-        let whole = segment.get(start..)?.get(..data + count * 8)?;
+        let pointers = start.checked_add(words)?;
+        if pointers.checked_add(count)? > segment.len() {
+            return None;
+        }
+        let data = match words {
+            0 => 0,
+            _ => word(segment, start)?,
+        };
         Some(Self {
             segment,
-            data: &whole[..data],
-            pointers: start + data,
+            data,
+            pointers,
             count,
         })
     }
 
-    /// The `index`th 16 bits of the data.
-    fn half(self, index: usize) -> u16 {
-        match self.data.get(index * 2..index * 2 + 2) {
-            Some(bytes) => u16::from_le_bytes([bytes[0], bytes[1]]),
-            None => 0,
-        }
+    /// The `index`th 16 bits of the data's first word.
+    fn half(self, index: u32) -> u16 {
+        (self.data >> (16 * index)) as u16
     }
 
-    /// The `index`th 32 bits of the data.
-    fn number(self, index: usize) -> u32 {
-        u32::from(self.half(index * 2)) | u32::from(self.half(index * 2 + 1)) << 16
+    /// The first 32 bits of the data.
+    fn number(self) -> u32 {
+        self.data as u32
     }
 
     /// What the `index`th pointer leads to.
@@ -127,7 +134,7 @@ impl<'a> Struct<'a> {
         match self.pointer(index) {
             Some(at) => Self::at(self.segment, at),
             None => Some(Self {
-                data: &[],
+                data: 0,
                 count: 0,
                 ..self
             }),
@@ -145,7 +152,6 @@ impl<'a> Struct<'a> {
             // them tells how many there are.
             (pointer & 0b11 == 1 && pointer >> 32 == 7)
                 .then(|| target(at, pointer))
-                .flatten()
                 .and_then(|tag| word(self.segment, tag))
                 .is_some_and(|tag| tag as u32 == 0)
         };
@@ -154,20 +160,20 @@ impl<'a> Struct<'a> {
 
     /// Where the `index`th pointer is.
     fn pointer(self, index: usize) -> Option<usize> {
-        (index < self.count).then(|| self.pointers + index * 8)
+        (index < self.count).then_some(self.pointers + index)
     }
 }
 
-/// The word `at` so many bytes.
-fn word(segment: &[u8], at: usize) -> Option<u64> {
-    let bytes = segment.get(at..at.checked_add(8)?)?;
-    bytes.try_into().ok().map(u64::from_le_bytes)
+/// The word `at` so many words.
+fn word(segment: &[[u8; 8]], at: usize) -> Option<u64> {
+    segment.get(at).map(|word| u64::from_le_bytes(*word))
 }
 
-/// Where the pointer leads that is `at` so many bytes.
-fn target(at: usize, pointer: u64) -> Option<usize> {
+/// Where the pointer leads that is `at` so many words: nowhere near, if that is
+/// before the segment.
+fn target(at: usize, pointer: u64) -> usize {
     let words = (pointer as u32 as i32 >> 2) as isize;
-    (at + 8).checked_add_signed(words.checked_mul(8)?)
+    (at + 1).wrapping_add_signed(words)
 }
 
 #[cfg(test)]

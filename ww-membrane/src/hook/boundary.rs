@@ -170,6 +170,12 @@ impl Boundary {
                 .is_some_and(|parent| parent.has_policy())
     }
 
+    /// Whether it stands, and will for as long as nobody on this thread has it fall,
+    /// and no policy has a say.
+    pub(super) fn is_open(&self) -> bool {
+        self.ended.get().is_none() && !self.is_guarded() && !self.has_policy()
+    }
+
     /// What its policies know of the method of `call`.
     pub(super) fn method(&self, call: &Call) -> Option<Method> {
         let known = self.policy.as_ref().and_then(|policy| policy.method(call));

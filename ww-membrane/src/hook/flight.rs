@@ -15,12 +15,12 @@ use crate::signal::Listener;
 /// when the boundary falls.
 ///
 /// `with` is what else those who share it have in common.
-pub(super) struct Flight<T, W = ()> {
+pub(super) struct Flight<F, W = ()> {
     pub(super) with: W,
     /// Absent once the flight has [left](Self::leave).
     boundary: RefCell<Option<Rc<Boundary>>>,
     /// Absent while it is being polled and once it is over.
-    work: RefCell<Option<Promise<T, Error>>>,
+    work: RefCell<Option<F>>,
     /// The pipeline of the call, which keeps it going as the work does.
     pipeline: RefCell<Option<Box<dyn PipelineHook>>>,
     /// Of whoever polled last.
@@ -31,19 +31,28 @@ pub(super) struct Flight<T, W = ()> {
 }
 
 /// The future of a flight.
-struct Landing<T>(Rc<Flight<T>>);
+struct Landing<F>(Rc<Flight<F>>);
 
-impl<T: 'static> Flight<T> {
+impl<T, F> Flight<F>
+where
+    T: 'static,
+    F: Future<Output = Result<T, Error>> + Unpin + 'static,
+{
     /// A promise that ends when the boundary falls.
-    pub(super) fn promise(boundary: &Rc<Boundary>, work: Promise<T, Error>) -> Promise<T, Error> {
+    pub(super) fn promise(boundary: &Rc<Boundary>, work: F) -> Promise<T, Error> {
         Promise::from_future(Landing(Self::new(boundary, work, None, ())))
     }
 }
 
-impl<T: 'static, W: 'static> Flight<T, W> {
+impl<T, F, W> Flight<F, W>
+where
+    T: 'static,
+    F: Future<Output = Result<T, Error>> + Unpin + 'static,
+    W: 'static,
+{
     pub(super) fn new(
         boundary: &Rc<Boundary>,
-        work: Promise<T, Error>,
+        work: F,
         pipeline: Option<Box<dyn PipelineHook>>,
         with: W,
     ) -> Rc<Self> {
@@ -64,39 +73,6 @@ impl<T: 'static, W: 'static> Flight<T, W> {
             flight.release();
         }
         flight
-    }
-
-    /// The boundary, until the flight leaves.
-    pub(super) fn boundary(&self) -> Option<Rc<Boundary>> {
-        self.boundary.borrow().clone()
-    }
-
-    /// The pipeline, while the flight goes on.
-    pub(super) fn pipeline(&self) -> Option<Box<dyn PipelineHook>> {
-        self.pipeline
-            .borrow()
-            .as_ref()
-            .map(|pipeline| pipeline.add_ref())
-    }
-
-    /// Gives up the pipeline once the answer stands in for it.
-    pub(super) fn close(&self) {
-        let pipeline = self.pipeline.borrow_mut().take();
-        drop(pipeline);
-    }
-
-    /// Leaves what is over to those who still hold it, with nothing for the
-    /// boundary to end. It must not be polled again.
-    pub(super) fn leave(&self) {
-        self.close();
-        if let Some(boundary) = self.boundary.take() {
-            boundary.let_go(self.place.get());
-        }
-    }
-
-    /// The waker of whoever polled last.
-    pub(super) fn waker(&self) -> Option<Waker> {
-        self.waker.borrow().clone()
     }
 
     /// Must not be polled again once ready.
@@ -135,6 +111,41 @@ impl<T: 'static, W: 'static> Flight<T, W> {
             Err(error) => Poll::Ready(Err(error)),
         }
     }
+}
+
+impl<F, W> Flight<F, W> {
+    /// The boundary, until the flight leaves.
+    pub(super) fn boundary(&self) -> Option<Rc<Boundary>> {
+        self.boundary.borrow().clone()
+    }
+
+    /// The pipeline, while the flight goes on.
+    pub(super) fn pipeline(&self) -> Option<Box<dyn PipelineHook>> {
+        self.pipeline
+            .borrow()
+            .as_ref()
+            .map(|pipeline| pipeline.add_ref())
+    }
+
+    /// Gives up the pipeline once the answer stands in for it.
+    pub(super) fn close(&self) {
+        let pipeline = self.pipeline.borrow_mut().take();
+        drop(pipeline);
+    }
+
+    /// Leaves what is over to those who still hold it, with nothing for the
+    /// boundary to end. It must not be polled again.
+    pub(super) fn leave(&self) {
+        self.close();
+        if let Some(boundary) = self.boundary.take() {
+            boundary.let_go(self.place.get());
+        }
+    }
+
+    /// The waker of whoever polled last.
+    pub(super) fn waker(&self) -> Option<Waker> {
+        self.waker.borrow().clone()
+    }
 
     fn wait(&self, waker: &Waker) {
         let known = self.waker.borrow();
@@ -150,7 +161,7 @@ impl<T: 'static, W: 'static> Flight<T, W> {
     }
 }
 
-impl<T: 'static, W: 'static> Release for Flight<T, W> {
+impl<F, W> Release for Flight<F, W> {
     fn release(&self) {
         let work = self.work.borrow_mut().take();
         drop(work);
@@ -164,7 +175,7 @@ impl<T: 'static, W: 'static> Release for Flight<T, W> {
     }
 }
 
-impl<T, W> Drop for Flight<T, W> {
+impl<F, W> Drop for Flight<F, W> {
     fn drop(&mut self) {
         if let Some(boundary) = self.boundary.get_mut() {
             boundary.let_go(self.place.get());
@@ -172,7 +183,11 @@ impl<T, W> Drop for Flight<T, W> {
     }
 }
 
-impl<T: 'static> Future for Landing<T> {
+impl<T, F> Future for Landing<F>
+where
+    T: 'static,
+    F: Future<Output = Result<T, Error>> + Unpin + 'static,
+{
     type Output = Result<T, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -38,6 +38,7 @@ mod sent;
 mod stream;
 mod turn;
 mod wrapper;
+mod written;
 
 pub(crate) use boundary::Boundary;
 pub use cross::Direction;

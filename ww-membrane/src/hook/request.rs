@@ -15,6 +15,7 @@ use crate::hook::message::{Message, Table, carry};
 use crate::hook::results::{Params, Results};
 use crate::hook::sent::{Landing, Pipelining, Sent};
 use crate::hook::wrapper::Wrapped;
+use crate::hook::written::Written;
 use crate::{Call, Passage};
 
 /// A call through a wrapper that is being built.
@@ -167,12 +168,7 @@ fn call(
         Box::new(params),
         Box::new(results),
     );
-    let work = Promise::from_future(async move {
-        let _tickets = tickets;
-        done.await?;
-        let lost = |_| Error::failed("results were lost".into());
-        written.await.map_err(lost)
-    });
+    let work = Promise::from_future(Written::new(done, written, tickets));
     let flight = Flight::new(boundary, work, None, Landing::new(*call, direction));
     Ok(Sent::new(boundary, flight, Pipelining::Waiting(early)).promise())
 }

@@ -24,7 +24,7 @@ use crate::signal::Listener;
 /// A request that was sent: what its promise and its pipeline share.
 pub(super) struct Sent<T: Arrival> {
     boundary: Rc<Boundary>,
-    flight: Rc<Flight<T, Landing>>,
+    flight: Rc<Passing<T>>,
     pipeline: Pipelining,
     /// The answer, once others than the promise wait for it.
     shared: OnceCell<Arriving>,
@@ -38,6 +38,9 @@ pub(super) struct Landing {
     direction: Direction,
     answer: OnceCell<Result<Answer, Error>>,
 }
+
+/// A call in flight whose answer is one for many.
+type Passing<T> = Flight<Promise<T, Error>, Landing>;
 
 /// How a call's answer comes in, before it crosses.
 pub(super) trait Arrival: 'static {
@@ -62,7 +65,7 @@ pub(super) enum Pipelining {
 type Arriving = Shared<Promise<(), Error>>;
 
 /// The response to a flight that has landed.
-struct Arrived<T: Arrival>(Rc<Flight<T, Landing>>);
+struct Arrived<T: Arrival>(Rc<Passing<T>>);
 
 /// The capability that an answer will have.
 struct Promised<T: Arrival> {
@@ -83,7 +86,7 @@ struct Awaited<T: Arrival> {
 }
 
 struct Awaiting<T: Arrival> {
-    flight: Rc<Flight<T, Landing>>,
+    flight: Rc<Passing<T>>,
     arriving: Arriving,
     early: Rc<Early>,
 }
@@ -91,7 +94,7 @@ struct Awaiting<T: Arrival> {
 impl<T: Arrival> Sent<T> {
     pub(super) fn new(
         boundary: &Rc<Boundary>,
-        flight: Rc<Flight<T, Landing>>,
+        flight: Rc<Passing<T>>,
         pipeline: Pipelining,
     ) -> Self {
         Self {
@@ -214,7 +217,7 @@ impl Landing {
     }
 }
 
-impl<T: Arrival> Flight<T, Landing> {
+impl<T: Arrival> Passing<T> {
     /// Where it is polled from within its own poll, the outer one goes on to
     /// tell whoever is [told](Sent::poll).
     fn land(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -17,13 +17,13 @@ use capnp::capability::Promise;
 /// among the call's own parameters.
 #[derive(Default)]
 pub(super) struct Turns {
-    waiting: RefCell<VecDeque<Rc<Call>>>,
+    waiting: RefCell<VecDeque<Rc<dyn Waiting>>>,
 }
 
 /// A call that waits for its turn.
-pub(super) struct Turn<Q: Queue> {
+pub(super) struct Turn<Q: Queue, B: Begin> {
     queue: Rc<Q>,
-    call: Rc<Call>,
+    call: Rc<Call<B>>,
 }
 
 /// Whatever has calls that wait for their turn.
@@ -31,19 +31,30 @@ pub(super) trait Queue {
     fn turns(&self) -> &Turns;
 }
 
-struct Call(RefCell<State>);
+/// How a call begins.
+pub(super) trait Begin: FnOnce() -> Promise<(), Error> + 'static {}
 
-enum State {
-    Waiting(Box<dyn FnOnce() -> Promise<(), Error>>),
+impl<B: FnOnce() -> Promise<(), Error> + 'static> Begin for B {}
+
+/// A call in the line.
+trait Waiting {
+    fn begin(&self);
+    fn is_away(&self) -> bool;
+}
+
+struct Call<B>(RefCell<State<B>>);
+
+enum State<B> {
+    Waiting(B),
     Begun(Promise<(), Error>),
     /// Being polled, begun, or over.
     Away,
 }
 
-impl<Q: Queue> Turn<Q> {
+impl<Q: Queue, B: Begin> Turn<Q, B> {
     /// Waits for its turn to `begin`.
-    pub(super) fn wait(queue: Rc<Q>, begin: impl FnOnce() -> Promise<(), Error> + 'static) -> Self {
-        let call = Rc::new(Call(RefCell::new(State::Waiting(Box::new(begin)))));
+    pub(super) fn wait(queue: Rc<Q>, begin: B) -> Self {
+        let call = Rc::new(Call(RefCell::new(State::Waiting(begin))));
         let mut waiting = queue.turns().waiting.borrow_mut();
         waiting.push_back(call.clone());
         drop(waiting);
@@ -55,20 +66,15 @@ impl<Q: Queue> Turn<Q> {
         loop {
             let next = self.queue.turns().waiting.borrow_mut().pop_front();
             let Some(next) = next else { return };
-            let state = next.0.replace(State::Away);
-            let state = match state {
-                State::Waiting(begin) => State::Begun(begin()),
-                state => state,
-            };
-            next.0.replace(state);
-            if Rc::ptr_eq(&next, &self.call) {
+            next.begin();
+            if std::ptr::addr_eq(Rc::as_ptr(&next), Rc::as_ptr(&self.call)) {
                 return;
             }
         }
     }
 }
 
-impl<Q: Queue> Future for Turn<Q> {
+impl<Q: Queue, B: Begin> Future for Turn<Q, B> {
     type Output = Result<(), Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -88,7 +94,7 @@ impl<Q: Queue> Future for Turn<Q> {
     }
 }
 
-impl<Q: Queue> Drop for Turn<Q> {
+impl<Q: Queue, B: Begin> Drop for Turn<Q, B> {
     fn drop(&mut self) {
         let state = self.call.0.replace(State::Away);
         let waited = matches!(state, State::Waiting(_));
@@ -106,7 +112,15 @@ impl<Q: Queue> Drop for Turn<Q> {
     }
 }
 
-impl Call {
+impl<B: Begin> Waiting for Call<B> {
+    fn begin(&self) {
+        let state = match self.0.replace(State::Away) {
+            State::Waiting(begin) => State::Begun(begin()),
+            state => state,
+        };
+        self.0.replace(state);
+    }
+
     fn is_away(&self) -> bool {
         matches!(*self.0.borrow(), State::Away)
     }

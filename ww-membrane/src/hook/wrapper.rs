@@ -4,10 +4,11 @@ use std::rc::{Rc, Weak};
 use capnp::capability::{Promise, Request};
 use capnp::private::capability::{ClientHook, ParamsHook, ResultsHook};
 use capnp::{Error, MessageSize, any_pointer};
+use futures::FutureExt;
 use rustc_hash::FxHashMap;
 use ww_rpc::drop_later;
 
-use crate::hook::admit::{Admitted, Route};
+use crate::hook::admit::{Admitted, Route, Tickets};
 use crate::hook::boundary::Boundary;
 use crate::hook::broken;
 use crate::hook::cross::{Depth, Direction, cross, resolved};
@@ -20,6 +21,7 @@ use crate::hook::results::{Params, Results};
 use crate::hook::returned::when_resolved;
 use crate::hook::stream::Stream;
 use crate::hook::turn::{Queue, Turn, Turns};
+use crate::hook::written::Written;
 use crate::ledger::Tally;
 use crate::{Call, Held, thread};
 
@@ -44,6 +46,9 @@ pub(crate) struct Wrapped {
     undecided: RefCell<FxHashMap<Key, Undecided>>,
     /// Calls on it that have not begun.
     turns: Turns,
+    /// Whether it is this thread's own, and no promise. Known from the first call
+    /// on.
+    own: OnceCell<bool>,
     /// Tells it from all others that this boundary ever had.
     id: u64,
     tally: RefCell<Tally>,
@@ -66,6 +71,7 @@ impl Wrapped {
             stream: OnceCell::new(),
             undecided: RefCell::default(),
             turns: Turns::default(),
+            own: OnceCell::new(),
             id: boundary.ledger().next_id(),
             tally: RefCell::default(),
         });
@@ -106,6 +112,12 @@ impl Wrapped {
     pub(super) fn stream(&self) -> &Rc<Stream> {
         self.stream
             .get_or_init(|| Rc::new(Stream::new(&self.boundary)))
+    }
+
+    /// Whether it is known to be this thread's own, which begins calls by itself
+    /// when they are polled.
+    pub(super) fn is_own(&self) -> bool {
+        self.own.get() == Some(&true)
     }
 
     /// Lets go of streaming calls that are over.
@@ -176,8 +188,12 @@ impl Wrapped {
     /// The boundary has fallen.
     pub(super) fn callee(&self) -> Result<Box<dyn ClientHook>, Error> {
         // A promise that a peer has resolved to itself must not be called.
-        self.target()
-            .map(|target| resolved(target).unwrap_or_else(broken::endless))
+        let target = self.target()?;
+        if self.own.get().is_none() {
+            let own = is_local(&*target) && target.when_more_resolved().is_none();
+            let _ = self.own.set(own);
+        }
+        Ok(resolved(target).unwrap_or_else(broken::endless))
     }
 
     pub(super) fn release(&self) {
@@ -274,15 +290,25 @@ impl Wrapper {
             return Ok(Flight::promise(boundary, tickets.until_over(work)));
         }
         let params = Params::cross(boundary, direction.reverse(), params)?;
+        Ok(self.make(call, &*target, params, results, tickets))
+    }
+
+    /// Makes a call on a capability of this thread's own, of which the parameters
+    /// have crossed.
+    fn make(
+        &self,
+        call: Call,
+        target: &dyn ClientHook,
+        params: Box<dyn ParamsHook>,
+        results: Box<dyn ResultsHook>,
+        tickets: Tickets,
+    ) -> Promise<(), Error> {
+        let boundary = &self.wrapped.boundary;
+        let direction = self.wrapped.key.direction();
         let (results, written) = Results::of_caller(boundary, call, direction, results);
         let done = target.call(call.interface, call.method, params, Box::new(results));
-        let work = Promise::from_future(async move {
-            let _tickets = tickets;
-            done.await?;
-            let lost = |_| Error::failed("results were lost".into());
-            written.await.map_err(lost)?.hand_over()
-        });
-        Ok(Flight::promise(boundary, work))
+        let written = Written::new(done, written, tickets);
+        Flight::promise(boundary, written.map(|draft| draft?.hand_over()))
     }
 }
 
@@ -320,6 +346,12 @@ impl ClientHook for Wrapper {
         results: Box<dyn ResultsHook>,
     ) -> Promise<(), Error> {
         let call = Call { interface, method };
+        if !self.judged
+            && let Some(target) = self.wrapped.at_once(&*params)
+        {
+            self.wrapped.count(&call, true);
+            return self.make(call, &*target, params, results, Tickets::default());
+        }
         let this = Self {
             wrapped: self.wrapped.clone(),
             judged: self.judged,
