@@ -8,13 +8,12 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{Either, Shared as Everyones, select};
 use ww_image::Cid;
-use ww_rpc::Vat;
 
 use super::exit::Exit;
 use super::local::Local;
 use super::meter::Usage;
 use super::remote::Remote;
-use super::shared::{Shared, part};
+use super::shared::Shared;
 use crate::error::Error;
 use crate::pipe;
 
@@ -70,12 +69,9 @@ impl Cell {
     /// as suits, and [`kill`](Self::kill) then. Harmless where the cell has ended
     /// or speaks no RPC.
     pub fn shut_down(&self) {
-        let sent = self.shared.send(Box::new(|local| {
-            Box::pin(async move {
-                local.lend(Vat::drain);
-                local.shared().signal.raise(part::VAT);
-            })
-        }));
+        let sent = self
+            .shared
+            .send(Box::new(|local| Box::pin(async move { local.drain() })));
         // One that has ended takes no errands.
         drop(sent);
     }

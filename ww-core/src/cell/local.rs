@@ -2,15 +2,16 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 
-use capnp::capability::{Client, FromClientHook};
-use futures::channel::oneshot;
+use capnp::capability::FromClientHook;
 use futures::future::LocalBoxFuture;
-use ww_membrane::Membrane;
 use ww_rpc::Vat;
 
+use super::connection::{Connection, Line, exported_by, keep, promise};
 use super::limits::{Limit, Limits};
 use super::nest::Nest;
 use super::shared::{Shared, part};
@@ -36,26 +37,6 @@ struct Inner {
     children: RefCell<Option<Vec<Weak<Shared>>>>,
 }
 
-enum Connection {
-    /// Not there yet, and whoever waits for the guest's bootstrap already.
-    Expected(Wanted),
-    /// Open, and whether the guest's bootstrap was asked for.
-    Open {
-        /// `None` while it is being polled.
-        vat: Option<Vat>,
-        /// Stands between the guest and all of the host's code.
-        membrane: Membrane,
-        exported: Option<Client>,
-        wanted: Option<oneshot::Sender<Client>>,
-    },
-    /// There is none, or it has ended.
-    None(capnp::Error),
-}
-
-/// A promise of the guest's bootstrap, and who keeps it.
-#[derive(Default)]
-struct Wanted(Option<(Client, oneshot::Sender<Client>)>);
-
 impl Local {
     pub(crate) fn new(shared: Arc<Shared>, nest: Nest, limits: Limits) -> Self {
         Self {
@@ -65,7 +46,10 @@ impl Local {
                 limits,
                 quota: Rc::default(),
                 newcomers: RefCell::new(Some(Vec::new())),
-                connection: RefCell::new(Connection::Expected(Wanted::default())),
+                connection: RefCell::new(Connection::Idle {
+                    wanted: None,
+                    line: None,
+                }),
                 children: RefCell::new(Some(Vec::new())),
             }),
         }
@@ -77,9 +61,12 @@ impl Local {
     /// exported something, and fail with kind `Disconnected` if it ends
     /// without, or speaks no RPC at all.
     pub fn exported<C: FromClientHook>(&self) -> C {
+        if self.open() {
+            self.inner.shared.signal.raise(part::VAT);
+        }
         let client = match &mut *self.inner.connection.borrow_mut() {
             Connection::None(error) => capnp_rpc::new_broken_cap(error.clone()),
-            Connection::Expected(Wanted(wanted)) => {
+            Connection::Idle { wanted, .. } => {
                 let (client, _) = wanted.get_or_insert_with(promise);
                 client.clone()
             }
@@ -134,23 +121,78 @@ impl Local {
         newcomers.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Takes in the connection, whose bootstrap capability `membrane` has
-    /// wrapped.
-    pub(crate) fn connect(&self, mut vat: Vat, membrane: Membrane) {
-        let connection = &mut *self.inner.connection.borrow_mut();
-        let exported = match connection {
-            Connection::Expected(Wanted(wanted)) => wanted.take().map(|(client, keeper)| {
-                keep(keeper, exported_by(&mut vat, &membrane));
-                client
-            }),
-            Connection::Open { .. } | Connection::None(_) => None,
+    /// Takes in what becomes the connection.
+    pub(crate) fn connect(&self, new: Line) {
+        let wanted = match &mut *self.inner.connection.borrow_mut() {
+            Connection::Idle { wanted, line } => {
+                *line = Some(new);
+                wanted.is_some()
+            }
+            Connection::Open { .. } | Connection::None(_) => false,
         };
+        if wanted {
+            self.open();
+        }
+    }
+
+    /// Makes the vat, unless it is there or cannot be yet: then false. Whoever
+    /// wants something of the guest meanwhile gets a promise.
+    fn open(&self) -> bool {
+        let Some(line) = self.take_line() else {
+            return false;
+        };
+        let (mut vat, membrane) = line.open(self.inner.limits.rpc);
+        self.inner.shared.meter.connected(vat.traffic());
+        let connection = &mut *self.inner.connection.borrow_mut();
+        let Connection::Idle { wanted, .. } = connection else {
+            return false;
+        };
+        let exported = wanted.take().map(|(client, keeper)| {
+            keep(keeper, exported_by(&mut vat, &membrane));
+            client
+        });
         *connection = Connection::Open {
             vat: Some(vat),
             membrane,
             exported,
             wanted: None,
         };
+        true
+    }
+
+    fn take_line(&self) -> Option<Line> {
+        match &mut *self.inner.connection.borrow_mut() {
+            Connection::Idle { line, .. } => line.take(),
+            Connection::Open { .. } | Connection::None(_) => None,
+        }
+    }
+
+    /// Polls the connection, which the guest's first word opens. `None` where
+    /// there is none, or it is being polled.
+    pub(crate) fn poll_connection(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Option<Poll<Result<(), capnp::Error>>> {
+        if let Connection::Idle {
+            line: Some(line), ..
+        } = &*self.inner.connection.borrow()
+        {
+            match line.reader.poll_readable(cx) {
+                Poll::Pending => return Some(Poll::Pending),
+                // The guest has closed its end.
+                Poll::Ready(0) => return Some(Poll::Ready(Ok(()))),
+                Poll::Ready(_) => {}
+            }
+        }
+        self.open();
+        self.lend(|vat| Pin::new(vat).poll(cx))
+    }
+
+    /// Has the connection end once what the guest has said until now is handled.
+    pub(crate) fn drain(&self) {
+        self.open();
+        self.lend(Vat::drain);
+        self.inner.shared.signal.raise(part::VAT);
     }
 
     /// Takes in a cell that ends with this one.
@@ -182,10 +224,10 @@ impl Local {
 
     /// Lends the vat out to `poll`, so that what runs inside may call back
     /// into this `Local`. `None` where there is none.
-    pub(crate) fn lend<T>(&self, poll: impl FnOnce(&mut Vat) -> T) -> Option<T> {
+    fn lend<T>(&self, poll: impl FnOnce(&mut Vat) -> T) -> Option<T> {
         let mut vat = match &mut *self.inner.connection.borrow_mut() {
             Connection::Open { vat, .. } => vat.take()?,
-            Connection::Expected(_) | Connection::None(_) => return None,
+            Connection::Idle { .. } | Connection::None(_) => return None,
         };
         // The vat goes back before a panic goes on: dropped by the unwinding,
         // it would run more of what has just panicked.
@@ -229,23 +271,6 @@ impl Local {
         let newcomers = self.inner.newcomers.take();
         drop(newcomers);
     }
-}
-
-/// A client that stands for what its keeper will be told.
-fn promise() -> (Client, oneshot::Sender<Client>) {
-    let (keeper, kept) = oneshot::channel();
-    let client = capnp_rpc::new_future_client(async { kept.await.map_err(|_| ended()) });
-    (client, keeper)
-}
-
-/// Keeps a promise, unless nobody waits any more.
-fn keep(keeper: oneshot::Sender<Client>, exported: Client) {
-    let _ = keeper.send(exported);
-}
-
-/// What the guest exports, as the host's code may have it.
-fn exported_by(vat: &mut Vat, membrane: &Membrane) -> Client {
-    membrane.wrap_reverse(vat.bootstrap())
 }
 
 /// Why nothing of a cell answers any more.

@@ -4,6 +4,7 @@ mod arguments;
 mod backtrace;
 mod budget;
 mod builder;
+mod connection;
 mod exit;
 mod guest;
 mod handle;

@@ -61,14 +61,7 @@ impl Nest {
     /// [`Error::Ended`] then.
     pub(crate) fn add(&self, run: Run) -> Result<(), Error> {
         match &mut *self.0.runs.borrow_mut() {
-            Some(runs) => {
-                // Most nests have one cell, and more room takes an allocator
-                // longer to find.
-                if runs.is_empty() {
-                    runs.reserve_exact(1);
-                }
-                runs.push(run);
-            }
+            Some(runs) => runs.push(run),
             // Dropped with the borrow over: its drop may come back here.
             None => return Err(Error::Ended),
         }
@@ -105,11 +98,15 @@ impl Default for Newcomers {
 }
 
 impl Driver {
-    pub(crate) fn new(nest: Nest) -> Self {
+    /// Drives `first`, and whatever is added to `nest`.
+    pub(crate) fn new(nest: Nest, first: Run) -> Self {
+        let members = FuturesUnordered::new();
+        members.push(Member::Reaper(Reaper::new()));
+        members.push(Member::Cell(first));
         Self {
             nest,
-            members: FuturesUnordered::from_iter([Member::Reaper(Reaper::new())]),
-            cells: 0,
+            members,
+            cells: 1,
         }
     }
 }

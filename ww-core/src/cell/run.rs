@@ -181,7 +181,7 @@ impl Run {
 
     fn poll_vat(&mut self) {
         let cx = &mut Context::from_waker(&self.wakers.vat);
-        if let Some(Poll::Ready(ended)) = self.local.lend(|vat| Pin::new(vat).poll(cx)) {
+        if let Some(Poll::Ready(ended)) = self.local.poll_connection(cx) {
             let error = match ended {
                 Ok(()) => capnp::Error::disconnected("the cell closed its RPC connection".into()),
                 Err(error) => {

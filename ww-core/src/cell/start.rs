@@ -4,10 +4,9 @@ use std::sync::Arc;
 use capnp::capability::Client;
 use futures::channel::oneshot;
 use tracing::Span;
-use ww_membrane::Membrane;
-use ww_rpc::{Side, Vat};
 
 use super::budget::Budget;
+use super::connection::Line;
 use super::exit::Exit;
 use super::guest;
 use super::local::Local;
@@ -95,9 +94,7 @@ impl Start {
     ) -> (Local, Driver) {
         let nest = Nest::default();
         let (local, run) = self.run(nest.clone(), bootstrap);
-        // A new nest is open.
-        let _ = nest.add(run);
-        (local, Driver::new(nest))
+        (local, Driver::new(nest, run))
     }
 
     fn run(
@@ -115,13 +112,12 @@ impl Start {
                 local.disconnect(capnp::Error::disconnected(silent.into()));
                 return Ok(());
             };
-            // Nothing that the guest hands over gets to the host's code but
-            // through this: a hostile one can hang whoever has it bare.
-            let membrane = Membrane::outermost();
-            let bootstrap = bootstrap(local)?.map(|inside| membrane.wrap(inside));
-            let vat = Vat::new(reader, writer, Side::Server, bootstrap, limits.rpc);
-            local.shared().meter.connected(vat.traffic());
-            local.connect(vat, membrane);
+            let inside = bootstrap(local)?;
+            local.connect(Line {
+                reader,
+                writer,
+                inside,
+            });
             Ok(())
         });
         let guest = guest::run(self.place, self.state, shared, self.ticker.clone());

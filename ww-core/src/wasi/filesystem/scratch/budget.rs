@@ -7,12 +7,12 @@ use crate::wasi::wit::filesystem::types::ErrorCode;
 /// Bytes that the scratch directories of one cell may take together.
 /// Clones are one.
 #[derive(Clone)]
-pub(crate) struct Budget(Arc<Inner>);
+pub(crate) struct Budget(Arc<Inner<dyn Fn() + Send + Sync>>);
 
-struct Inner {
+struct Inner<F: ?Sized> {
     cap: u64,
     used: AtomicU64,
-    refused: Box<dyn Fn() + Send + Sync>,
+    refused: F,
 }
 
 impl Budget {
@@ -21,7 +21,7 @@ impl Budget {
         Self(Arc::new(Inner {
             cap,
             used: AtomicU64::new(0),
-            refused: Box::new(refused),
+            refused,
         }))
     }
 
