@@ -127,3 +127,18 @@ fn a_guest_that_breaks_its_connection_goes_on_and_its_capability_is_broken() {
         neighbour.answers();
     }
 }
+
+#[test]
+fn a_connection_on_which_nothing_was_said_is_shut_down() {
+    patiently(async {
+        let builder = guest("garbage").runtime(&RUNTIME).args(["0"]);
+        let cell = builder.stdout(Output::piped()).spawn().await;
+        let cell = cell.expect("it spawns");
+        cell.shut_down();
+        let exit = cell.wait().await.expect("the guest is told");
+        assert_eq!(exit.code(), 0);
+        assert!(exit.rpc_error().is_none());
+        let usage = cell.usage();
+        assert_eq!((usage.rpc_in, usage.rpc_out), (0, 0));
+    });
+}
