@@ -19,13 +19,13 @@ const ALIGN: usize = 8;
 const CLASSES: usize = 64;
 
 /// Most bytes of one size that are kept.
-const KEPT: usize = 8 << 10;
+const KEPT: usize = 32 << 10;
 
 /// The system's allocator, with small blocks that were freed kept at hand.
 ///
 /// An RPC call makes some forty small allocations in a guest, which took an
 /// eighth of its time with the system's allocator alone. What is kept has an
-/// upper bound of half a megabyte, and is bounded for each size by what the
+/// upper bound of two megabytes, and is bounded for each size by what the
 /// guest has once had of it.
 #[derive(Debug)]
 pub(crate) struct Allocator {

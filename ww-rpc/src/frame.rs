@@ -162,6 +162,12 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         })
     }
 
+    /// Whether more may be there at once, after `last`: more has been read than
+    /// that, or that was read by itself.
+    pub(crate) fn is_ahead(&self, last: &Frame) -> bool {
+        self.staged() > 0 || last.words >= STAGE_WORDS
+    }
+
     /// Bytes that were read and are not cut yet.
     fn staged(&self) -> usize {
         self.end - self.start * 8

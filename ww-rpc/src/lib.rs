@@ -67,6 +67,7 @@ mod plain;
 mod promises;
 mod questions;
 mod reason;
+mod recall;
 mod running;
 mod sizes;
 pub mod stream;

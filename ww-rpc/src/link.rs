@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -22,6 +22,8 @@ pub(crate) struct Link {
     /// How large the messages to the peer are.
     pub(crate) sizes: Sizes,
     queue_words: usize,
+    /// Whether more may be there to read at once than capnp-rpc has asked for.
+    ahead: Cell<bool>,
     state: RefCell<State>,
 }
 
@@ -54,6 +56,7 @@ impl Link {
             traffic,
             sizes: Sizes::default(),
             queue_words: limits.queue_words,
+            ahead: Cell::default(),
             state: RefCell::default(),
         }
     }
@@ -81,6 +84,11 @@ impl Link {
     pub(crate) fn settle(&self) {
         self.state.borrow_mut().settled = true;
         self.wake_reader();
+    }
+
+    /// Whether more may be there to read at once than capnp-rpc has asked for.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.ahead.get()
     }
 
     /// Whether capnp-rpc has let go of the connection.
@@ -169,7 +177,13 @@ impl Link {
         cx: &mut Context<'_>,
         frames: &mut Frames<R>,
     ) -> Poll<Result<Option<Frame>, Error>> {
-        self.poll_reading(cx, frames, Frames::poll_next)
+        let polled = self.poll_reading(cx, frames, Frames::poll_next);
+        let ahead = match &polled {
+            Poll::Ready(Ok(Some(frame))) => frames.is_ahead(frame),
+            _ => false,
+        };
+        self.ahead.set(ahead);
+        polled
     }
 
     fn poll_reading<R, T>(

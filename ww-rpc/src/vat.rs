@@ -13,8 +13,8 @@ use futures::{AsyncRead, AsyncWrite};
 use crate::later;
 use crate::link::Link;
 use crate::network::{Network, Silent};
+use crate::recall::Recall;
 use crate::running::Running;
-use crate::watch::poll_watched;
 use crate::{Limits, Traffic};
 
 /// Turns of the executor that calls may take by themselves after the peer has
@@ -22,11 +22,17 @@ use crate::{Limits, Traffic};
 /// a server that wakes itself for ever.
 const SETTLING_TURNS: usize = 1000;
 
+/// Polls of capnp-rpc in a row, while there may be more to read: in each it reads
+/// two messages, and asks for another. So they are answered together, for which
+/// others on the same thread wait.
+const POLLS: usize = 8;
+
 /// One side of a two-party Cap'n Proto connection.
 ///
 /// A `Vat` is a future: it must be polled for calls to make progress in either
 /// direction. It holds no thread, no task and no timer of its own, and it is
-/// woken by its streams and by the calls it serves alone. Until one side says
+/// woken by its streams and by the calls it serves alone. A poll reads no more
+/// than some messages, and wakes whoever polls for the rest. Until one side says
 /// something there is little more of it than its two streams.
 ///
 /// # End
@@ -77,6 +83,8 @@ pub struct Vat {
     stage: Stage,
     link: Rc<Link>,
     side: Side,
+    /// Wakes for all that runs, once something does.
+    recall: Option<Recall>,
     settling_turns: usize,
 }
 
@@ -110,6 +118,7 @@ impl Vat {
             stage: Stage::Silent(Box::new(network), bootstrap),
             link,
             side,
+            recall: None,
             settling_turns: SETTLING_TURNS,
         }
     }
@@ -176,30 +185,36 @@ impl Vat {
             return Poll::Ready(this.link.outcome());
         }
         this.begin();
+        let Self {
+            stage,
+            link,
+            recall,
+            settling_turns,
+            ..
+        } = this;
+        let polls = recall.get_or_insert_with(Recall::new).polls(cx);
+        let mut polled = 0;
         loop {
-            let Stage::Running(running) = &mut this.stage else {
+            let Stage::Running(running) = stage else {
                 panic!("vat polled after its end");
             };
-            let settling = this.link.is_settling();
-            let (polled, woken) = if settling {
-                poll_watched(cx, |cx| running.poll(cx))
-            } else {
-                (running.poll(cx), false)
-            };
-            if let Poll::Ready(result) = polled {
+            let settling = link.is_settling();
+            let (ended, woken) = polls.once(|cx| running.poll(cx));
+            if let Poll::Ready(result) = ended {
                 running.wind_up();
                 // Drops the server futures that were cancelled.
-                this.stage = Stage::Ended;
-                return Poll::Ready(this.link.outcome().and(result));
+                *stage = Stage::Ended;
+                return Poll::Ready(link.outcome().and(result));
             }
-            if settling && woken && this.settling_turns > 0 {
-                this.settling_turns -= 1;
-                cx.waker().wake_by_ref();
+            polled += 1;
+            if settling && woken && *settling_turns > 0 {
+                *settling_turns -= 1;
                 return Poll::Pending;
             }
+            let again = woken && link.is_ahead() && polled < POLLS;
             if settling {
-                this.link.settle();
-            } else if !this.link.is_settling() {
+                link.settle();
+            } else if !(again || link.is_settling()) {
                 return Poll::Pending;
             }
         }

@@ -6,13 +6,17 @@ mod support;
 use std::cell::RefCell;
 use std::future::pending;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
 
 use capnp::ErrorKind;
 use capnp_rpc::rpc_capnp::{exception, return_};
 use futures_lite::{AsyncWriteExt, future};
 use support::peer::{ECHO, HANGS, Served, bootstrap, call, call_with, finish, hangs, limits};
 use support::{
-    Log, Outcome, Slot, echo, executor_of, pair, pair_within, rpc, serve_executor, settle, untyped,
+    Log, Outcome, Slot, Wakes, echo, executor_of, pair, pair_within, rpc, serve_executor, settle,
+    untyped,
 };
 use ww_rpc::peer_capnp::{executor, host};
 use ww_rpc::{Limits, Side, Vat};
@@ -53,6 +57,27 @@ fn answered_calls_make_room() {
         served.say(call(1, ECHO, 0, &[], "hello"));
         assert!(served.heard().ends_with(&[1]), "{round}");
     }
+}
+
+#[test]
+fn of_calls_that_come_at_once_several_are_answered_in_a_poll_and_not_all() {
+    const CALLS: u32 = 300;
+    let mut served = Served::new(Limits::default());
+    served.say(bootstrap(0));
+    let calls: Vec<u8> = (1..=CALLS)
+        .flat_map(|id| call(id, ECHO, 0, &[], ""))
+        .collect();
+    let to_vat = served.to_vat.as_mut().unwrap();
+    future::block_on(to_vat.write_all(&calls)).unwrap();
+
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    served.vat.poll(&mut Context::from_waker(&waker));
+    let answered = served.log.echoed.borrow().len();
+    assert!((8..64).contains(&answered), "{answered} at once");
+    assert!(wakes.0.load(Ordering::Relaxed) > 0, "there is more to do");
+
+    assert_eq!(served.heard(), (0..=CALLS).collect::<Vec<_>>());
 }
 
 #[test]
