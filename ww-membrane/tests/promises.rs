@@ -351,6 +351,59 @@ fn a_call_that_waits_for_a_promise_may_carry_that_promise() {
     }
 }
 
+/// Notes of each call whether it carries something.
+#[derive(Clone, Default)]
+struct Carried(Rc<RefCell<Vec<bool>>>);
+
+impl program::Server for Carried {
+    async fn spawn(
+        self: Rc<Self>,
+        params: program::SpawnParams,
+        _: program::SpawnResults,
+    ) -> Result<(), Error> {
+        let carries = !params.get()?.get_bootstrap().is_null();
+        self.0.borrow_mut().push(carries);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_call_that_carries_nothing_does_not_overtake_one_that_does() {
+    let heard = Carried::default();
+    let inside: program::Client = capnp_rpc::new_client(heard.clone());
+    connected(inside, |remote| async move {
+        // No promise, and not behind a connection by its looks: yet it sends calls
+        // when they are made.
+        let connect = move || Ok(remote.clone());
+        let (inside, _): (program::Client, _) = capnp_rpc::auto_reconnect(connect).unwrap();
+        let wrapper = Membrane::ungated().wrap(inside);
+        wrapper.spawn_request().send().promise.await.unwrap();
+
+        let (resolve, resolution) = oneshot::channel();
+        let promise: program::Client = capnp_rpc::new_future_client(async {
+            resolution
+                .await
+                .map_err(|_| Error::failed("dropped".into()))
+        });
+        let carrying = [true, false, true, false, false, true];
+        let mut calls = Vec::new();
+        for carries in carrying {
+            let mut request = promise.spawn_request();
+            if carries {
+                let carried = named(b"carried").client.hook;
+                request.get().init_bootstrap().set_as_capability(carried);
+            }
+            calls.push(request.send().promise);
+        }
+        let _ = resolve.send(wrapper);
+        // Whichever is polled first.
+        for call in calls.into_iter().rev() {
+            call.await.unwrap();
+        }
+        assert_eq!(heard.0.borrow()[1..], carrying);
+    });
+}
+
 #[test]
 fn waiting_for_the_wrapper_of_a_resolved_promise_ends() {
     for transport in [Transport::Local, Transport::Imported] {

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn who_polls_is_woken_for_what_is_asked_for_after_the_last_poll_alone() {
+    fn who_polls_is_woken_for_what_no_poll_follows() {
         let count = Arc::<Count>::default();
         let outer = Waker::from(count.clone());
         let woken = || count.0.load(Ordering::Relaxed);
@@ -132,20 +132,23 @@ mod tests {
             let mut other = None;
             let poll = poll_fn(|cx| {
                 let polls = recall.polls(cx);
-                let (seen, _) = polls.once(|cx| {
-                    other.get_or_insert_with(|| {
-                        let (waker, done) = (cx.waker().clone(), done.clone());
-                        thread::spawn(move || {
-                            done.store(true, Ordering::Relaxed);
-                            waker.wake();
-                        })
+                // The second poll forgets what was asked for before it.
+                for _ in 0..2 {
+                    let (seen, _) = polls.once(|cx| {
+                        other.get_or_insert_with(|| {
+                            let (waker, done) = (cx.waker().clone(), done.clone());
+                            thread::spawn(move || {
+                                done.store(true, Ordering::Relaxed);
+                                waker.wake();
+                            })
+                        });
+                        done.load(Ordering::Relaxed)
                     });
-                    done.load(Ordering::Relaxed)
-                });
-                match seen {
-                    true => Poll::Ready(()),
-                    false => Poll::Pending,
+                    if seen {
+                        return Poll::Ready(());
+                    }
                 }
+                Poll::Pending
             });
             futures_lite::future::block_on(poll);
             let other = other.expect("it was polled");

@@ -2,7 +2,7 @@ use std::any::Any;
 use std::rc::Rc;
 
 use capnp::capability::Promise;
-use capnp::private::capability::{ClientHook, ParamsHook};
+use capnp::private::capability::ClientHook;
 use capnp::{Error, MessageSize};
 use futures::future::{Either, LocalBoxFuture, select};
 
@@ -79,18 +79,6 @@ impl Wrapped {
             self.count(call, admitted.is_ok());
         }
         admitted
-    }
-
-    /// What a call is on that may be made at once: nobody is asked for leave,
-    /// nothing crosses with it, and where it goes is settled. So it runs no foreign
-    /// code, and asks nothing that the caller might have borrowed.
-    pub(super) fn at_once(&self, params: &dyn ParamsHook) -> Option<Box<dyn ClientHook>> {
-        if !self.is_own() || self.denied().is_some() || !self.boundary().is_open() {
-            return None;
-        }
-        let size = params.get().and_then(|content| content.target_size());
-        let bare = size.is_ok_and(|size| size.cap_count == 0);
-        bare.then(|| self.target().ok()).flatten()
     }
 
     /// Shows the policy the parameters of a call.

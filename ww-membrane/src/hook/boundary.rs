@@ -173,7 +173,7 @@ impl Boundary {
     /// Whether it stands, and will for as long as nobody on this thread has it fall,
     /// and no policy has a say.
     pub(super) fn is_open(&self) -> bool {
-        self.ended.get().is_none() && !self.is_guarded() && !self.has_policy()
+        self.stands() && !self.is_guarded() && !self.has_policy()
     }
 
     /// What its policies know of the method of `call`.

@@ -14,13 +14,13 @@
 //!
 //! Everything passes through [`cross`], the one function that wraps and
 //! unwraps, and asks [`Boundary::check`] first. Calls are put to the
-//! boundary's policy when they are made. One that nobody has a say in, and that
-//! carries nothing, does without the turn. What holds something inside
-//! (wrappers, flights) is known to the boundary, which empties it when it
-//! falls.
+//! boundary's policy when they are made. [`Bare`](bare::Bare) ones need no turn.
+//! What holds something inside (wrappers, flights) is known to the boundary,
+//! which empties it when it falls.
 
 mod admit;
 mod answer;
+mod bare;
 mod boundary;
 mod broken;
 mod cross;

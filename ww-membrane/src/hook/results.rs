@@ -51,14 +51,15 @@ pub(super) struct Params(pub(super) Message);
 
 impl Params {
     /// Carries the capabilities of `params` across; without any, `params`
-    /// passes as it is.
+    /// passes as it is. `size` is theirs, where they have been measured.
     pub(super) fn cross(
         boundary: &Rc<Boundary>,
         direction: Direction,
         params: Box<dyn ParamsHook>,
+        size: Option<MessageSize>,
     ) -> Result<Box<dyn ParamsHook>, Error> {
         let content = params.get()?;
-        let size = content.target_size()?;
+        let size = size.map_or_else(|| content.target_size(), Ok)?;
         let carried = Message::carried(boundary, direction, content, size)?;
         Ok(match carried {
             Some(message) => Box::new(Self(message)),

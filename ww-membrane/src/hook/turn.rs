@@ -51,6 +51,13 @@ enum State<B> {
     Away,
 }
 
+impl Turns {
+    /// Whether no call waits.
+    pub(super) fn are_over(&self) -> bool {
+        self.waiting.borrow().is_empty()
+    }
+}
+
 impl<Q: Queue, B: Begin> Turn<Q, B> {
     /// Waits for its turn to `begin`.
     pub(super) fn wait(queue: Rc<Q>, begin: B) -> Self {

@@ -4,11 +4,11 @@ use std::rc::{Rc, Weak};
 use capnp::capability::{Promise, Request};
 use capnp::private::capability::{ClientHook, ParamsHook, ResultsHook};
 use capnp::{Error, MessageSize, any_pointer};
-use futures::FutureExt;
 use rustc_hash::FxHashMap;
 use ww_rpc::drop_later;
 
-use crate::hook::admit::{Admitted, Route, Tickets};
+use crate::hook::admit::{Admitted, Route};
+use crate::hook::bare::Bare;
 use crate::hook::boundary::Boundary;
 use crate::hook::broken;
 use crate::hook::cross::{Depth, Direction, cross, resolved};
@@ -17,11 +17,10 @@ use crate::hook::forward::forward;
 use crate::hook::hold::Hold;
 use crate::hook::registry::Key;
 use crate::hook::request::{self, is_local};
-use crate::hook::results::{Params, Results};
+use crate::hook::results::Params;
 use crate::hook::returned::when_resolved;
 use crate::hook::stream::Stream;
 use crate::hook::turn::{Queue, Turn, Turns};
-use crate::hook::written::Written;
 use crate::ledger::Tally;
 use crate::{Call, Held, thread};
 
@@ -114,10 +113,9 @@ impl Wrapped {
             .get_or_init(|| Rc::new(Stream::new(&self.boundary)))
     }
 
-    /// Whether it is known to be this thread's own, which begins calls by itself
-    /// when they are polled.
-    pub(super) fn is_own(&self) -> bool {
-        self.own.get() == Some(&true)
+    /// Whether it is known to be this thread's own, and no call on it waits.
+    pub(super) fn is_unqueued(&self) -> bool {
+        self.own.get() == Some(&true) && self.turns.are_over()
     }
 
     /// Lets go of streaming calls that are over.
@@ -190,8 +188,9 @@ impl Wrapped {
         // A promise that a peer has resolved to itself must not be called.
         let target = self.target()?;
         if self.own.get().is_none() {
-            let own = is_local(&*target) && target.when_more_resolved().is_none();
-            let _ = self.own.set(own);
+            let settled =
+                || target.get_resolved().is_none() && target.when_more_resolved().is_none();
+            let _ = self.own.set(is_local(&*target) && settled());
         }
         Ok(resolved(target).unwrap_or_else(broken::endless))
     }
@@ -267,9 +266,10 @@ impl Wrapper {
         call: Call,
         params: Box<dyn ParamsHook>,
         results: Box<dyn ResultsHook>,
+        size: Option<MessageSize>,
     ) -> Result<Promise<(), Error>, Error> {
-        let size = || params.get()?.target_size();
-        let Admitted { route, tickets } = self.wrapped.admit(&call, self.judged, size)?;
+        let measure = || params.get()?.target_size();
+        let Admitted { route, tickets } = self.wrapped.admit(&call, self.judged, measure)?;
         let boundary = &self.wrapped.boundary;
         let direction = self.wrapped.key.direction();
         let target = match route {
@@ -289,26 +289,9 @@ impl Wrapper {
             let work = forward(boundary, direction, &call, &*target, params, results)?;
             return Ok(Flight::promise(boundary, tickets.until_over(work)));
         }
-        let params = Params::cross(boundary, direction.reverse(), params)?;
-        Ok(self.make(call, &*target, params, results, tickets))
-    }
-
-    /// Makes a call on a capability of this thread's own, of which the parameters
-    /// have crossed.
-    fn make(
-        &self,
-        call: Call,
-        target: &dyn ClientHook,
-        params: Box<dyn ParamsHook>,
-        results: Box<dyn ResultsHook>,
-        tickets: Tickets,
-    ) -> Promise<(), Error> {
-        let boundary = &self.wrapped.boundary;
-        let direction = self.wrapped.key.direction();
-        let (results, written) = Results::of_caller(boundary, call, direction, results);
-        let done = target.call(call.interface, call.method, params, Box::new(results));
-        let written = Written::new(done, written, tickets);
-        Flight::promise(boundary, written.map(|draft| draft?.hand_over()))
+        let params = Params::cross(boundary, direction.reverse(), params, size)?;
+        let made = self.wrapped.make(call, &*target, params, results, tickets);
+        Ok(Flight::promise(boundary, made))
     }
 }
 
@@ -346,18 +329,20 @@ impl ClientHook for Wrapper {
         results: Box<dyn ResultsHook>,
     ) -> Promise<(), Error> {
         let call = Call { interface, method };
-        if !self.judged
-            && let Some(target) = self.wrapped.at_once(&*params)
-        {
-            self.wrapped.count(&call, true);
-            return self.make(call, &*target, params, results, Tickets::default());
+        let wrapped = &self.wrapped;
+        let size = (!self.judged)
+            .then(|| wrapped.bare_size(&*params))
+            .flatten();
+        if size.is_some_and(|size| size.cap_count == 0) {
+            let bare = Bare::new(wrapped.clone(), call, params, results);
+            return Flight::promise(&wrapped.boundary, bare);
         }
         let this = Self {
             wrapped: self.wrapped.clone(),
             judged: self.judged,
         };
         Promise::from_future(Turn::wait(self.wrapped.clone(), move || {
-            this.admit_and_call(call, params, results)
+            this.admit_and_call(call, params, results, size)
                 .unwrap_or_else(Promise::err)
         }))
     }
