@@ -161,6 +161,32 @@ impl host::Server for Giver {
 }
 
 #[test]
+fn what_is_called_is_held_until_the_call_is_over() {
+    let (seen, membrane) = (Seen::default(), Membrane::ungated());
+    let giver: host::Client = capnp_rpc::new_client(Giver(seen.clone()));
+    connected(membrane.wrap(giver), |giver| async move {
+        let answer = giver.executor_request().send().promise.await.unwrap();
+        let given: host::Client = answer.get().unwrap().get_executor().unwrap().cast_to();
+        drop(answer);
+        // What the first call shows makes others begin another way.
+        id(&given).await.unwrap();
+        let mut hanging = given.addrs_request().send().promise;
+        while seen.waiting.get() == 0 {
+            assert!(poll_once(&mut hanging).await.is_none());
+            yield_now().await;
+        }
+        drop(given);
+        for _ in 0..100 {
+            assert!(poll_once(&mut hanging).await.is_none());
+            yield_now().await;
+        }
+        assert_eq!(membrane.held(), 2);
+        drop(hanging);
+        until(|| membrane.held() == 1).await;
+    });
+}
+
+#[test]
 fn revoking_releases_what_is_behind_a_connection_and_finishes_its_calls() {
     for transport in TRANSPORTS {
         let seen = Seen::default();

@@ -11,16 +11,22 @@ use crate::hook::admit::Tickets;
 use crate::hook::wrapper::Wrapped;
 use crate::hook::written::HandedOver;
 
-/// A call in which nobody has a say, that carries no capability, and for which
-/// nobody waits in line: it begins by itself when it is first polled.
-pub(super) enum Bare {
+/// A call in which nobody has a say, that carries no capability, and before which
+/// nobody waits in line. It begins by itself when it is first polled, as calls on
+/// capnp-rpc's own servers do: of several, the one first that is polled first.
+pub(super) struct Bare {
+    /// Held until the call is over.
+    wrapped: Rc<Wrapped>,
+    state: State,
+}
+
+enum State {
     /// Absent once it has begun, or failed to.
     Waiting(Option<Waiting>),
     Begun(HandedOver),
 }
 
-pub(super) struct Waiting {
-    wrapped: Rc<Wrapped>,
+struct Waiting {
     call: Call,
     params: Box<dyn ParamsHook>,
     results: Box<dyn ResultsHook>,
@@ -33,12 +39,15 @@ impl Bare {
         params: Box<dyn ParamsHook>,
         results: Box<dyn ResultsHook>,
     ) -> Self {
-        Self::Waiting(Some(Waiting {
-            wrapped,
+        let waiting = Waiting {
             call,
             params,
             results,
-        }))
+        };
+        Self {
+            wrapped,
+            state: State::Waiting(Some(waiting)),
+        }
     }
 }
 
@@ -54,11 +63,10 @@ impl Wrapped {
 }
 
 impl Waiting {
-    fn begin(self) -> Result<HandedOver, Error> {
-        self.wrapped.count(&self.call, true);
-        let target = self.wrapped.target()?;
+    fn begin(self, wrapped: &Wrapped) -> Result<HandedOver, Error> {
+        wrapped.count(&self.call, true);
+        let target = wrapped.target()?;
         let tickets = Tickets::default();
-        let wrapped = &self.wrapped;
         Ok(wrapped.make(self.call, &*target, self.params, self.results, tickets))
     }
 }
@@ -67,14 +75,15 @@ impl Future for Bare {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Self::Waiting(waiting) = &mut *self
+        let Self { wrapped, state } = &mut *self;
+        if let State::Waiting(waiting) = state
             && let Some(waiting) = waiting.take()
         {
-            *self = Self::Begun(waiting.begin()?);
+            *state = State::Begun(waiting.begin(wrapped)?);
         }
-        match &mut *self {
-            Self::Begun(begun) => Pin::new(begun).poll(cx),
-            Self::Waiting(_) => Poll::Pending,
+        match state {
+            State::Begun(begun) => Pin::new(begun).poll(cx),
+            State::Waiting(_) => Poll::Pending,
         }
     }
 }

@@ -8,13 +8,13 @@ use std::task::{Context, Poll};
 use capnp::Error;
 use capnp::capability::Promise;
 
-/// Calls on one capability that have not begun.
+/// Calls on one capability that wait in line.
 ///
-/// A call begins when it is first polled, and those made before it on the same
-/// capability with it. It must not begin where it is made: capnp-rpc passes on
-/// calls that have waited for a promise while it has that promise borrowed, and
-/// panics where the call asks the promise anything, for instance because it is
-/// among the call's own parameters.
+/// A call begins when it is first polled, and those that came before it with it.
+/// It must not begin where it is made: capnp-rpc passes on calls that have waited
+/// for a promise while it has that promise borrowed, and panics where the call
+/// asks the promise anything, for instance because it is among the call's own
+/// parameters.
 #[derive(Default)]
 pub(super) struct Turns {
     waiting: RefCell<VecDeque<Rc<dyn Waiting>>>,

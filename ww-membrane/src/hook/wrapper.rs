@@ -43,10 +43,10 @@ pub(crate) struct Wrapped {
     stream: OnceCell<Rc<Stream>>,
     /// Redirected calls that wait for its resolution, by where they go then.
     undecided: RefCell<FxHashMap<Key, Undecided>>,
-    /// Calls on it that have not begun.
+    /// Calls on it that wait in line.
     turns: Turns,
-    /// Whether it is this thread's own, and no promise. Known from the first call
-    /// on.
+    /// Whether it is no connection's by its looks, and no promise. Known from the
+    /// first call on.
     own: OnceCell<bool>,
     /// Tells it from all others that this boundary ever had.
     id: u64,
@@ -113,7 +113,7 @@ impl Wrapped {
             .get_or_init(|| Rc::new(Stream::new(&self.boundary)))
     }
 
-    /// Whether it is known to be this thread's own, and no call on it waits.
+    /// Whether no call on it waits in line, and it is known that none need to.
     pub(super) fn is_unqueued(&self) -> bool {
         self.own.get() == Some(&true) && self.turns.are_over()
     }
