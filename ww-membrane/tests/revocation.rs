@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use capnp::Error;
 use capnp::capability::FromClientHook;
-use futures_lite::future::{block_on, or, poll_once, yield_now, zip};
+use futures_lite::future::{block_on, poll_once, yield_now, zip};
 use support::*;
 use ww_membrane::{Membrane, Reaper};
 use ww_rpc::cell_capnp::program;
@@ -55,11 +55,9 @@ fn dropping_a_call_cancels_it() {
         let seen = Seen::default();
         let (_epochs, membrane) = standing();
         over(transport, &membrane, peer(&seen), |host| async move {
-            let sent = host.addrs_request().send();
-            or(until(|| seen.waiting.get() == 1), async {
-                let _ = sent.promise.await;
-            })
-            .await;
+            let mut sent = host.addrs_request().send();
+            seen.hanging(&mut sent.promise).await;
+            drop(sent.promise);
             drop(sent.pipeline);
             until(|| seen.waiting.get() == 0).await;
             assert_eq!(id(&host).await.unwrap(), b"peer", "{transport:?}");
@@ -94,10 +92,7 @@ fn revoking_releases_what_is_inside_at_once() {
         over(transport, &membrane, peer(&seen), |host| async move {
             let sent = host.addrs_request().send();
             let (mut waiting, pipeline) = (sent.promise, sent.pipeline);
-            or(until(|| seen.waiting.get() == 1), async {
-                let _ = (&mut waiting).await;
-            })
-            .await;
+            seen.hanging(&mut waiting).await;
             by_hand.revoke(Error::failed("enough".into()));
             by_hand.revoke(Error::failed("again".into()));
             assert_eq!(seen.waiting.get(), 0, "{transport:?}");
@@ -127,10 +122,7 @@ fn calls_after_the_first_are_counted_wrapped_and_ended_as_it_is() {
             let passed: u64 = authority.held.iter().map(|held| held.calls.passed()).sum();
             assert_eq!(passed, 4, "{transport:?}");
             let mut hanging = host.addrs_request().send().promise;
-            while seen.waiting.get() == 0 {
-                assert!(poll_once(&mut hanging).await.is_none(), "{transport:?}");
-                yield_now().await;
-            }
+            seen.hanging(&mut hanging).await;
             by_hand.revoke(Error::failed("enough".into()));
             for error in [
                 hanging.await.err(),
@@ -171,10 +163,7 @@ fn what_is_called_is_held_until_the_call_is_over() {
         // What the first call shows makes others begin another way.
         id(&given).await.unwrap();
         let mut hanging = given.addrs_request().send().promise;
-        while seen.waiting.get() == 0 {
-            assert!(poll_once(&mut hanging).await.is_none());
-            yield_now().await;
-        }
+        seen.hanging(&mut hanging).await;
         drop(given);
         for _ in 0..100 {
             assert!(poll_once(&mut hanging).await.is_none());

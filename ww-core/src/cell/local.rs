@@ -173,18 +173,18 @@ impl Local {
         &self,
         cx: &mut Context<'_>,
     ) -> Option<Poll<Result<(), capnp::Error>>> {
-        if let Connection::Idle {
-            line: Some(line), ..
-        } = &*self.inner.connection.borrow()
-        {
-            match line.reader.poll_readable(cx) {
+        let begun = match &*self.inner.connection.borrow() {
+            Connection::Idle { line, .. } => match line.as_ref()?.reader.poll_readable(cx) {
                 Poll::Pending => return Some(Poll::Pending),
                 // The guest has closed its end.
                 Poll::Ready(0) => return Some(Poll::Ready(Ok(()))),
-                Poll::Ready(_) => {}
-            }
+                Poll::Ready(_) => true,
+            },
+            Connection::Open { .. } | Connection::None(_) => false,
+        };
+        if begun {
+            self.open();
         }
-        self.open();
         self.lend(|vat| Pin::new(vat).poll(cx))
     }
 

@@ -139,6 +139,14 @@ impl Seen {
         Rc::strong_count(&self.0)
     }
 
+    /// Polls `call` until it waits inside, for ever.
+    pub async fn hanging(&self, call: &mut (impl Future + Unpin)) {
+        or(until(|| self.waiting.get() == 1), async {
+            call.await;
+        })
+        .await;
+    }
+
     fn call(&self) {
         self.calls.set(self.calls.get() + 1);
     }
