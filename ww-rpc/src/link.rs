@@ -91,6 +91,11 @@ impl Link {
         self.ahead.get()
     }
 
+    /// Whether messages wait to be written.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.state.borrow().outgoing.is_empty()
+    }
+
     /// Whether capnp-rpc has let go of the connection.
     pub(crate) fn is_shut(&self) -> bool {
         self.state.borrow().shut.is_some()

@@ -141,6 +141,7 @@ impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<
                 let Some(frame) = frame else {
                     return Ok(None);
                 };
+                link.traffic.heard();
                 let refusal = match read(frame, &link.calls)? {
                     Read::Message(message, held) => break (message, held),
                     Read::Refused(refusal) => refusal,

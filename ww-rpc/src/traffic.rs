@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Traffic {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    messages_in: AtomicU64,
     calls_in: AtomicU64,
     calls_out: AtomicU64,
 }
@@ -19,6 +20,12 @@ impl Traffic {
     /// Bytes written to the peer.
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out.load(Ordering::Relaxed)
+    }
+
+    /// Messages read from the peer: its calls, its answers, and all else that it
+    /// has to say of either.
+    pub fn messages_in(&self) -> u64 {
+        self.messages_in.load(Ordering::Relaxed)
     }
 
     /// Calls of the peer's, those included that a limit has refused.
@@ -37,6 +44,10 @@ impl Traffic {
 
     pub(crate) fn wrote(&self, bytes: usize) {
         add(&self.bytes_out, bytes as u64);
+    }
+
+    pub(crate) fn heard(&self) {
+        add(&self.messages_in, 1);
     }
 
     pub(crate) fn was_called(&self) {

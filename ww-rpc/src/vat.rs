@@ -22,9 +22,10 @@ use crate::{Limits, Traffic};
 /// a server that wakes itself for ever.
 const SETTLING_TURNS: usize = 1000;
 
-/// Polls of capnp-rpc in a row, while there may be more to read: in each it reads
-/// two messages, and asks for another. So they are answered together, for which
-/// others on the same thread wait.
+/// Polls of capnp-rpc in a row, while there is something to write or there may be
+/// more to read: in each it reads two messages and asks for another, and what it
+/// answers is written in the next. So those are answered together, for which others
+/// on the same thread wait.
 const POLLS: usize = 8;
 
 /// One side of a two-party Cap'n Proto connection.
@@ -211,7 +212,7 @@ impl Vat {
                 *settling_turns -= 1;
                 return Poll::Pending;
             }
-            let again = woken && link.is_ahead() && polled < POLLS;
+            let again = woken && (link.is_ahead() || link.is_behind()) && polled < POLLS;
             if settling {
                 link.settle();
             } else if !(again || link.is_settling()) {

@@ -81,6 +81,18 @@ fn of_calls_that_come_at_once_several_are_answered_in_a_poll_and_not_all() {
 }
 
 #[test]
+fn an_answer_is_written_in_the_poll_that_makes_it() {
+    let mut served = Served::new(Limits::default());
+    served.say(bootstrap(0));
+    let before = (served.traffic.messages_in(), served.traffic.bytes_out());
+    let to_vat = served.to_vat.as_mut().unwrap();
+    future::block_on(to_vat.write_all(&call(1, ECHO, 0, &[], ""))).unwrap();
+    served.vat.poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(served.traffic.messages_in(), before.0 + 1);
+    assert!(served.traffic.bytes_out() > before.1);
+}
+
+#[test]
 fn calls_in_flight_are_bounded() {
     let limits = limits(|limits| limits.calls = 10);
     let calls: [(&str, Says); 3] = [

@@ -1,6 +1,7 @@
 //! A vat in one test whose peer is written by hand, message by message.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use capnp::ErrorKind;
@@ -9,7 +10,7 @@ use capnp::traits::HasTypeId;
 use capnp_rpc::rpc_capnp::message;
 use futures_lite::{AsyncRead, AsyncWriteExt};
 use ww_rpc::peer_capnp::executor;
-use ww_rpc::{Limits, Side, Vat};
+use ww_rpc::{Limits, Side, Traffic, Vat};
 
 use super::{Log, Outcome, Slot, rpc, serve_executor, settle, untyped};
 
@@ -23,6 +24,7 @@ pub struct Served {
     pub vat: Slot<Outcome>,
     pub to_vat: Option<piper::Writer>,
     answers: piper::Reader,
+    pub traffic: Arc<Traffic>,
     pub log: Log,
 }
 
@@ -34,6 +36,7 @@ impl Served {
         let bootstrap = Some(untyped(serve_executor(&log)));
         let vat = Vat::new(reader, writer, Side::Server, bootstrap, limits);
         Self {
+            traffic: vat.traffic(),
             vat: Slot::new(vat),
             to_vat: Some(to_vat),
             answers,
