@@ -9,7 +9,10 @@ use wasmtime::{Config, Engine, Instance, Module, Store};
 use ww_benches::time::cpu;
 use ww_benches::{Outcome, Rounds, Table, bare, calls};
 use ww_core::cell::{Builder, Cell, Output};
-use ww_core::{Error, Program, Runtime};
+use ww_core::{Error, Program, Runtime, serve};
+
+/// Begins a neighbour.
+type Neighbour<'a> = &'a dyn Fn() -> Builder;
 
 /// A loop that hashes a page of bytes again and again (FNV-1a).
 const HASH: &str = r#"
@@ -35,6 +38,12 @@ const ITERATIONS: i32 = 1 << 20;
 
 /// Calls that a guest makes beside its neighbours.
 const CALLS: u64 = 200;
+
+/// Calls that a neighbour makes: more than it has time for.
+const FOR_EVER: &str = "4000000000";
+
+/// Bytes that one pours: as above.
+const ENDLESS: &str = "4000000000000000";
 
 /// A command that does `first`, and then `body` for ever.
 fn forever(first: &str, body: &str) -> Outcome<Vec<u8>> {
@@ -131,19 +140,35 @@ fn main() -> Outcome<()> {
     let runtime = &Runtime::builder().workers(1).build()?;
     let compile = |wasm| block_on(runtime.compile(wasm));
     let caller = &compile(example_images::wasm("caller"))?;
-    let spins = &compile(forever("", "")?)?;
-    let fills = &compile(forever("", FILL)?)?;
-    let writes = &compile(forever(WRITE[0], WRITE[1])?)?;
-    let polls = &compile(forever(POLL[0], POLL[1])?)?;
-    for (name, neighbour, count) in [
-        ("neighbours/1 spins", spins, 1),
-        ("neighbours/4 spin", spins, 4),
-        ("neighbours/64 spin", spins, 64),
-        ("neighbours/1 fills memory", fills, 1),
-        ("neighbours/4 fill memory", fills, 4),
-        ("neighbours/4 write", writes, 4),
-        ("neighbours/4 poll", polls, 4),
-    ] {
+    let [spins, fills, writes, polls] = [
+        compile(forever("", "")?)?,
+        compile(forever("", FILL)?)?,
+        compile(forever(WRITE[0], WRITE[1])?)?,
+        compile(forever(POLL[0], POLL[1])?)?,
+    ]
+    .map(|program| move || Builder::new().program(program.clone()));
+    let calls = || calling(caller, runtime, &["seq", FOR_EVER, "64"]);
+    let floods = || calling(caller, runtime, &["flight", FOR_EVER, "64", "64"]);
+    let pours = &compile(example_images::wasm("pours"))?;
+    let pours = || {
+        let builder = Builder::new().program(pours.clone());
+        let builder = builder.args(["push", ENDLESS]);
+        builder.bootstrap(|_| Ok(serve::sink(futures::io::sink())))
+    };
+    let neighbours: [(_, Neighbour<'_>, _); _] = [
+        ("neighbours/1 spins", &spins, 1),
+        ("neighbours/4 spin", &spins, 4),
+        ("neighbours/64 spin", &spins, 64),
+        ("neighbours/1 fills memory", &fills, 1),
+        ("neighbours/4 fill memory", &fills, 4),
+        ("neighbours/4 write", &writes, 4),
+        ("neighbours/4 poll", &polls, 4),
+        ("neighbours/4 call, one at a time", &calls, 4),
+        ("neighbours/1 calls, 64 in flight", &floods, 1),
+        ("neighbours/4 call, 64 in flight", &floods, 4),
+        ("neighbours/4 pour", &pours, 4),
+    ];
+    for (name, neighbour, count) in neighbours {
         let rounds = Rounds::new(
             |times| beside(caller, runtime, neighbour, count, times),
             |times| beside(caller, runtime, neighbour, 0, times),
@@ -210,14 +235,14 @@ fn looping(config: &Config, text: &str) -> Outcome<impl FnMut(u64) -> Outcome<Du
 fn beside(
     caller: &Program,
     runtime: &Runtime,
-    neighbour: &Program,
+    neighbour: Neighbour<'_>,
     count: usize,
     times: u64,
 ) -> Outcome<Duration> {
     block_on(async {
         let mut neighbours: Vec<Cell> = Vec::new();
         for _ in 0..count {
-            let cell = Builder::new().program(neighbour.clone()).spawn().await?;
+            let cell = neighbour().spawn().await?;
             // It has its first turn.
             cell.with(async |_| Ok(())).await?;
             neighbours.push(cell);
@@ -239,11 +264,7 @@ fn beside(
 
 /// How long all calls took, by the guest's clock.
 async fn called(caller: &Program, runtime: &Runtime) -> Outcome<Duration> {
-    let runtime = runtime.clone();
-    let cell = Builder::new()
-        .program(caller.clone())
-        .args(["seq", &CALLS.to_string(), "64"])
-        .bootstrap(move |_| Ok(calls::server(&runtime)))
+    let cell = calling(caller, runtime, &["seq", &CALLS.to_string(), "64"])
         .stdout(Output::piped())
         .spawn()
         .await?;
@@ -252,4 +273,13 @@ async fn called(caller: &Program, runtime: &Runtime) -> Outcome<Duration> {
     stdout.read_to_string(&mut nanos).await?;
     cell.wait().await?;
     Ok(Duration::from_nanos(nanos.trim().parse()?))
+}
+
+/// A guest that makes calls to its host, as `args` say.
+fn calling(caller: &Program, runtime: &Runtime, args: &[&str]) -> Builder {
+    let runtime = runtime.clone();
+    Builder::new()
+        .program(caller.clone())
+        .args(args.iter().copied())
+        .bootstrap(move |_| Ok(calls::server(&runtime)))
 }

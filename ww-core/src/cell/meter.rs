@@ -6,6 +6,9 @@ use ww_rpc::Traffic;
 
 use super::limits::Limit;
 
+/// Bytes that take about as long to be moved as a message to be handled.
+const BYTES_LIKE_A_MESSAGE: u64 = 16 << 10;
+
 /// What a cell has used until now, or until its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -113,6 +116,15 @@ impl Meter {
     /// Counts what crosses the RPC connection. A cell has one.
     pub(crate) fn connected(&self, traffic: Arc<Traffic>) {
         let _ = self.rpc.set(traffic);
+    }
+
+    /// What the RPC connection has kept the host busy with, in messages of the
+    /// guest's: so many bytes either way, in however few, count as one more.
+    pub(crate) fn served(&self) -> u64 {
+        self.rpc.get().map_or(0, |rpc| {
+            let bytes = rpc.bytes_in() + rpc.bytes_out();
+            rpc.messages_in() + bytes / BYTES_LIKE_A_MESSAGE
+        })
     }
 
     pub(crate) fn refuse(&self, limit: Limit) {

@@ -23,11 +23,16 @@ use crate::error::Error;
 use crate::ticker::Ticker;
 
 /// How many turns of the executor a guest sits out for each slice that it used
-/// up. More than one, because a neighbour's call takes several turns.
+/// up: time for a neighbour's hundred calls.
 const REST: u32 = 8;
 
 /// How often a poll looks at the cell's parts before it lets others run.
 const ROUNDS: usize = 16;
+
+/// How many messages of the guest's a poll serves, or a few more, before it lets
+/// others run, and fewer long ones: with many calls in flight a vat reads as many
+/// at once, where one call at a time takes all rounds.
+const MESSAGES: u64 = 16;
 
 /// One cell's life, as a future.
 pub(crate) struct Run {
@@ -135,7 +140,9 @@ impl Run {
                 return Some(self.cut_short(error));
             }
         }
-        if ready & part::VAT != 0 || matches!(self.stage, Stage::Draining(_)) {
+        // What the guest has just said is heard in the same round.
+        let vat = ready & part::VAT != 0 || self.shared.signal.took(part::VAT);
+        if vat || matches!(self.stage, Stage::Draining(_)) {
             self.poll_vat();
         }
         if ready & part::TASKS != 0 {
@@ -297,6 +304,7 @@ impl Future for Run {
                 return Poll::Ready(());
             }
         }
+        let before = shared.meter.served();
         for round in 1.. {
             if ready & part::YIELD != 0 {
                 this.rest = REST.saturating_mul(this.slices.max(1));
@@ -311,7 +319,8 @@ impl Future for Run {
                 return Poll::Ready(());
             }
             // What was woken in the last round waits for another poll.
-            if this.rest > 0 || round == ROUNDS {
+            let served = shared.meter.served() - before;
+            if this.rest > 0 || round == ROUNDS || served >= MESSAGES {
                 break;
             }
             ready = shared.signal.take();

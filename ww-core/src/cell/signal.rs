@@ -33,6 +33,11 @@ impl Signal {
         self.bits.swap(POLLING, Ordering::AcqRel) & !POLLING
     }
 
+    /// Takes `part`, where it was woken.
+    pub(crate) fn took(&self, part: u8) -> bool {
+        self.bits.fetch_and(!part, Ordering::AcqRel) & part != 0
+    }
+
     /// Ends a poll. Parts woken meanwhile are served by another poll.
     pub(crate) fn leave(&self) {
         if self.bits.fetch_and(!POLLING, Ordering::AcqRel) != POLLING {

@@ -1,5 +1,9 @@
-//! Guests that spin share a worker with those that do not.
+//! Guests that spin, or that make as many calls as they can, share a worker with
+//! those that do not.
 
+use std::cell::Cell as Counter;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -8,6 +12,7 @@ use ww_core::cell::{Builder, Cell};
 use ww_rpc::peer_capnp::executor;
 
 use crate::patience::patiently;
+use crate::stage::guest;
 
 const SPINNERS: usize = 4;
 const CALLS: u64 = 200;
@@ -31,6 +36,60 @@ impl executor::Server for Watch {
         self.seen.lock().expect("nobody panics").push(seen);
         Ok(())
     }
+}
+
+thread_local! {
+    /// Calls that were answered on this thread.
+    static ANSWERED: Counter<u64> = const { Counter::new(0) };
+}
+
+/// Answers, and counts.
+struct Counting;
+
+impl executor::Server for Counting {
+    async fn echo(
+        self: Rc<Self>,
+        params: executor::EchoParams,
+        mut results: executor::EchoResults,
+    ) -> Result<(), capnp::Error> {
+        ANSWERED.set(ANSWERED.get() + 1);
+        let message = params.get()?.get_message()?.to_str()?;
+        results.get().set_response(format!("Echo: {message}"));
+        Ok(())
+    }
+}
+
+/// The most calls of a guest's that are answered in one turn of its thread.
+async fn most_in_a_turn(args: &[&str], calls: u64) -> u64 {
+    let caller = guest("caller")
+        .args(args.iter().copied())
+        .bootstrap(|_| Ok(capnp_rpc::new_client::<executor::Client, _>(Counting)));
+    let (cell, start) = caller.prepare().await.unwrap();
+    let mut driving = pin!(start.drive());
+    ANSWERED.set(0);
+    let mut most = 0;
+    poll_fn(|cx| {
+        let before = ANSWERED.get();
+        let polled = driving.as_mut().poll(cx);
+        most = most.max(ANSWERED.get() - before);
+        polled
+    })
+    .await;
+    assert!(cell.wait().await.unwrap().success());
+    assert_eq!(ANSWERED.get(), calls);
+    most
+}
+
+#[test]
+fn a_guest_is_answered_about_as_often_in_a_turn_however_many_calls_are_in_flight() {
+    patiently(async {
+        // Many, so that it gets on beside guests that spin; not all that come, so
+        // that others do.
+        let alone = most_in_a_turn(&["seq", "200", "64"], 200).await;
+        assert!((16..64).contains(&alone), "{alone} in a turn");
+        let many = most_in_a_turn(&["flight", "2000", "64", "64"], 2000).await;
+        assert!((16..64).contains(&many), "{many} in a turn");
+    });
 }
 
 #[test]
