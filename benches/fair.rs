@@ -115,6 +115,11 @@ fn forever(first: &str, body: &str) -> Outcome<Vec<u8>> {
 /// interrupts.
 const FILL: &str = "(memory.fill (i32.const 0) (i32.const 1) (i32.const 209715200))";
 
+/// One that waits for a millisecond after each fill, and so is never found running.
+const FILL_AND_WAIT: &str = "(memory.fill (i32.const 0) (i32.const 1) (i32.const 209715200))
+     (i32.store (i32.const 131072) (call $later (i64.const 1000000)))
+     (call $poll (i32.const 131072) (i32.const 1) (i32.const 16))";
+
 /// Host calls that hand over as much as is taken at a time: 64 KiB.
 const WRITE: [&str; 2] = [
     "(local.set $out (call $stdout))",
@@ -140,14 +145,15 @@ fn main() -> Outcome<()> {
     let runtime = &Runtime::builder().workers(1).build()?;
     let compile = |wasm| block_on(runtime.compile(wasm));
     let caller = &compile(example_images::wasm("caller"))?;
-    let [spins, fills, writes, polls] = [
+    let [spins, fills, waits, writes, polls] = [
         compile(forever("", "")?)?,
         compile(forever("", FILL)?)?,
+        compile(forever("", FILL_AND_WAIT)?)?,
         compile(forever(WRITE[0], WRITE[1])?)?,
         compile(forever(POLL[0], POLL[1])?)?,
     ]
     .map(|program| move || Builder::new().program(program.clone()));
-    let calls = || calling(caller, runtime, &["seq", FOR_EVER, "64"]);
+    let one_by_one = || calling(caller, runtime, &["seq", FOR_EVER, "64"]);
     let floods = || calling(caller, runtime, &["flight", FOR_EVER, "64", "64"]);
     let pours = &compile(example_images::wasm("pours"))?;
     let pours = || {
@@ -161,9 +167,10 @@ fn main() -> Outcome<()> {
         ("neighbours/64 spin", &spins, 64),
         ("neighbours/1 fills memory", &fills, 1),
         ("neighbours/4 fill memory", &fills, 4),
+        ("neighbours/4 fill memory and wait", &waits, 4),
         ("neighbours/4 write", &writes, 4),
         ("neighbours/4 poll", &polls, 4),
-        ("neighbours/4 call, one at a time", &calls, 4),
+        ("neighbours/4 call, one at a time", &one_by_one, 4),
         ("neighbours/1 calls, 64 in flight", &floods, 1),
         ("neighbours/4 call, 64 in flight", &floods, 4),
         ("neighbours/4 pour", &pours, 4),

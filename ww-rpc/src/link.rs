@@ -24,6 +24,8 @@ pub(crate) struct Link {
     queue_words: usize,
     /// Whether more may be there to read at once than capnp-rpc has asked for.
     ahead: Cell<bool>,
+    /// Whether there is something to write that nobody has tried to.
+    behind: Cell<bool>,
     state: RefCell<State>,
 }
 
@@ -57,6 +59,7 @@ impl Link {
             sizes: Sizes::default(),
             queue_words: limits.queue_words,
             ahead: Cell::default(),
+            behind: Cell::default(),
             state: RefCell::default(),
         }
     }
@@ -91,9 +94,9 @@ impl Link {
         self.ahead.get()
     }
 
-    /// Whether messages wait to be written.
+    /// Whether there is something to write that nobody has tried to.
     pub(crate) fn is_behind(&self) -> bool {
-        !self.state.borrow().outgoing.is_empty()
+        self.behind.get()
     }
 
     /// Whether capnp-rpc has let go of the connection.
@@ -123,6 +126,7 @@ impl Link {
             state.outgoing.words()
         };
         if waiting <= self.queue_words {
+            self.behind.set(true);
             self.wake_writer();
             return;
         }
@@ -245,6 +249,7 @@ impl Link {
         cx: &mut Context<'_>,
         outbox: &mut Outbox<W>,
     ) -> Poll<()> {
+        self.behind.set(false);
         let sent = if self.state.borrow().unwritable.is_some() {
             Poll::Ready(Ok(()))
         } else {

@@ -68,10 +68,6 @@ impl Queue {
         self.words
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
-    }
-
     fn pop(&mut self) -> Option<Message> {
         let (message, words) = self.messages.pop_front()?;
         self.words = self.words.saturating_sub(words);

@@ -22,8 +22,7 @@ impl Traffic {
         self.bytes_out.load(Ordering::Relaxed)
     }
 
-    /// Messages read from the peer: its calls, its answers, and all else that it
-    /// has to say of either.
+    /// Messages read from the peer, of whatever kind.
     pub fn messages_in(&self) -> u64 {
         self.messages_in.load(Ordering::Relaxed)
     }

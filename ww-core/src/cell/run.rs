@@ -22,16 +22,20 @@ use super::start::Connect;
 use crate::error::Error;
 use crate::ticker::Ticker;
 
-/// How many turns of the executor a guest sits out for each slice that it used
-/// up: time for a neighbour's hundred calls.
-const REST: u32 = 8;
+/// How many polls a guest sits out for each tick that it ran: time for some hundred
+/// calls of a neighbour's.
+const REST: u64 = 8;
+
+/// Ticks of a round that a guest sits out for, whatever they went into: messages
+/// that take the host long, and its own code, are the guest's doing.
+const LONG: u64 = 16;
 
 /// How often a poll looks at the cell's parts before it lets others run.
 const ROUNDS: usize = 16;
 
 /// How many messages of the guest's a poll serves, or a few more, before it lets
 /// others run, and fewer long ones: with many calls in flight a vat reads as many
-/// at once, where one call at a time takes all rounds.
+/// at once, where calls one at a time take a round each.
 const MESSAGES: u64 = 16;
 
 /// One cell's life, as a future.
@@ -51,11 +55,12 @@ pub(crate) struct Run {
     wakers: Wakers,
     rpc_error: Option<Arc<capnp::Error>>,
     outcome: Option<oneshot::Sender<Result<Exit, Error>>>,
-    /// Slices that the guest's last turn took. More than one where it was in
-    /// what nothing interrupts: a fill of all its memory, say.
-    slices: u32,
-    /// Turns that the guest still sits out.
-    rest: u32,
+    /// Ticks that passed while the guest ran last, or in all of a round that took
+    /// long. More than one where it was in what nothing interrupts: a fill of all
+    /// its memory, say.
+    ran: u64,
+    /// Polls that the guest still sits out.
+    rest: u64,
 }
 
 struct Wakers {
@@ -104,13 +109,14 @@ impl Run {
             wakers,
             rpc_error: None,
             outcome: Some(outcome),
-            slices: 0,
+            ran: 0,
             rest: 0,
         }
     }
 
     /// Polls the parts that were woken. `Some` is how the cell ended.
     fn turn(&mut self, ready: u8) -> Option<Result<Exit, Error>> {
+        let before = self.ticker.ticks();
         if ready & part::CALL != 0 {
             if self.shared.is_killed() {
                 return Some(self.cut_short(Error::Killed));
@@ -140,13 +146,19 @@ impl Run {
                 return Some(self.cut_short(error));
             }
         }
-        // What the guest has just said is heard in the same round.
-        let vat = ready & part::VAT != 0 || self.shared.signal.took(part::VAT);
-        if vat || matches!(self.stage, Stage::Draining(_)) {
+        // What the guest has just said is heard in the same round, and what that
+        // answers is taken note of.
+        let said = self.shared.signal.take_part(part::VAT);
+        if said || ready & part::VAT != 0 || matches!(self.stage, Stage::Draining(_)) {
             self.poll_vat();
         }
-        if ready & part::TASKS != 0 {
+        let answered = self.shared.signal.take_part(part::TASKS);
+        if answered || ready & part::TASKS != 0 {
             self.poll_tasks();
+        }
+        let ticks = self.ticker.ticks() - before;
+        if ticks >= LONG {
+            self.ran = ticks;
         }
         match &mut self.stage {
             // Without a connection there is nothing left to handle.
@@ -175,14 +187,25 @@ impl Run {
                 .as_mut()
                 .poll(&mut Context::from_waker(&self.wakers.guest))
         };
-        let slices = self.ticker.ticks() - self.shared.slice.load(Ordering::Relaxed);
-        self.slices = u32::try_from(slices).unwrap_or(u32::MAX);
+        self.ran = self.ticker.ticks() - self.shared.slice.load(Ordering::Relaxed);
         match polled {
             Poll::Pending => None,
             Poll::Ready(result) => {
                 self.free();
                 Some(result)
             }
+        }
+    }
+
+    /// Has the guest rest after a round in which it was interrupted, or took more
+    /// than a tick all the same.
+    fn note_overrun(&mut self) {
+        let ran = mem::take(&mut self.ran);
+        let yielded = ran > 0 && self.shared.signal.take_part(part::YIELD);
+        if (yielded || ran > 1) && self.guest.is_some() {
+            self.rest = REST.saturating_mul(ran);
+            // It rests now, not when it is woken next.
+            self.shared.signal.raise(part::GUEST);
         }
     }
 
@@ -306,9 +329,6 @@ impl Future for Run {
         }
         let before = shared.meter.served();
         for round in 1.. {
-            if ready & part::YIELD != 0 {
-                this.rest = REST.saturating_mul(this.slices.max(1));
-            }
             if this.rest > 0 {
                 this.rest -= 1;
                 shared.signal.raise(part::GUEST);
@@ -318,6 +338,7 @@ impl Future for Run {
                 this.finish(result);
                 return Poll::Ready(());
             }
+            this.note_overrun();
             // What was woken in the last round waits for another poll.
             let served = shared.meter.served() - before;
             if this.rest > 0 || round == ROUNDS || served >= MESSAGES {

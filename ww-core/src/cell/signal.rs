@@ -33,8 +33,8 @@ impl Signal {
         self.bits.swap(POLLING, Ordering::AcqRel) & !POLLING
     }
 
-    /// Takes `part`, where it was woken.
-    pub(crate) fn took(&self, part: u8) -> bool {
+    /// Takes `part` alone, and tells whether it was woken.
+    pub(crate) fn take_part(&self, part: u8) -> bool {
         self.bits.fetch_and(!part, Ordering::AcqRel) & part != 0
     }
 
