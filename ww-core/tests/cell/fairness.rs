@@ -67,7 +67,7 @@ async fn most_in_a_turn(args: &[&str], calls: u64) -> u64 {
     let caller = guest("caller")
         .args(args.iter().copied())
         .bootstrap(|_| Ok(capnp_rpc::new_client::<executor::Client, _>(Counting)));
-    let (cell, start) = caller.prepare().await.unwrap();
+    let (cell, start) = caller.prepare().await.expect("it begins");
     let mut driving = pin!(start.drive());
     ANSWERED.set(0);
     let mut most = 0;
@@ -78,7 +78,7 @@ async fn most_in_a_turn(args: &[&str], calls: u64) -> u64 {
         polled
     })
     .await;
-    assert!(cell.wait().await.unwrap().success());
+    assert!(cell.wait().await.expect("it ends by itself").success());
     assert_eq!(ANSWERED.get(), calls);
     most
 }
