@@ -27,7 +27,8 @@ use crate::ticker::Ticker;
 const REST: u64 = 8;
 
 /// Ticks of a round that a guest sits out for, whatever they went into: messages
-/// that take the host long, and its own code, are the guest's doing.
+/// that take the host long, and its own code, are the guest's doing. Less than the
+/// ticker goes on for when no guest runs, which is as many as count.
 const LONG: u64 = 16;
 
 /// How often a poll looks at the cell's parts before it lets others run.
@@ -55,9 +56,9 @@ pub(crate) struct Run {
     wakers: Wakers,
     rpc_error: Option<Arc<capnp::Error>>,
     outcome: Option<oneshot::Sender<Result<Exit, Error>>>,
-    /// Ticks that passed while the guest ran last, or in all of a round that took
-    /// long. More than one where it was in what nothing interrupts: a fill of all
-    /// its memory, say.
+    /// Ticks that have passed in this poll while the guest ran, or in all of a round
+    /// that took long. More than one where it was in what nothing interrupts: a fill
+    /// of all its memory, say.
     ran: u64,
     /// Polls that the guest still sits out.
     rest: u64,
@@ -158,7 +159,7 @@ impl Run {
         }
         let ticks = self.ticker.ticks() - before;
         if ticks >= LONG {
-            self.ran = ticks;
+            self.ran = self.ran.max(ticks);
         }
         match &mut self.stage {
             // Without a connection there is nothing left to handle.
@@ -187,7 +188,7 @@ impl Run {
                 .as_mut()
                 .poll(&mut Context::from_waker(&self.wakers.guest))
         };
-        self.ran = self.ticker.ticks() - self.shared.slice.load(Ordering::Relaxed);
+        self.ran += self.ticker.ticks() - self.shared.slice.load(Ordering::Relaxed);
         match polled {
             Poll::Pending => None,
             Poll::Ready(result) => {
@@ -197,13 +198,12 @@ impl Run {
         }
     }
 
-    /// Has the guest rest after a round in which it was interrupted, or took more
-    /// than a tick all the same.
+    /// Has the guest rest where it was interrupted in this poll, or has taken more
+    /// than a tick of it all the same.
     fn note_overrun(&mut self) {
-        let ran = mem::take(&mut self.ran);
-        let yielded = ran > 0 && self.shared.signal.take_part(part::YIELD);
-        if (yielded || ran > 1) && self.guest.is_some() {
-            self.rest = REST.saturating_mul(ran);
+        let yielded = self.ran > 0 && self.shared.signal.take_part(part::YIELD);
+        if (yielded || self.ran > 1) && self.guest.is_some() {
+            self.rest = REST.saturating_mul(self.ran);
             // It rests now, not when it is woken next.
             self.shared.signal.raise(part::GUEST);
         }
@@ -328,8 +328,10 @@ impl Future for Run {
             }
         }
         let before = shared.meter.served();
+        this.ran = 0;
         for round in 1.. {
-            if this.rest > 0 {
+            let rests = this.rest > 0;
+            if rests {
                 this.rest -= 1;
                 shared.signal.raise(part::GUEST);
                 ready &= !part::GUEST;
@@ -338,10 +340,12 @@ impl Future for Run {
                 this.finish(result);
                 return Poll::Ready(());
             }
-            this.note_overrun();
+            if !rests {
+                this.note_overrun();
+            }
             // What was woken in the last round waits for another poll.
             let served = shared.meter.served() - before;
-            if this.rest > 0 || round == ROUNDS || served >= MESSAGES {
+            if rests || this.rest > 0 || round == ROUNDS || served >= MESSAGES {
                 break;
             }
             ready = shared.signal.take();

@@ -88,7 +88,7 @@ fn a_guest_is_answered_about_as_often_in_a_turn_however_many_calls_are_in_flight
     patiently(async {
         // Many, so that it gets on beside guests that spin; not all that come, so
         // that others do.
-        let alone = most_in_a_turn(&["seq", "200", "64"], 200).await;
+        let alone = most_in_a_turn(&["seq", "2000", "64"], 2000).await;
         assert!((24..64).contains(&alone), "{alone} in a turn");
         let many = most_in_a_turn(&["flight", "2000", "64", "64"], 2000).await;
         assert!((24..64).contains(&many), "{many} in a turn");
@@ -148,7 +148,7 @@ fn a_guest_that_pours_lets_others_run_after_some_of_it() {
         .await;
         assert!(cell.wait().await.unwrap().success());
         assert!(cell.usage().rpc_out > BYTES);
-        assert!(most < 1 << 20, "{most} bytes in a turn");
+        assert!(most < 3 << 19, "{most} bytes in a turn");
     });
 }
 
@@ -185,11 +185,10 @@ fn calls_go_on_beside_guests_that_spin_and_those_go_on_too() {
         assert_eq!(seen.len(), CALLS as usize);
         let (first, last) = (&seen[0], &seen[seen.len() - 1]);
         for (first, last) in first.iter().zip(last) {
-            // Less than one slice of each for eight calls: as many are made in a
+            // Less than one slice of each for four calls: more are made in a
             // turn of the executor, and a spinner sits out several.
             let interruptions = last - first;
-
-            assert!(interruptions < CALLS / 8, "{interruptions}");
+            assert!(interruptions < CALLS / 4, "{interruptions}");
         }
         let busy: u64 = last.iter().sum();
         assert!(busy > 0);
