@@ -115,9 +115,8 @@ fn forever(first: &str, body: &str) -> Outcome<Vec<u8>> {
 /// interrupts.
 const FILL: &str = "(memory.fill (i32.const 0) (i32.const 1) (i32.const 209715200))";
 
-/// One that waits for a millisecond after each fill, and so is never found running.
-const FILL_AND_WAIT: &str = "(memory.fill (i32.const 0) (i32.const 1) (i32.const 209715200))
-     (i32.store (i32.const 131072) (call $later (i64.const 1000000)))
+/// Waiting for a millisecond: who does so after each fill is never found running.
+const WAIT: &str = "(i32.store (i32.const 131072) (call $later (i64.const 1000000)))
      (call $poll (i32.const 131072) (i32.const 1) (i32.const 16))";
 
 /// Host calls that hand over as much as is taken at a time: 64 KiB.
@@ -145,14 +144,15 @@ fn main() -> Outcome<()> {
     let runtime = &Runtime::builder().workers(1).build()?;
     let compile = |wasm| block_on(runtime.compile(wasm));
     let caller = &compile(example_images::wasm("caller"))?;
-    let [spins, fills, waits, writes, polls] = [
-        compile(forever("", "")?)?,
-        compile(forever("", FILL)?)?,
-        compile(forever("", FILL_AND_WAIT)?)?,
-        compile(forever(WRITE[0], WRITE[1])?)?,
-        compile(forever(POLL[0], POLL[1])?)?,
-    ]
-    .map(|program| move || Builder::new().program(program.clone()));
+    let endless = |first: &str, body: &str| -> Outcome<_> {
+        let program = compile(forever(first, body)?)?;
+        Ok(move || Builder::new().program(program.clone()))
+    };
+    let spins = endless("", "")?;
+    let fills = endless("", FILL)?;
+    let waits = endless("", &format!("{FILL} {WAIT}"))?;
+    let writes = endless(WRITE[0], WRITE[1])?;
+    let polls = endless(POLL[0], POLL[1])?;
     let one_by_one = || calling(caller, runtime, &["seq", FOR_EVER, "64"]);
     let floods = || calling(caller, runtime, &["flight", FOR_EVER, "64", "64"]);
     let pours = &compile(example_images::wasm("pours"))?;

@@ -12,7 +12,7 @@ const TICK: Duration = Duration::from_millis(1);
 
 /// Ticks that go on after the last guest stopped running, so that guests that
 /// run in short bursts do not set the timer each time.
-const LINGER: u32 = 20;
+pub(crate) const LINGER: u32 = 20;
 
 /// Interrupts guests that do not yield, by counting up the engines' epochs
 /// while one of them runs. Costs nothing while none does.

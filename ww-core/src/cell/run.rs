@@ -20,16 +20,18 @@ use super::local::{Local, ended};
 use super::shared::{Shared, part};
 use super::start::Connect;
 use crate::error::Error;
-use crate::ticker::Ticker;
+use crate::ticker::{LINGER, Ticker};
 
 /// How many polls a guest sits out for each tick that it ran: time for some hundred
 /// calls of a neighbour's.
 const REST: u64 = 8;
 
 /// Ticks of a round that a guest sits out for, whatever they went into: messages
-/// that take the host long, and its own code, are the guest's doing. Less than the
-/// ticker goes on for when no guest runs, which is as many as count.
+/// that take the host long, and its own code, are the guest's doing.
 const LONG: u64 = 16;
+
+// Or nobody would tick for as long while the host alone runs.
+const _: () = assert!(LONG < LINGER as u64);
 
 /// How often a poll looks at the cell's parts before it lets others run.
 const ROUNDS: usize = 16;
@@ -116,7 +118,7 @@ impl Run {
     }
 
     /// Polls the parts that were woken. `Some` is how the cell ended.
-    fn turn(&mut self, ready: u8) -> Option<Result<Exit, Error>> {
+    fn round(&mut self, ready: u8) -> Option<Result<Exit, Error>> {
         let before = self.ticker.ticks();
         if ready & part::CALL != 0 {
             if self.shared.is_killed() {
@@ -336,7 +338,7 @@ impl Future for Run {
                 shared.signal.raise(part::GUEST);
                 ready &= !part::GUEST;
             }
-            if let Some(result) = this.turn(ready) {
+            if let Some(result) = this.round(ready) {
                 this.finish(result);
                 return Poll::Ready(());
             }
