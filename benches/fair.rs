@@ -1,5 +1,6 @@
 //! What a guest's neighbours cost it, and what it costs to interrupt them.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use criterion::Criterion;
@@ -10,6 +11,7 @@ use ww_benches::time::cpu;
 use ww_benches::{Outcome, Rounds, Table, bare, calls};
 use ww_core::cell::{Builder, Cell, Output};
 use ww_core::{Error, Program, Runtime, serve};
+use ww_rpc::cell_capnp::program;
 
 /// Begins a neighbour.
 type Neighbour<'a> = &'a dyn Fn() -> Builder;
@@ -32,6 +34,19 @@ const COUNT: &str = r#"
   (loop $again
     (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))))
 "#;
+
+/// Takes whatever it is handed.
+struct Takes;
+
+impl program::Server for Takes {
+    async fn spawn(
+        self: Rc<Self>,
+        _: program::SpawnParams,
+        _: program::SpawnResults,
+    ) -> Result<(), capnp::Error> {
+        Ok(())
+    }
+}
 
 /// Iterations of a loop at a time.
 const ITERATIONS: i32 = 1 << 20;
@@ -153,6 +168,11 @@ fn main() -> Outcome<()> {
     let waits = endless("", &format!("{FILL} {WAIT}"))?;
     let writes = endless(WRITE[0], WRITE[1])?;
     let polls = endless(POLL[0], POLL[1])?;
+    let hands = || {
+        let builder = Builder::new().program(caller.clone());
+        let builder = builder.args(["hand", FOR_EVER, "1000"]);
+        builder.bootstrap(|_| Ok(capnp_rpc::new_client::<program::Client, _>(Takes)))
+    };
     let one_by_one = || calling(caller, runtime, &["seq", FOR_EVER, "64"]);
     let floods = || calling(caller, runtime, &["flight", FOR_EVER, "64", "64"]);
     let pours = &compile(example_images::wasm("pours"))?;
@@ -165,6 +185,7 @@ fn main() -> Outcome<()> {
         ("neighbours/1 spins", &spins, 1),
         ("neighbours/4 spin", &spins, 4),
         ("neighbours/64 spin", &spins, 64),
+        ("neighbours/64 spin, of one family", &spins, 64),
         ("neighbours/1 fills memory", &fills, 1),
         ("neighbours/4 fill memory", &fills, 4),
         ("neighbours/4 fill memory and wait", &waits, 4),
@@ -174,13 +195,15 @@ fn main() -> Outcome<()> {
         ("neighbours/1 calls, 64 in flight", &floods, 1),
         ("neighbours/4 call, 64 in flight", &floods, 4),
         ("neighbours/4 pour", &pours, 4),
+        ("neighbours/4 hand over", &hands, 4),
     ];
     for (name, neighbour, count) in neighbours {
+        let family = name.ends_with("of one family");
         let rounds = Rounds::new(
-            |times| beside(caller, runtime, neighbour, count, times),
-            |times| beside(caller, runtime, neighbour, 0, times),
+            |times| beside(caller, runtime, neighbour, family, count, times),
+            |times| beside(caller, runtime, neighbour, family, 0, times),
         );
-        let goal = (count <= 4).then_some(10.0);
+        let goal = (family || count <= 4).then_some(10.0);
         table.row(criterion, name, "no neighbour", goal, rounds);
     }
 
@@ -238,18 +261,25 @@ fn looping(config: &Config, text: &str) -> Outcome<impl FnMut(u64) -> Outcome<Du
 }
 
 /// How long a guest's calls to its host take, by the clock on the wall, beside
-/// `count` neighbours on the same worker.
+/// `count` neighbours on the same worker, driven together where they are a family.
 fn beside(
     caller: &Program,
     runtime: &Runtime,
     neighbour: Neighbour<'_>,
+    family: bool,
     count: usize,
     times: u64,
 ) -> Outcome<Duration> {
     block_on(async {
         let mut neighbours: Vec<Cell> = Vec::new();
         for _ in 0..count {
-            let cell = neighbour().spawn().await?;
+            let mut builder = neighbour();
+            if let Some(first) = neighbours.first()
+                && family
+            {
+                builder = builder.beside(first);
+            }
+            let cell = builder.spawn().await?;
             // It has its first turn.
             cell.with(async |_| Ok(())).await?;
             neighbours.push(cell);

@@ -10,16 +10,16 @@ use crate::clock::{Registration, Timer};
 /// Time between two interruption ticks.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Ticks that go on after the last guest stopped running, so that guests that
-/// run in short bursts do not set the timer each time.
-pub(crate) const LINGER: u32 = 20;
+/// Ticks that go on after the last cell's turn, so that guests that run in short
+/// bursts do not set the timer each time.
+const LINGER: u32 = 20;
 
-/// Interrupts guests that do not yield, by counting up the engines' epochs
-/// while one of them runs. Costs nothing while none does.
+/// Interrupts guests that do not yield, by counting up the engines' epochs while a
+/// cell has its turn. Costs nothing while none does.
 pub(crate) struct Ticker {
     engines: Vec<EngineWeak>,
     timer: Timer,
-    /// Guests that are running just now, on any thread.
+    /// Cells that have their turn just now, on any thread.
     running: AtomicUsize,
     ticks: AtomicU64,
     /// Whether another tick is to come.
@@ -28,8 +28,11 @@ pub(crate) struct Ticker {
     next: Mutex<Option<Registration>>,
 }
 
-/// A guest's turn at its thread. Dropping it ends the turn.
-pub(crate) struct Slice<'a>(&'a Ticker);
+/// A cell's turn at its thread. Dropping it ends the turn.
+pub(crate) struct Turn<'a> {
+    ticker: &'a Ticker,
+    began: u64,
+}
 
 impl Ticker {
     pub(crate) fn new<'a>(
@@ -47,19 +50,22 @@ impl Ticker {
         })
     }
 
-    /// Ticks so far. Comparable with what [`slice`](Self::slice) noted.
+    /// Ticks so far.
     pub(crate) fn ticks(&self) -> u64 {
         self.ticks.load(Ordering::Relaxed)
     }
 
-    /// Begins a guest's turn, and notes when that was.
-    pub(crate) fn slice(self: &Arc<Self>, began: &AtomicU64) -> Slice<'_> {
-        began.store(self.ticks(), Ordering::Relaxed);
+    /// Begins a cell's turn.
+    pub(crate) fn turn(self: &Arc<Self>) -> Turn<'_> {
+        let began = self.ticks();
         self.running.fetch_add(1, Ordering::SeqCst);
         if !self.armed.load(Ordering::SeqCst) && !self.armed.swap(true, Ordering::SeqCst) {
             self.arm();
         }
-        Slice(self)
+        Turn {
+            ticker: self,
+            began,
+        }
     }
 
     /// Sets the next tick.
@@ -81,9 +87,16 @@ impl Ticker {
     }
 }
 
-impl Drop for Slice<'_> {
+impl Turn<'_> {
+    /// Ticks since it began.
+    pub(crate) fn ticks(&self) -> u64 {
+        self.ticker.ticks() - self.began
+    }
+}
+
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
+        self.ticker.running.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -121,14 +134,12 @@ mod tests {
     fn it_ticks_again_however_often_it_has_rested() {
         let engine = Engine::default();
         let ticker = Ticker::new([&engine], Timer::new());
-        let began = AtomicU64::new(0);
         for _ in 0..30 {
-            let slice = ticker.slice(&began);
-            let before = ticker.ticks();
-            while ticker.ticks() < before + 3 {
+            let turn = ticker.turn();
+            while turn.ticks() < 3 {
                 thread::yield_now();
             }
-            drop(slice);
+            drop(turn);
             while ticker.armed.load(Ordering::SeqCst) {
                 thread::yield_now();
             }

@@ -22,6 +22,10 @@ pub struct Limits {
     /// Depth of nested pointers in one message. Following a deeper one fails
     /// the call that does.
     pub nesting: i32,
+    /// Capabilities of one message, however often each is pointed at: what it
+    /// takes to receive them dominates all else in a message. One more ends the
+    /// connection.
+    pub capabilities: usize,
     /// Calls that are pipelined on one another: each is made on a promised
     /// answer of the one before, or passes one as a parameter, answered by now
     /// or not. A call on a capability that has arrived begins at one again, and
@@ -93,13 +97,15 @@ impl Limits {
 const READ_AGAIN: usize = 1 << 14;
 
 impl Default for Limits {
-    /// 64 MiB a message, 64 levels deep; 4,096 calls in flight, 32 of them on
-    /// one another, with 128 MiB; 64 promises in a row; 1,048,576 cancelled ones,
-    /// and as many of ours unanswered; 65,536 exports; 128 MiB that wait to be read.
+    /// 64 MiB a message, 64 levels deep, with 8,192 capabilities; 4,096 calls in
+    /// flight, 32 of them on one another, with 128 MiB; 64 promises in a row;
+    /// 1,048,576 cancelled ones, and as many of ours unanswered; 65,536 exports;
+    /// 128 MiB that wait to be read.
     fn default() -> Self {
         Self {
             message_words: 8 << 20,
             nesting: 64,
+            capabilities: 8192,
             pipeline_depth: 32,
             resolutions: 64,
             calls: 4096,

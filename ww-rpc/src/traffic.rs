@@ -7,6 +7,7 @@ pub struct Traffic {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     messages_in: AtomicU64,
+    capabilities_in: AtomicU64,
     calls_in: AtomicU64,
     calls_out: AtomicU64,
 }
@@ -25,6 +26,11 @@ impl Traffic {
     /// Messages read from the peer, of whatever kind.
     pub fn messages_in(&self) -> u64 {
         self.messages_in.load(Ordering::Relaxed)
+    }
+
+    /// Capabilities of the peer's calls and answers, however often each was sent.
+    pub fn capabilities_in(&self) -> u64 {
+        self.capabilities_in.load(Ordering::Relaxed)
     }
 
     /// Calls of the peer's, those included that a limit has refused.
@@ -47,6 +53,10 @@ impl Traffic {
 
     pub(crate) fn heard(&self) {
         add(&self.messages_in, 1);
+    }
+
+    pub(crate) fn was_handed(&self, capabilities: usize) {
+        add(&self.capabilities_in, capabilities as u64);
     }
 
     pub(crate) fn was_called(&self) {

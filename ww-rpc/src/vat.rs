@@ -28,6 +28,10 @@ const SETTLING_TURNS: usize = 1000;
 /// on the same thread wait.
 const POLLS: usize = 8;
 
+/// Capabilities of what has been read after which no further such poll follows: to
+/// receive two or three takes as long as a call without any.
+const CAPABILITIES: u64 = 64;
+
 /// One side of a two-party Cap'n Proto connection.
 ///
 /// A `Vat` is a future: it must be polled for calls to make progress in either
@@ -194,6 +198,7 @@ impl Vat {
             ..
         } = this;
         let polls = recall.get_or_insert_with(Recall::new).polls(cx);
+        let before = link.traffic.capabilities_in();
         let mut polled = 0;
         loop {
             let Stage::Running(running) = stage else {
@@ -212,7 +217,10 @@ impl Vat {
                 *settling_turns -= 1;
                 return Poll::Pending;
             }
-            let again = woken && (link.is_ahead() || link.is_behind()) && polled < POLLS;
+            let again = woken
+                && (link.is_ahead() || link.is_behind())
+                && polled < POLLS
+                && link.traffic.capabilities_in() - before < CAPABILITIES;
             if settling {
                 link.settle();
             } else if !(again || link.is_settling()) {

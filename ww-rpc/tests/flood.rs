@@ -81,6 +81,35 @@ fn of_calls_that_come_at_once_several_are_answered_in_a_poll_and_not_all() {
 }
 
 #[test]
+fn of_calls_with_many_capabilities_few_are_read_in_a_poll() {
+    let promises: Vec<u32> = (0..100).collect();
+    let mut served = Served::new(Limits::default());
+    served.say(bootstrap(0));
+    let calls: Vec<u8> = (1..=30)
+        .flat_map(|id| call_with(id, ECHO, &promises))
+        .collect();
+    let to_vat = served.to_vat.as_mut().unwrap();
+    future::block_on(to_vat.write_all(&calls)).unwrap();
+    served.vat.poll(&mut Context::from_waker(Waker::noop()));
+    let answered = served.log.echoed.borrow().len();
+    assert!((1..=4).contains(&answered), "{answered} at once");
+    assert!((100..=400).contains(&served.traffic.capabilities_in()));
+    assert_eq!(served.heard().len(), 31);
+    assert_eq!(served.traffic.capabilities_in(), 3000);
+}
+
+#[test]
+fn capabilities_of_a_message_are_bounded() {
+    let promises: Vec<u32> = (0..=10).collect();
+    let mut served = Served::new(limits(|limits| limits.capabilities = 10));
+    served.say(bootstrap(0));
+    served.say(call_with(1, ECHO, &promises[1..]));
+    assert!(served.lives());
+    served.say(call_with(2, ECHO, &promises));
+    served.assert_overloaded("a call", "11 capabilities, more than the limit of 10");
+}
+
+#[test]
 fn an_answer_is_written_in_the_poll_that_makes_it() {
     let mut served = Served::new(Limits::default());
     served.say(bootstrap(0));

@@ -9,6 +9,9 @@ use super::limits::Limit;
 /// Bytes that take about as long to be moved as a message to be handled.
 const BYTES_LIKE_A_MESSAGE: u64 = 16 << 10;
 
+/// Capabilities that take about as long to be received as such a message.
+const CAPABILITIES_LIKE_A_MESSAGE: u64 = 2;
+
 /// What a cell has used until now, or until its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -119,11 +122,13 @@ impl Meter {
     }
 
     /// What the RPC connection has kept the host busy with, in messages of the
-    /// guest's: so many bytes either way, in however few, count as one more.
+    /// guest's: so many bytes either way, in however few, count as one more, and so
+    /// many capabilities.
     pub(crate) fn served(&self) -> u64 {
         self.rpc.get().map_or(0, |rpc| {
             let bytes = rpc.bytes_in() + rpc.bytes_out();
-            rpc.messages_in() + bytes / BYTES_LIKE_A_MESSAGE
+            let capabilities = rpc.capabilities_in() / CAPABILITIES_LIKE_A_MESSAGE;
+            rpc.messages_in() + bytes / BYTES_LIKE_A_MESSAGE + capabilities
         })
     }
 

@@ -20,25 +20,26 @@ use super::local::{Local, ended};
 use super::shared::{Shared, part};
 use super::start::Connect;
 use crate::error::Error;
-use crate::ticker::{LINGER, Ticker};
+use crate::ticker::Ticker;
 
 /// How many polls a guest sits out for each tick that it ran: time for some hundred
 /// calls of a neighbour's.
 const REST: u64 = 8;
 
-/// Ticks of a round that a guest sits out for, whatever they went into: messages
-/// that take the host long, and its own code, are the guest's doing.
+/// Ticks of a poll that a guest sits out for, whatever they went into: what its host
+/// takes long for is the guest's doing. Fewer may be others' on the processor.
 const LONG: u64 = 16;
 
-// Or nobody would tick for as long while the host alone runs.
-const _: () = assert!(LONG < LINGER as u64);
+/// The most ticks that it sits out for so: a host that stood still for longer did so
+/// for reasons of its own.
+const LONGEST: u64 = 64;
 
 /// How often a poll looks at the cell's parts before it lets others run.
 const ROUNDS: usize = 16;
 
-/// How many messages of the guest's a poll serves, or a few more, before it lets
-/// others run, and fewer long ones: with many calls in flight a vat reads as many
-/// at once, where calls one at a time take a round each.
+/// How many messages of the guest's a poll serves before it lets others run, and
+/// fewer long ones: with many calls in flight a vat reads as many at once, where calls
+/// one at a time take a round each. For every as many more, a guest sits out a poll.
 const MESSAGES: u64 = 16;
 
 /// One cell's life, as a future.
@@ -58,9 +59,8 @@ pub(crate) struct Run {
     wakers: Wakers,
     rpc_error: Option<Arc<capnp::Error>>,
     outcome: Option<oneshot::Sender<Result<Exit, Error>>>,
-    /// Ticks that have passed in this poll while the guest ran, or in all of a round
-    /// that took long. More than one where it was in what nothing interrupts: a fill
-    /// of all its memory, say.
+    /// Ticks that have passed while the guest ran and that it has not rested for. More
+    /// than one where it was in what nothing interrupts: a fill of all its memory, say.
     ran: u64,
     /// Polls that the guest still sits out.
     rest: u64,
@@ -117,9 +117,15 @@ impl Run {
         }
     }
 
-    /// Polls the parts that were woken. `Some` is how the cell ended.
-    fn round(&mut self, ready: u8) -> Option<Result<Exit, Error>> {
-        let before = self.ticker.ticks();
+    /// Polls the parts that were woken, but for those that rest: the guest, and with it
+    /// the vat, which would go on with all that the guest has said. `Some` is how the
+    /// cell ended.
+    fn round(&mut self, mut ready: u8, rests: bool) -> Option<Result<Exit, Error>> {
+        if rests {
+            const RESTING: u8 = part::GUEST | part::VAT;
+            ready &= !RESTING;
+            self.shared.signal.raise(RESTING);
+        }
         if ready & part::CALL != 0 {
             if self.shared.is_killed() {
                 return Some(self.cut_short(Error::Killed));
@@ -151,17 +157,14 @@ impl Run {
         }
         // What the guest has just said is heard in the same round, and what that
         // answers is taken note of.
-        let said = self.shared.signal.take_part(part::VAT);
-        if said || ready & part::VAT != 0 || matches!(self.stage, Stage::Draining(_)) {
+        let said = !rests && self.shared.signal.take_part(part::VAT);
+        let drains = !rests && matches!(self.stage, Stage::Draining(_));
+        if said || ready & part::VAT != 0 || drains {
             self.poll_vat();
         }
         let answered = self.shared.signal.take_part(part::TASKS);
         if answered || ready & part::TASKS != 0 {
             self.poll_tasks();
-        }
-        let ticks = self.ticker.ticks() - before;
-        if ticks >= LONG {
-            self.ran = self.ran.max(ticks);
         }
         match &mut self.stage {
             // Without a connection there is nothing left to handle.
@@ -185,7 +188,8 @@ impl Run {
         let guest = self.guest.as_mut()?;
         let polled = {
             let _busy = self.shared.meter.run();
-            let _slice = self.ticker.slice(&self.shared.slice);
+            let began = self.ticker.ticks();
+            self.shared.slice.store(began, Ordering::Relaxed);
             guest
                 .as_mut()
                 .poll(&mut Context::from_waker(&self.wakers.guest))
@@ -200,12 +204,21 @@ impl Run {
         }
     }
 
-    /// Has the guest rest where it was interrupted in this poll, or has taken more
-    /// than a tick of it all the same.
-    fn note_overrun(&mut self) {
+    /// Has the guest rest where it was interrupted in a poll, or has run for more than
+    /// a tick all the same; and where the poll took so many ticks, or served so much,
+    /// that it had more than its share.
+    fn note_overrun(&mut self, ticks: u64, served: u64) {
         let yielded = self.ran > 0 && self.shared.signal.take_part(part::YIELD);
-        if (yielded || self.ran > 1) && self.guest.is_some() {
-            self.rest = REST.saturating_mul(self.ran);
+        let ran = if self.guest.is_some() && (yielded || self.ran > 1) {
+            mem::take(&mut self.ran)
+        } else {
+            0
+        };
+        let long = if ticks >= LONG { ticks.min(LONGEST) } else { 0 };
+        let shares = (served / MESSAGES).saturating_sub(1);
+        // A guest that has ended leaves its vat with what it had said.
+        self.rest = shares.max(REST * ran.max(long));
+        if self.rest > 0 {
             // It rests now, not when it is woken next.
             self.shared.signal.raise(part::GUEST);
         }
@@ -288,6 +301,7 @@ impl Run {
     /// Frees the guest's memory and closes its ends of the pipes.
     fn free(&mut self) {
         self.guest = None;
+        self.rest = 0;
         self.shared.meter.freed();
     }
 
@@ -311,6 +325,8 @@ impl Future for Run {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let shared = this.shared.clone();
+        let ticker = this.ticker.clone();
+        let turn = ticker.turn();
         shared.signal.enter(cx.waker());
         let mut ready = shared.signal.take();
         if let Stage::New = this.stage {
@@ -329,31 +345,28 @@ impl Future for Run {
                 return Poll::Ready(());
             }
         }
+        let rests = this.rest > 0;
+        if rests {
+            this.rest -= 1;
+        }
         let before = shared.meter.served();
-        this.ran = 0;
+        let served = || shared.meter.served() - before;
         for round in 1.. {
-            let rests = this.rest > 0;
-            if rests {
-                this.rest -= 1;
-                shared.signal.raise(part::GUEST);
-                ready &= !part::GUEST;
-            }
-            if let Some(result) = this.round(ready) {
+            if let Some(result) = this.round(ready, rests) {
                 this.finish(result);
                 return Poll::Ready(());
             }
-            if !rests {
-                this.note_overrun();
-            }
             // What was woken in the last round waits for another poll.
-            let served = shared.meter.served() - before;
-            if rests || this.rest > 0 || round == ROUNDS || served >= MESSAGES {
+            if rests || round == ROUNDS || served() >= MESSAGES || turn.ticks() > 0 {
                 break;
             }
             ready = shared.signal.take();
             if ready == 0 {
                 break;
             }
+        }
+        if !rests {
+            this.note_overrun(turn.ticks(), served());
         }
         shared.signal.leave();
         Poll::Pending

@@ -9,12 +9,16 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
+use capnp::traits::HasTypeId as _;
 use futures::io::sink;
-use ww_core::cell::{Builder, Cell, Usage};
+use futures_lite::AsyncWriteExt as _;
+use ww_core::cell::{Builder, Cell, Driver, Input, Usage};
 use ww_core::{Runtime, serve};
+use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::executor;
 
 use crate::patience::patiently;
+use crate::said::{bootstrap, rpc};
 use crate::stage::{Echo, Token, guest};
 use crate::wat::component;
 
@@ -65,9 +69,9 @@ fn a_guest_is_answered_about_as_often_in_a_turn_however_many_calls_are_in_flight
             let caller = guest("caller").args(args.iter().copied());
             let caller = caller.bootstrap(|_| Ok(Echo::client(Token::default())));
             let most = most_in_a_turn(caller, |usage| usage.calls_out).await;
-            // Many, so that it gets on beside guests that spin; not all that come,
-            // so that others do.
-            assert!((24..64).contains(&most), "{args:?}: {most} in a turn");
+            // Many, so that it gets on beside guests that spin, though a tick may end
+            // a turn; not all that come, so that others do.
+            assert!((12..64).contains(&most), "{args:?}: {most} in a turn");
         }
     });
 }
@@ -82,13 +86,13 @@ fn a_guest_that_pours_lets_others_run_after_some_of_it() {
     });
 }
 
-/// Fills 200 MiB in one instruction, says so, and waits for a millisecond, for ever.
+/// Fills 128 MiB in one instruction, says so, and waits for a millisecond, for ever.
 const FILLS: &str = r#"
     (func (export "run") (result i32) (local $out i32)
-        (drop (memory.grow (i32.const 3200)))
+        (drop (memory.grow (i32.const 2048)))
         (local.set $out (call $stdout))
         (loop $again
-            (memory.fill (i32.const 65536) (i32.const 1) (i32.const 209715200))
+            (memory.fill (i32.const 65536) (i32.const 1) (i32.const 134217728))
             (call $write (local.get $out) (i32.const 65536) (i32.const 1) (i32.const 16))
             (call $block (call $subscribe (i64.const 1000000)))
             (br $again))
@@ -101,23 +105,27 @@ fn a_guest_rests_after_what_nothing_interrupts_though_it_is_not_found_running() 
         let mut driving = pin!(start.drive());
         let mut polls = 0;
         poll_fn(|cx| {
-            polls += 1;
             let lives = driving.as_mut().poll(cx).is_pending();
             assert!(lives, "it goes on for ever");
             match cell.usage().stdio_out {
-                0..5 => Poll::Pending,
+                // The first fill also brings the memory about, and so takes long.
+                0..=1 => Poll::Pending,
+                2..=6 => {
+                    polls += 1;
+                    Poll::Pending
+                }
                 _ => Poll::Ready(()),
             }
         })
         .await;
         // It sits out eight polls of the cell for each of several ticks, two of
         // which may be one of the driver's.
-        assert!(polls > 60, "{polls} polls for four rests");
+        assert!(polls > 40, "{polls} polls for five rests");
     });
 }
 
 /// Keeps the thread to itself for each call.
-struct Slow;
+struct Slow(Duration);
 
 impl executor::Server for Slow {
     async fn echo(
@@ -125,76 +133,177 @@ impl executor::Server for Slow {
         params: executor::EchoParams,
         mut results: executor::EchoResults,
     ) -> Result<(), capnp::Error> {
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(self.0);
         let message = params.get()?.get_message()?.to_str()?;
         results.get().set_response(format!("Echo: {message}"));
         Ok(())
     }
 }
 
+/// How many turns a cell takes, with something to do after each.
+async fn turns(driver: Driver, mut then: impl FnMut()) -> u64 {
+    let mut driving = pin!(driver);
+    let mut turns = 0;
+    poll_fn(|cx| {
+        turns += 1;
+        let polled = driving.as_mut().poll(cx);
+        then();
+        polled
+    })
+    .await;
+    turns
+}
+
+/// A guest that makes so many calls, of which each takes its host so many
+/// milliseconds.
+fn beside_slow(calls: u64, took: u64) -> Builder {
+    let server = Slow(Duration::from_millis(took));
+    let caller = guest("caller").args(["seq", &calls.to_string(), "64"]);
+    caller.bootstrap(|_| Ok(capnp_rpc::new_client::<executor::Client, _>(server)))
+}
+
+#[test]
+fn a_turn_ends_after_a_call_that_takes_its_host_long() {
+    patiently(async {
+        let most = most_in_a_turn(beside_slow(20, 5), |usage| usage.calls_out).await;
+        // A turn of the driver's may be two of its cell's, and ticks are late at times.
+        assert!(most < 8, "{most} calls in a turn");
+    });
+}
+
 #[test]
 fn a_guest_rests_after_calls_that_take_its_host_long() {
     patiently(async {
-        let caller = guest("caller")
-            .args(["seq", "5", "64"])
-            .bootstrap(|_| Ok(capnp_rpc::new_client::<executor::Client, _>(Slow)));
-        let (cell, start) = caller.prepare().await.unwrap();
-        let mut driving = pin!(start.drive());
-        let mut polls = 0;
-        poll_fn(|cx| {
-            polls += 1;
-            driving.as_mut().poll(cx)
-        })
-        .await;
+        // Eight polls for each of 64 ticks, were none of them late, and of sixteen at
+        // least; two may be one of the driver's.
+        let (cell, start) = beside_slow(5, 100).prepare().await.unwrap();
+        let turns = turns(start.drive(), || {}).await;
         assert!(cell.wait().await.unwrap().success());
-        // Eight polls for each of sixteen ticks at least, two of which may be one of
-        // the driver's.
-        assert!(polls > 60, "{polls} polls for five calls");
+        assert!(turns > 320, "{turns} turns");
     });
+}
+
+/// Takes whatever it is handed.
+struct Takes;
+
+impl program::Server for Takes {
+    async fn spawn(
+        self: Rc<Self>,
+        _: program::SpawnParams,
+        _: program::SpawnResults,
+    ) -> Result<(), capnp::Error> {
+        Ok(())
+    }
+}
+
+/// A call with entries of no words in its table of capabilities, which take its guest
+/// nothing.
+fn claims(id: u32, capabilities: u64) -> Vec<u8> {
+    let mut call = rpc(|message| {
+        let mut call = message.init_call();
+        call.set_question_id(id);
+        call.set_interface_id(program::Client::TYPE_ID);
+        call.set_method_id(0);
+        let target = call.reborrow().init_target();
+        target.init_promised_answer().set_question_id(0);
+        call.init_params().init_cap_table(0);
+    });
+    // The tag of the empty table is last.
+    let tag = call.len() - 8;
+    call[tag..].copy_from_slice(&(capabilities << 2).to_le_bytes());
+    call
+}
+
+#[test]
+fn a_guest_rests_for_the_capabilities_that_it_hands_over() {
+    patiently(async {
+        // It waits until all its calls have been read, or ends at once.
+        for waits in [true, false] {
+            let parrot = guest("parrot").stdin(Input::piped());
+            let parrot =
+                parrot.bootstrap(|_| Ok(capnp_rpc::new_client::<program::Client, _>(Takes)));
+            let (cell, start) = parrot.prepare().await.unwrap();
+            let mut told = cell.take_stdin().unwrap();
+            told.write_all(&bootstrap()).await.unwrap();
+            for id in 1..=CALLS as u32 {
+                told.write_all(&claims(id, 100)).await.unwrap();
+            }
+            let mut told = waits.then_some(told);
+            let turns = turns(start.drive(), || {
+                told.take_if(|_| cell.usage().calls_out == CALLS);
+            })
+            .await;
+            // Two calls are read at once, for which it sits out five polls; two may be
+            // one of the driver's.
+            assert!(turns > CALLS / 2, "{turns} turns, waits: {waits}");
+            let exit = cell.wait().await.unwrap();
+            assert!(exit.success() && exit.rpc_error().is_none());
+            assert_eq!(cell.usage().calls_out, CALLS);
+        }
+    });
+}
+
+/// How often each of so many spinners is interrupted while a guest on their worker
+/// makes its calls.
+async fn interruptions_beside(spinners: usize, of_one_family: bool) -> Vec<u64> {
+    let runtime = Runtime::builder().workers(1).build().expect("a runtime");
+    let on = |name: &str| {
+        let image = example_images::path(name);
+        Builder::new().runtime(&runtime).image(image)
+    };
+    let mut cells: Vec<Cell> = Vec::new();
+    for _ in 0..spinners {
+        let spinner = on("spins");
+        let spinner = match cells.first() {
+            Some(first) if of_one_family => spinner.beside(first),
+            _ => spinner,
+        };
+        cells.push(spinner.spawn().await.expect("it begins"));
+    }
+    // Each has had its turn, so all of them are in the way.
+    for spinner in &cells {
+        while spinner.usage().interruptions == 0 {
+            spinner.with(async |_| Ok(())).await.expect("it spins");
+        }
+    }
+    let (spinners, seen) = (Arc::new(cells), Arc::new(Mutex::new(Vec::new())));
+    let watch = Watch {
+        spinners: spinners.clone(),
+        seen: seen.clone(),
+    };
+    let caller = on("caller")
+        .args(["seq", &CALLS.to_string(), "64"])
+        .bootstrap(|_| Ok(capnp_rpc::new_client::<executor::Client, _>(watch)));
+    let caller = caller.spawn().await.expect("it begins");
+    assert!(caller.wait().await.expect("it ends by itself").success());
+    for spinner in &*spinners {
+        spinner.with(async |_| Ok(())).await.expect("it lives");
+    }
+
+    let seen = seen.lock().expect("nobody panics").clone();
+    assert_eq!(seen.len(), CALLS as usize);
+    let (first, last) = (&seen[0], &seen[seen.len() - 1]);
+    assert!(last.iter().sum::<u64>() > 0);
+    first.iter().zip(last).map(|(f, l)| l - f).collect()
 }
 
 #[test]
 fn calls_go_on_beside_guests_that_spin_and_those_go_on_too() {
     patiently(async {
-        let runtime = Runtime::builder().workers(1).build().unwrap();
-        let on = |name: &str| {
-            let image = example_images::path(name);
-            Builder::new().runtime(&runtime).image(image)
-        };
-        let mut spinners = Vec::new();
-        for _ in 0..SPINNERS {
-            spinners.push(on("spins").spawn().await.unwrap());
-        }
-        // Each has had its turn, so all of them are in the way.
-        for spinner in &spinners {
-            while spinner.usage().interruptions == 0 {
-                spinner.with(async |_| Ok(())).await.unwrap();
-            }
-        }
-        let (spinners, seen) = (Arc::new(spinners), Arc::new(Mutex::new(Vec::new())));
-        let watch = Watch {
-            spinners: spinners.clone(),
-            seen: seen.clone(),
-        };
-        let caller = on("caller")
-            .args(["seq", &CALLS.to_string(), "64"])
-            .bootstrap(|_| Ok(capnp_rpc::new_client::<executor::Client, _>(watch)));
-        let caller = caller.spawn().await.unwrap();
-        assert!(caller.wait().await.unwrap().success());
-
-        let seen = seen.lock().expect("nobody panics").clone();
-        assert_eq!(seen.len(), CALLS as usize);
-        let (first, last) = (&seen[0], &seen[seen.len() - 1]);
-        for (first, last) in first.iter().zip(last) {
-            // Less than one slice of each for four calls: more are made in a
-            // turn of the executor, and a spinner sits out several.
-            let interruptions = last - first;
+        for interruptions in interruptions_beside(SPINNERS, false).await {
+            // Less than one slice of each for four calls: more are made in a turn of
+            // the executor, and a spinner sits out several.
             assert!(interruptions < CALLS / 4, "{interruptions}");
         }
-        let busy: u64 = last.iter().sum();
-        assert!(busy > 0);
-        for spinner in &*spinners {
-            assert!(spinner.with(async |_| Ok(true)).await.unwrap(), "it lives");
-        }
+    });
+}
+
+#[test]
+fn a_family_of_guests_that_spin_gets_hardly_more_than_a_few() {
+    patiently(async {
+        let interruptions: u64 = interruptions_beside(48, true).await.iter().sum();
+        // All of them together: a turn of the family is over when two have asked for
+        // another.
+        assert!(interruptions < CALLS / 4, "{interruptions} of the family");
     });
 }

@@ -11,6 +11,13 @@ mod limits;
 mod log;
 mod patience;
 mod remote;
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test takes what it needs, and fails as tests do"
+)]
+#[path = "../../../ww-membrane/tests/support/said.rs"]
+mod said;
 mod sdk;
 mod stage;
 mod stdio;

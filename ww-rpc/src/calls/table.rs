@@ -40,6 +40,8 @@ pub(super) struct Table {
     resolved: u32,
     /// Tells calls apart that have the same id one after the other.
     serial: u64,
+    /// How many capabilities a message has had, until that is asked.
+    capabilities: usize,
 }
 
 struct Call {
@@ -101,6 +103,7 @@ impl Table {
         limits: &Limits,
     ) -> Result<Option<Held>, Error> {
         let table = call.get_params()?.get_cap_table()?;
+        let words = words.saturating_add(self.table_words(table, limits)?);
         let mut behind = match call.get_target()?.which()? {
             message_target::ImportedCap(export) => Behind::of_export(export, exports),
             message_target::PromisedAnswer(answer) => Behind::of(self.read_mention(answer?)?),
@@ -111,7 +114,6 @@ impl Table {
                 behind.depth = behind.depth.max(mentioned.depth);
             }
         }
-        let words = words.saturating_add(table_words(table));
         self.begin(call.get_question_id(), behind, words, limits)
     }
 
@@ -160,16 +162,16 @@ impl Table {
 
     /// Looks at what the peer answers with, in a message of `words` words.
     pub(super) fn answered(
-        &self,
+        &mut self,
         results: payload::Reader<'_>,
         words: usize,
         limits: &Limits,
     ) -> Result<(), Error> {
         let table = results.get_cap_table()?;
+        let words = words.saturating_add(self.table_words(table, limits)?);
         table
             .iter()
             .try_for_each(|entry| self.refuse_circle(entry))?;
-        let words = words.saturating_add(table_words(table));
         if words > limits.message_words {
             return Err(Error::overloaded(format!(
                 "answer of the peer's has {} capabilities and takes {words} words, more than the \
@@ -179,6 +181,11 @@ impl Table {
             )));
         }
         Ok(())
+    }
+
+    /// How many capabilities the last message had.
+    pub(super) fn take_capabilities(&mut self) -> usize {
+        std::mem::take(&mut self.capabilities)
     }
 
     /// Takes note that a part of an answer is mentioned, to which a path of so
@@ -362,9 +369,21 @@ impl Table {
         };
         self.resolved -= resolved;
     }
-}
 
-/// What the capabilities of a message take up.
-fn table_words(table: struct_list::Reader<'_, cap_descriptor::Owned>) -> usize {
-    (table.len() as usize).saturating_mul(CAPABILITY_WORDS)
+    /// What the capabilities of a message take up, where it may have as many.
+    fn table_words(
+        &mut self,
+        table: struct_list::Reader<'_, cap_descriptor::Owned>,
+        limits: &Limits,
+    ) -> Result<usize, Error> {
+        let count = table.len() as usize;
+        if count > limits.capabilities {
+            return Err(Error::overloaded(format!(
+                "message from the peer has {count} capabilities, more than the limit of {}",
+                limits.capabilities
+            )));
+        }
+        self.capabilities = self.capabilities.saturating_add(count);
+        Ok(count.saturating_mul(CAPABILITY_WORDS))
+    }
 }
