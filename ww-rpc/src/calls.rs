@@ -59,9 +59,7 @@ impl Calls {
     pub(crate) fn call(&self, call: call::Reader<'_>, words: usize) -> Result<Option<Held>, Error> {
         self.traffic.was_called();
         let State { table, exports, .. } = &mut *self.state.borrow_mut();
-        let held = table.call(call, words, exports, &self.limits);
-        self.traffic.was_handed(table.take_capabilities());
-        held
+        table.call(call, words, exports, &self.limits, &self.traffic)
     }
 
     /// Takes note of a [`Plain::Call`] of the peer's, as [`call`](Self::call) does.
@@ -78,10 +76,9 @@ impl Calls {
 
     /// Takes note of results, in a message of `words` words.
     pub(crate) fn answered(&self, results: payload::Reader<'_>, words: usize) -> Result<(), Error> {
-        let table = &mut self.state.borrow_mut().table;
-        let answered = table.answered(results, words, &self.limits);
-        self.traffic.was_handed(table.take_capabilities());
-        answered
+        let state = self.state.borrow();
+        let (limits, traffic) = (&self.limits, &self.traffic);
+        state.table.answered(results, words, limits, traffic)
     }
 
     /// Takes note that the peer has returned from a call of our own, with an

@@ -107,6 +107,12 @@ fn capabilities_of_a_message_are_bounded() {
     assert!(served.lives());
     served.say(call_with(2, ECHO, &promises));
     served.assert_overloaded("a call", "11 capabilities, more than the limit of 10");
+
+    let mut served = Served::new(limits(|limits| limits.capabilities = 10));
+    served.say(rpc(|m| {
+        m.init_return().init_results().init_cap_table(11);
+    }));
+    served.assert_overloaded("an answer", "11 capabilities, more than the limit of 10");
 }
 
 #[test]

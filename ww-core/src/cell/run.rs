@@ -157,9 +157,11 @@ impl Run {
         }
         // What the guest has just said is heard in the same round, and what that
         // answers is taken note of.
-        let said = !rests && self.shared.signal.take_part(part::VAT);
-        let drains = !rests && matches!(self.stage, Stage::Draining(_));
-        if said || ready & part::VAT != 0 || drains {
+        let listens = !rests
+            && (self.shared.signal.take_part(part::VAT)
+                || ready & part::VAT != 0
+                || matches!(self.stage, Stage::Draining(_)));
+        if listens {
             self.poll_vat();
         }
         let answered = self.shared.signal.take_part(part::TASKS);
@@ -301,7 +303,6 @@ impl Run {
     /// Frees the guest's memory and closes its ends of the pipes.
     fn free(&mut self) {
         self.guest = None;
-        self.rest = 0;
         self.shared.meter.freed();
     }
 

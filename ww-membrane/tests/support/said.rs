@@ -50,33 +50,55 @@ pub(crate) fn stand_in() -> Box<DynClientHook> {
     capnp_rpc::new_broken_cap(Error::failed("a stand-in".into())).hook
 }
 
-/// Question `id`: `Program.spawn` of the bootstrap, with promise `promise`.
-pub(crate) fn spawn(id: u32, promise: u32) -> Vec<u8> {
+/// Question `id`: a call of the bootstrap.
+fn call(
+    id: u32,
+    interface: u64,
+    method: u16,
+    params: impl FnOnce(payload::Builder<'_>),
+) -> Vec<u8> {
     rpc(|message| {
         let mut call = message.init_call();
         call.set_question_id(id);
-        call.set_interface_id(program::Client::TYPE_ID);
-        call.set_method_id(0);
+        call.set_interface_id(interface);
+        call.set_method_id(method);
         let target = call.reborrow().init_target();
         target.init_promised_answer().set_question_id(0);
-        promises(call.init_params(), promise, |content| {
+        params(call.init_params());
+    })
+}
+
+/// Question `id`: `Program.spawn` of the bootstrap.
+fn spawn_with(id: u32, params: impl FnOnce(payload::Builder<'_>)) -> Vec<u8> {
+    call(id, program::Client::TYPE_ID, 0, params)
+}
+
+/// The same, with promise `promise`.
+pub(crate) fn spawn(id: u32, promise: u32) -> Vec<u8> {
+    spawn_with(id, |payload| {
+        promises(payload, promise, |content| {
             let params: program::spawn_params::Builder<'_> = content.init_as();
             params.init_bootstrap().set_as_capability(stand_in());
         });
     })
 }
 
+/// The same, with a table of capabilities whose entries have no words.
+pub(crate) fn spawn_with_empty(id: u32, capabilities: u32) -> Vec<u8> {
+    let mut bytes = spawn_with(id, |payload| {
+        payload.init_cap_table(0);
+    });
+    // The tag of the empty table is last.
+    let tag = bytes.len() - 8;
+    bytes[tag..].copy_from_slice(&(u64::from(capabilities) << 2).to_le_bytes());
+    bytes
+}
+
 /// Question `id`: `Host.addrs` of the bootstrap, with promise `promise` beside
 /// its parameters.
 pub(crate) fn addrs_with(id: u32, promise: u32) -> Vec<u8> {
-    rpc(|message| {
-        let mut call = message.init_call();
-        call.set_question_id(id);
-        call.set_interface_id(host::Client::TYPE_ID);
-        call.set_method_id(1);
-        let target = call.reborrow().init_target();
-        target.init_promised_answer().set_question_id(0);
-        let mut table = call.init_params().init_cap_table(1);
+    call(id, host::Client::TYPE_ID, 1, |payload| {
+        let mut table = payload.init_cap_table(1);
         table.reborrow().get(0).set_sender_promise(promise);
     })
 }
@@ -212,27 +234,15 @@ pub(crate) fn pointing(mut bytes: Vec<u8>) -> Vec<u8> {
 
 /// Question `id`: `Program.spawn` with a million capabilities.
 pub(crate) fn spawn_with_a_million(id: u32) -> Vec<u8> {
-    pointing(rpc(|message| {
-        let mut call = message.init_call();
-        call.set_question_id(id);
-        call.set_interface_id(program::Client::TYPE_ID);
-        let target = call.reborrow().init_target();
-        target.init_promised_answer().set_question_id(0);
-        million(call.init_params());
-    }))
+    pointing(spawn_with(id, million))
 }
 
 /// Question `id`: `Program.spawn` with promise 1 and with 600 pointers to one
 /// kilobyte, which is all there is.
 pub(crate) fn spawn_with_one_600_times(id: u32) -> Vec<u8> {
     const MARK: [u8; 8] = *b"kilobyte";
-    let mut bytes = rpc(|message| {
-        let mut call = message.init_call();
-        call.set_question_id(id);
-        call.set_interface_id(program::Client::TYPE_ID);
-        let target = call.reborrow().init_target();
-        target.init_promised_answer().set_question_id(0);
-        promises(call.init_params(), 1, |content| {
+    let mut bytes = spawn_with(id, |payload| {
+        promises(payload, 1, |content| {
             let params: program::spawn_params::Builder<'_> = content.init_as();
             let mut list: any_pointer_list::Builder<'_> = params.init_bootstrap().initn_as(602);
             list.reborrow().get(0).set_as_capability(stand_in());

@@ -6,9 +6,9 @@ use capnp_rpc::rpc_capnp::{
     call, cap_descriptor, message_target, payload, promised_answer, resolve,
 };
 
-use crate::Limits;
 use crate::exports::Exports;
 use crate::plain::Target;
+use crate::{Limits, Traffic};
 
 /// What capnp-rpc takes up for a capability in a message from the peer, in
 /// words, beside its descriptor.
@@ -40,8 +40,6 @@ pub(super) struct Table {
     resolved: u32,
     /// Tells calls apart that have the same id one after the other.
     serial: u64,
-    /// How many capabilities a message has had, until that is asked.
-    capabilities: usize,
 }
 
 struct Call {
@@ -101,9 +99,10 @@ impl Table {
         words: usize,
         exports: &Exports,
         limits: &Limits,
+        traffic: &Traffic,
     ) -> Result<Option<Held>, Error> {
         let table = call.get_params()?.get_cap_table()?;
-        let words = words.saturating_add(self.table_words(table, limits)?);
+        let words = words.saturating_add(table_words(table, limits, traffic)?);
         let mut behind = match call.get_target()?.which()? {
             message_target::ImportedCap(export) => Behind::of_export(export, exports),
             message_target::PromisedAnswer(answer) => Behind::of(self.read_mention(answer?)?),
@@ -162,13 +161,14 @@ impl Table {
 
     /// Looks at what the peer answers with, in a message of `words` words.
     pub(super) fn answered(
-        &mut self,
+        &self,
         results: payload::Reader<'_>,
         words: usize,
         limits: &Limits,
+        traffic: &Traffic,
     ) -> Result<(), Error> {
         let table = results.get_cap_table()?;
-        let words = words.saturating_add(self.table_words(table, limits)?);
+        let words = words.saturating_add(table_words(table, limits, traffic)?);
         table
             .iter()
             .try_for_each(|entry| self.refuse_circle(entry))?;
@@ -181,11 +181,6 @@ impl Table {
             )));
         }
         Ok(())
-    }
-
-    /// How many capabilities the last message had.
-    pub(super) fn take_capabilities(&mut self) -> usize {
-        std::mem::take(&mut self.capabilities)
     }
 
     /// Takes note that a part of an answer is mentioned, to which a path of so
@@ -369,21 +364,22 @@ impl Table {
         };
         self.resolved -= resolved;
     }
+}
 
-    /// What the capabilities of a message take up, where it may have as many.
-    fn table_words(
-        &mut self,
-        table: struct_list::Reader<'_, cap_descriptor::Owned>,
-        limits: &Limits,
-    ) -> Result<usize, Error> {
-        let count = table.len() as usize;
-        if count > limits.capabilities {
-            return Err(Error::overloaded(format!(
-                "message from the peer has {count} capabilities, more than the limit of {}",
-                limits.capabilities
-            )));
-        }
-        self.capabilities = self.capabilities.saturating_add(count);
-        Ok(count.saturating_mul(CAPABILITY_WORDS))
+/// What the capabilities of a message take up, where it may have as many: then they
+/// are counted.
+fn table_words(
+    table: struct_list::Reader<'_, cap_descriptor::Owned>,
+    limits: &Limits,
+    traffic: &Traffic,
+) -> Result<usize, Error> {
+    let count = table.len() as usize;
+    if count > limits.capabilities {
+        return Err(Error::overloaded(format!(
+            "message from the peer has {count} capabilities, more than the limit of {}",
+            limits.capabilities
+        )));
     }
+    traffic.was_handed(count);
+    Ok(count.saturating_mul(CAPABILITY_WORDS))
 }
