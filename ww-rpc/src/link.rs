@@ -1,4 +1,4 @@
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -22,10 +22,6 @@ pub(crate) struct Link {
     /// How large the messages to the peer are.
     pub(crate) sizes: Sizes,
     queue_words: usize,
-    /// Whether more may be there to read at once than capnp-rpc has asked for.
-    ahead: Cell<bool>,
-    /// Whether there is something to write that nobody has tried to.
-    behind: Cell<bool>,
     state: RefCell<State>,
 }
 
@@ -44,7 +40,7 @@ struct State {
     unwritable: Option<Error>,
     /// What the vat resolves with, where it is not a plain end.
     fault: Option<Error>,
-    /// Set when capnp-rpc has let go of the connection.
+    /// Set when nothing further will be said.
     shut: Option<Result<(), Error>>,
     reading: Option<Waker>,
     writing: Option<Waker>,
@@ -58,8 +54,6 @@ impl Link {
             traffic,
             sizes: Sizes::default(),
             queue_words: limits.queue_words,
-            ahead: Cell::default(),
-            behind: Cell::default(),
             state: RefCell::default(),
         }
     }
@@ -77,29 +71,25 @@ impl Link {
         state.unwritable.get_or_insert_with(dropped);
     }
 
-    /// Whether the end has been read, but not been told to capnp-rpc.
+    /// Whether the end has been read, but those who wait have not been told.
     pub(crate) fn is_settling(&self) -> bool {
         let state = self.state.borrow();
         state.end.is_some() && !state.settled
     }
 
-    /// Lets capnp-rpc know of the end that has been read.
+    /// Lets those who wait know of the end that has been read.
     pub(crate) fn settle(&self) {
         self.state.borrow_mut().settled = true;
         self.wake_reader();
     }
 
-    /// Whether more may be there to read at once than capnp-rpc has asked for.
-    pub(crate) fn is_ahead(&self) -> bool {
-        self.ahead.get()
+    /// Takes note of a poll, at whose end all that is queued is written: nobody is
+    /// to be woken for that.
+    pub(crate) fn begin_poll(&self) {
+        self.state.borrow_mut().writing = None;
     }
 
-    /// Whether there is something to write that nobody has tried to.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.behind.get()
-    }
-
-    /// Whether capnp-rpc has let go of the connection.
+    /// Whether nothing further will be said.
     pub(crate) fn is_shut(&self) -> bool {
         self.state.borrow().shut.is_some()
     }
@@ -126,7 +116,6 @@ impl Link {
             state.outgoing.words()
         };
         if waiting <= self.queue_words {
-            self.behind.set(true);
             self.wake_writer();
             return;
         }
@@ -143,7 +132,7 @@ impl Link {
         self.wake_reader();
     }
 
-    /// Takes note that capnp-rpc lets go of the connection, and why.
+    /// Takes note that nothing further will be said, and why.
     pub(crate) fn shut(&self, reason: Result<(), Error>) {
         self.state.borrow_mut().shut = Some(reason);
         self.wake_writer();
@@ -186,13 +175,7 @@ impl Link {
         cx: &mut Context<'_>,
         frames: &mut Frames<R>,
     ) -> Poll<Result<Option<Frame>, Error>> {
-        let polled = self.poll_reading(cx, frames, Frames::poll_next);
-        let ahead = match &polled {
-            Poll::Ready(Ok(Some(frame))) => frames.is_ahead(frame),
-            _ => false,
-        };
-        self.ahead.set(ahead);
-        polled
+        self.poll_reading(cx, frames, Frames::poll_next)
     }
 
     fn poll_reading<R, T>(
@@ -249,7 +232,6 @@ impl Link {
         cx: &mut Context<'_>,
         outbox: &mut Outbox<W>,
     ) -> Poll<()> {
-        self.behind.set(false);
         let sent = if self.state.borrow().unwritable.is_some() {
             Poll::Ready(Ok(()))
         } else {

@@ -5,9 +5,8 @@ use capnp_rpc::rpc_capnp::{cap_descriptor, resolve};
 
 /// How far promises of the peer's have resolved to one another.
 ///
-/// capnp-rpc holds such promises from within one another: a chain without end
-/// would need the stack without end when it is dropped, and one that is its own
-/// end would never be.
+/// Such promises hold one another: a chain without end would need the stack without
+/// end when it is dropped, and one that is its own end would never be.
 #[derive(Default)]
 pub(crate) struct Promises {
     /// By import id: what promises have resolved to, and how many of them lead
