@@ -2,12 +2,14 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use capnp::Error;
-use capnp_rpc::rpc_capnp::{bootstrap, call, payload, resolve};
+use capnp::message::{Builder, HeapAllocator};
+use capnp_rpc::rpc_capnp::{bootstrap, call, message, payload, resolve, return_};
 
 use self::table::Table;
 use crate::exports::Exports;
-use crate::plain::Target;
+use crate::plain::{Plain, Target};
 use crate::promises::Promises;
+use crate::questions::Questions;
 use crate::{Limits, Traffic};
 
 pub(crate) use self::table::Held;
@@ -25,8 +27,7 @@ struct State {
     table: Table,
     promises: Promises,
     exports: Exports,
-    /// Calls of our own, and bootstraps, that the peer has not answered.
-    unanswered: usize,
+    questions: Questions,
 }
 
 impl Calls {
@@ -38,7 +39,7 @@ impl Calls {
                 table: Table::default(),
                 promises: Promises::default(),
                 exports: Exports::new(limits.exports),
-                unanswered: 0,
+                questions: Questions::default(),
             }),
         }
     }
@@ -75,18 +76,22 @@ impl Calls {
 
     /// Takes note of results, in a message of `words` words.
     pub(crate) fn answered(&self, results: payload::Reader<'_>, words: usize) -> Result<(), Error> {
-        let table = &mut self.state.borrow_mut().table;
-        table.answered(results, words, &self.limits, &self.traffic)
+        let state = self.state.borrow();
+        let (limits, traffic) = (&self.limits, &self.traffic);
+        state.table.answered(results, words, limits, traffic)
     }
 
-    /// Takes note that the peer has answered a call of our own.
-    pub(crate) fn returned(&self) {
-        self.state.borrow_mut().unanswered -= 1;
+    /// Takes note that the peer has returned from a call of our own, with an
+    /// answer or without.
+    pub(crate) fn returned(&self, question: u32, answered: bool) {
+        let questions = &mut self.state.borrow_mut().questions;
+        questions.returned(question, answered);
     }
 
     /// Takes note that the peer has finished with a call.
-    pub(crate) fn finish(&self, question: u32) {
-        self.state.borrow_mut().table.finish(question);
+    pub(crate) fn finish(&self, question: u32) -> Result<(), Error> {
+        let table = &mut self.state.borrow_mut().table;
+        table.finish(question, &self.limits)
     }
 
     /// Takes note of what a promise of the peer's resolves to.
@@ -104,55 +109,68 @@ impl Calls {
         table.bootstrap(bootstrap.get_question_id(), &self.limits)
     }
 
-    /// Takes note of an answer to the peer, in a message of `words` words.
-    pub(crate) fn answer(&self, question: u32, no_finish_needed: bool, words: usize) {
-        let table = &mut self.state.borrow_mut().table;
-        table.answer(question, no_finish_needed, words);
-    }
-
-    /// Takes note of a call of our own, or of asking for the bootstrap.
+    /// Takes note of a message of `words` words to the peer.
     ///
     /// # Errors
     ///
-    /// `Overloaded` where the peer owes too many answers.
-    pub(crate) fn ask(&self) -> Result<(), Error> {
-        let state = &mut *self.state.borrow_mut();
-        state.unanswered += 1;
-        if state.unanswered > self.limits.unanswered_calls {
-            return Err(Error::overloaded(format!(
-                "peer has not answered {} calls, more than the limit of {}",
-                state.unanswered, self.limits.unanswered_calls
-            )));
+    /// `Overloaded` where it exports more than the limits allow, or the peer owes
+    /// too many answers.
+    pub(crate) fn sent(&self, message: &Builder<HeapAllocator>, words: usize) -> Result<(), Error> {
+        let State {
+            table,
+            promises,
+            exports,
+            questions,
+        } = &mut *self.state.borrow_mut();
+        let limit = self.limits.unanswered_calls;
+        let segments = message.get_segments_for_output();
+        match segments.first().and_then(|first| Plain::of(first)) {
+            Some(Plain::Call { question, .. }) => {
+                self.traffic.called();
+                return questions.ask(question, limit);
+            }
+            Some(Plain::Results {
+                question,
+                no_finish_needed,
+            }) => {
+                table.answer(question, no_finish_needed, words);
+                return Ok(());
+            }
+            Some(Plain::Finish { question }) => {
+                questions.finish(question);
+                return Ok(());
+            }
+            None => {}
         }
-        Ok(())
-    }
-
-    /// Takes note of a capability that the peer does not hold yet.
-    ///
-    /// # Errors
-    ///
-    /// `Overloaded` where it holds more than the limit.
-    pub(crate) fn export(&self, id: u32) -> Result<(), Error> {
-        self.state.borrow_mut().exports.send(id)
-    }
-
-    /// Takes note that a promise of ours has turned out to be the peer's own.
-    pub(crate) fn reflect(&self, export: u32) {
-        self.state.borrow_mut().exports.reflect(export);
-    }
-
-    /// Takes note of an embargo, which lasts until the peer has sent it back.
-    ///
-    /// # Errors
-    ///
-    /// `Overloaded` where there are more than the limit.
-    pub(crate) fn embargo(&self, id: u32) -> Result<(), Error> {
-        self.state.borrow().exports.embargo(id)
-    }
-
-    /// Takes note that we let go of what the peer has given us as `id`.
-    pub(crate) fn released(&self, id: u32) {
-        self.state.borrow_mut().promises.release(id);
+        let message: message::Reader<'_> = message.get_root_as_reader()?;
+        match message.which() {
+            Ok(message::Return(answer)) => {
+                let answer = answer?;
+                table.answer(answer.get_answer_id(), answer.get_no_finish_needed(), words);
+                match answer.which() {
+                    Ok(return_::Results(results)) => exports.send(results?.get_cap_table()?),
+                    _ => Ok(()),
+                }
+            }
+            Ok(message::Call(call)) => {
+                self.traffic.called();
+                let call = call?;
+                questions.ask(call.get_question_id(), limit)?;
+                exports.send(call.get_params()?.get_cap_table()?)
+            }
+            Ok(message::Bootstrap(bootstrap)) => questions.ask(bootstrap?.get_question_id(), limit),
+            Ok(message::Finish(finish)) => {
+                questions.finish(finish?.get_question_id());
+                Ok(())
+            }
+            Ok(message::Resolve(resolve)) => exports.resolve(resolve?),
+            Ok(message::Release(release)) => {
+                promises.release(release?.get_id());
+                Ok(())
+            }
+            Ok(message::Disembargo(disembargo)) => exports.embargo(disembargo?),
+            _ => Ok(()),
+        }
     }
 
     /// Takes note that a call's parameters have been dropped.

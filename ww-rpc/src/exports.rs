@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
 
-use capnp::Error;
+use capnp::{Error, struct_list};
+use capnp_rpc::rpc_capnp::{cap_descriptor, disembargo, resolve};
 
-/// What the peer holds of ours, as far as the ids of it tell: none is given away
-/// while a lower one is free, so one tells how many there were at a time.
+/// What the peer holds of ours, as far as the ids of it tell: capnp-rpc gives each
+/// the lowest that is free, so one tells how many there are at least.
 pub(crate) struct Exports {
     /// The most capabilities that it may hold, and embargoes.
     limit: usize,
@@ -19,20 +20,46 @@ impl Exports {
         }
     }
 
-    /// Takes note of a capability that it does not hold yet.
+    /// Takes note of the capabilities that go with a message.
     ///
     /// # Errors
     ///
-    /// `Overloaded` where it holds more than the limit.
-    pub(crate) fn send(&mut self, id: u32) -> Result<(), Error> {
-        // The id was free again.
-        self.reflecting.remove(&id);
-        self.fits(id, "holds", "capabilities")
+    /// `Overloaded` where they are more than the limit.
+    pub(crate) fn send(
+        &mut self,
+        table: struct_list::Reader<'_, cap_descriptor::Owned>,
+    ) -> Result<(), Error> {
+        table.iter().try_for_each(|entry| self.send_one(entry))
     }
 
-    /// Takes note that a promise has turned out to be the peer's own.
-    pub(crate) fn reflect(&mut self, id: u32) {
-        self.reflecting.insert(id);
+    fn send_one(&mut self, descriptor: cap_descriptor::Reader<'_>) -> Result<(), Error> {
+        let Ok(cap_descriptor::SenderHosted(id) | cap_descriptor::SenderPromise(id)) =
+            descriptor.which()
+        else {
+            return Ok(());
+        };
+        self.fits(id, "holds", "capabilities")?;
+        // The id was free again.
+        self.reflecting.remove(&id);
+        Ok(())
+    }
+
+    /// Takes note of what a promise has resolved to.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send).
+    pub(crate) fn resolve(&mut self, resolve: resolve::Reader<'_>) -> Result<(), Error> {
+        let resolve::Cap(descriptor) = resolve.which()? else {
+            return Ok(());
+        };
+        let descriptor = descriptor?;
+        if let cap_descriptor::ReceiverHosted(_) | cap_descriptor::ReceiverAnswer(_) =
+            descriptor.which()?
+        {
+            self.reflecting.insert(resolve.get_promise_id());
+        }
+        self.send_one(descriptor)
     }
 
     /// Takes note of an embargo, which lasts until the peer has sent it back.
@@ -40,8 +67,13 @@ impl Exports {
     /// # Errors
     ///
     /// `Overloaded` where there are more than the limit.
-    pub(crate) fn embargo(&self, id: u32) -> Result<(), Error> {
-        self.fits(id, "has not sent back", "embargoes")
+    pub(crate) fn embargo(&self, disembargo: disembargo::Reader<'_>) -> Result<(), Error> {
+        match disembargo.get_context().which() {
+            Ok(disembargo::context::SenderLoopback(id)) => {
+                self.fits(id, "has not sent back", "embargoes")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether calls on the export `id` go to the peer that makes them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use capnp::Word;
-use capnp::message::ReaderSegments;
+use capnp::message::{Builder, HeapAllocator, ReaderSegments};
 use futures::AsyncRead;
 
 use crate::Traffic;
@@ -162,6 +162,12 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         })
     }
 
+    /// Whether more may be there at once, after `last`: more has been read than
+    /// that, or that was read by itself.
+    pub(crate) fn is_ahead(&self, last: &Frame) -> bool {
+        self.staged() > 0 || last.words >= STAGE_WORDS
+    }
+
     /// Bytes that were read and are not cut yet.
     fn staged(&self) -> usize {
         self.end - self.start * 8
@@ -306,6 +312,22 @@ fn grow(body: &mut Vec<Word>, words: usize) {
 }
 
 impl Frame {
+    /// A message of our own, as if it had been sent to us.
+    pub(crate) fn of(message: &Builder<HeapAllocator>) -> Self {
+        let segments = message.get_segments_for_output();
+        let mut ends = Vec::new();
+        let mut body = Vec::new();
+        for segment in segments.iter() {
+            ends.push(body.len() + segment.len() / 8);
+            let start = body.len();
+            body.resize(start + segment.len() / 8, ZERO);
+            Word::words_to_bytes_mut(&mut body[start..]).copy_from_slice(segment);
+        }
+        ends.pop();
+        let words = body.len();
+        Self { body, words, ends }
+    }
+
     /// Words of the message, without its segment table.
     pub(crate) fn words(&self) -> usize {
         self.words

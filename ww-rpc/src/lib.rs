@@ -55,23 +55,28 @@
 //! ```
 
 mod calls;
-mod connection;
+mod elsewhere;
 mod exports;
 mod frame;
+mod later;
 mod limits;
 mod link;
+mod network;
 mod outbox;
 mod plain;
 mod promises;
+mod questions;
+mod reason;
 mod recall;
+mod running;
 mod sizes;
 pub mod stream;
-mod streams;
 mod traffic;
 mod vat;
 mod watch;
 
 pub use capnp_rpc::rpc_twoparty_capnp::Side;
+pub use later::drop_later;
 pub use limits::Limits;
 pub use traffic::Traffic;
 pub use vat::Vat;

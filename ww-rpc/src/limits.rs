@@ -43,23 +43,29 @@ pub struct Limits {
     pub resolutions: u32,
     /// Calls that the peer may have in flight, bootstraps included. A call
     /// counts until it was answered, and until the peer has let go of the
-    /// answer where that has capabilities or is an error; one that was answered,
-    /// while its parameters are held. A call that the peer lets go of is cancelled
-    /// and answered, unless others that are pipelined on it keep it running. One
-    /// more ends the connection.
+    /// answer where that has capabilities or is an error. One that the peer has
+    /// let go of earlier counts while its parameters are held, as others that
+    /// are pipelined on it keep it running. One more ends the connection.
     pub calls: usize,
     /// Words of the parameters and of the answers of those calls together. More
     /// end the connection, so this is at least `message_words`, or the largest
     /// messages cannot be calls.
     ///
     /// A capability among parameters counts 88 words, and each mention of an
-    /// answer that is not there yet 36, until it is.
+    /// answer that is not there yet 36, until it is; where the peer lets go of
+    /// the answer earlier and has mentioned it often, the mentions count on as
+    /// cancelled calls do.
     pub call_words: usize,
+    /// Calls that the peer may let go of before they are answered, as long as
+    /// the connection lasts: where nothing else keeps such a call running,
+    /// capnp-rpc never answers it and keeps some 240 bytes of it. One more ends
+    /// the connection.
+    pub cancelled_calls: usize,
     /// Calls of our own, bootstraps included, that the peer may leave without an
     /// answer, whether or not anybody here still waits for one: a call that was
-    /// let go of is remembered until then. One more ends the connection. It is far
-    /// above what may be in flight, since peers on capnp-rpc never answer what was
-    /// cancelled.
+    /// let go of is remembered until then. One more ends the connection. As
+    /// capnp-rpc never answers what was cancelled, this is no less than the
+    /// `cancelled_calls` of a peer that is to be bounded by those.
     pub unanswered_calls: usize,
     /// Capabilities of ours that the peer may hold, promises of them included,
     /// and embargoes that it may leave without an answer. One more of either
@@ -93,7 +99,7 @@ const READ_AGAIN: usize = 1 << 14;
 impl Default for Limits {
     /// 64 MiB a message, 64 levels deep, with 8,192 capabilities; 4,096 calls in
     /// flight, 32 of them on one another, with 128 MiB; 64 promises in a row;
-    /// 1,048,576 calls of ours unanswered; 65,536 exports;
+    /// 1,048,576 cancelled ones, and as many of ours unanswered; 65,536 exports;
     /// 128 MiB that wait to be read.
     fn default() -> Self {
         Self {
@@ -104,6 +110,7 @@ impl Default for Limits {
             resolutions: 64,
             calls: 4096,
             call_words: 16 << 20,
+            cancelled_calls: 1 << 20,
             unanswered_calls: 1 << 20,
             exports: 1 << 16,
             queue_words: 16 << 20,

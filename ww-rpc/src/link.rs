@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -22,6 +22,10 @@ pub(crate) struct Link {
     /// How large the messages to the peer are.
     pub(crate) sizes: Sizes,
     queue_words: usize,
+    /// Whether more may be there to read at once than capnp-rpc has asked for.
+    ahead: Cell<bool>,
+    /// Whether there is something to write that nobody has tried to.
+    behind: Cell<bool>,
     state: RefCell<State>,
 }
 
@@ -40,7 +44,7 @@ struct State {
     unwritable: Option<Error>,
     /// What the vat resolves with, where it is not a plain end.
     fault: Option<Error>,
-    /// Set when nothing further will be said.
+    /// Set when capnp-rpc has let go of the connection.
     shut: Option<Result<(), Error>>,
     reading: Option<Waker>,
     writing: Option<Waker>,
@@ -54,6 +58,8 @@ impl Link {
             traffic,
             sizes: Sizes::default(),
             queue_words: limits.queue_words,
+            ahead: Cell::default(),
+            behind: Cell::default(),
             state: RefCell::default(),
         }
     }
@@ -71,25 +77,29 @@ impl Link {
         state.unwritable.get_or_insert_with(dropped);
     }
 
-    /// Whether the end has been read, but those who wait have not been told.
+    /// Whether the end has been read, but not been told to capnp-rpc.
     pub(crate) fn is_settling(&self) -> bool {
         let state = self.state.borrow();
         state.end.is_some() && !state.settled
     }
 
-    /// Lets those who wait know of the end that has been read.
+    /// Lets capnp-rpc know of the end that has been read.
     pub(crate) fn settle(&self) {
         self.state.borrow_mut().settled = true;
         self.wake_reader();
     }
 
-    /// Takes note of a poll, at whose end all that is queued is written: nobody is
-    /// to be woken for that.
-    pub(crate) fn begin_poll(&self) {
-        self.state.borrow_mut().writing = None;
+    /// Whether more may be there to read at once than capnp-rpc has asked for.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.ahead.get()
     }
 
-    /// Whether nothing further will be said.
+    /// Whether there is something to write that nobody has tried to.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.get()
+    }
+
+    /// Whether capnp-rpc has let go of the connection.
     pub(crate) fn is_shut(&self) -> bool {
         self.state.borrow().shut.is_some()
     }
@@ -116,6 +126,7 @@ impl Link {
             state.outgoing.words()
         };
         if waiting <= self.queue_words {
+            self.behind.set(true);
             self.wake_writer();
             return;
         }
@@ -132,7 +143,7 @@ impl Link {
         self.wake_reader();
     }
 
-    /// Takes note that nothing further will be said, and why.
+    /// Takes note that capnp-rpc lets go of the connection, and why.
     pub(crate) fn shut(&self, reason: Result<(), Error>) {
         self.state.borrow_mut().shut = Some(reason);
         self.wake_writer();
@@ -175,7 +186,13 @@ impl Link {
         cx: &mut Context<'_>,
         frames: &mut Frames<R>,
     ) -> Poll<Result<Option<Frame>, Error>> {
-        self.poll_reading(cx, frames, Frames::poll_next)
+        let polled = self.poll_reading(cx, frames, Frames::poll_next);
+        let ahead = match &polled {
+            Poll::Ready(Ok(Some(frame))) => frames.is_ahead(frame),
+            _ => false,
+        };
+        self.ahead.set(ahead);
+        polled
     }
 
     fn poll_reading<R, T>(
@@ -232,6 +249,7 @@ impl Link {
         cx: &mut Context<'_>,
         outbox: &mut Outbox<W>,
     ) -> Poll<()> {
+        self.behind.set(false);
         let sent = if self.state.borrow().unwritable.is_some() {
             Poll::Ready(Ok(()))
         } else {

@@ -23,7 +23,7 @@ pub(crate) enum Plain {
 pub(crate) enum Target {
     Export(u32),
     /// The answer to this question: a capability, not one inside of it. What a
-    /// vat bootstraps is called so until it has answered, and by capnp-rpc for ever.
+    /// vat bootstraps is called so for ever by capnp-rpc.
     Answer(u32),
 }
 

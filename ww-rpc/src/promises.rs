@@ -5,8 +5,9 @@ use capnp_rpc::rpc_capnp::{cap_descriptor, resolve};
 
 /// How far promises of the peer's have resolved to one another.
 ///
-/// Such promises hold one another: a chain without end would need the stack without
-/// end when it is dropped, and one that is its own end would never be.
+/// capnp-rpc holds such promises from within one another: a chain without end
+/// would need the stack without end when it is dropped, and one that is its own
+/// end would never be.
 #[derive(Default)]
 pub(crate) struct Promises {
     /// By import id: what promises have resolved to, and how many of them lead

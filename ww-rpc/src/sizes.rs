@@ -9,8 +9,9 @@ const LARGE: usize = 1 << 10;
 
 /// How large the messages of a connection have been of late.
 ///
-/// A message's first segment is cleared whole before anything is written. One that
-/// is too small costs another segment and far pointers into it. So messages are guessed to be like those
+/// A message's first segment is cleared whole before anything is written, and
+/// capnp-rpc asks for 8 KiB for each call. One that is too small costs another
+/// segment and far pointers into it. So messages are guessed to be like those
 /// before them.
 #[derive(Debug, Default)]
 pub(crate) struct Sizes {

@@ -10,16 +10,27 @@ use capnp::capability::{Client, FromClientHook};
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use futures::{AsyncRead, AsyncWrite};
 
-use crate::connection::Running;
+use crate::later;
 use crate::link::Link;
+use crate::network::{Network, Silent};
 use crate::recall::Recall;
-use crate::streams::{Pair, Streams};
+use crate::running::Running;
 use crate::{Limits, Traffic};
 
 /// Turns of the executor that calls may take by themselves after the peer has
 /// ended. Calls that wait for something else take one; the bound is there for
 /// a server that wakes itself for ever.
 const SETTLING_TURNS: usize = 1000;
+
+/// Polls of capnp-rpc in a row, while there is something to write or there may be
+/// more to read: in each it reads two messages and asks for another, and what it
+/// answers is written in the next. So those are answered together, for which others
+/// on the same thread wait.
+const POLLS: usize = 8;
+
+/// Capabilities of what has been read after which no further such poll follows: to
+/// receive two or three takes as long as a call without any.
+const CAPABILITIES: u64 = 64;
 
 /// One side of a two-party Cap'n Proto connection.
 ///
@@ -60,6 +71,14 @@ const SETTLING_TURNS: usize = 1000;
 /// Dropping a `Vat` disconnects at once: calls fail on both sides as above,
 /// server futures are dropped, everything that crossed is released, and the
 /// streams are dropped with it. What had not been written yet is not written.
+/// The vat's own bootstrap capability lives on for as long as a capability of
+/// the peer's is held, dead as that one is. A peer can have one of its calls
+/// hold a promise of that call's own answer: then both live on, unless what is
+/// served stands behind a membrane that is revoked after the end.
+///
+/// A server is dropped with the connection's tables borrowed when the peer lets
+/// go of it: one whose `Drop` calls that peer panics, unless it stands behind a
+/// membrane, which [puts the drop off](crate::drop_later).
 ///
 /// # Example
 ///
@@ -76,7 +95,7 @@ pub struct Vat {
 
 enum Stage {
     /// Neither side has said anything. What the peer may bootstrap comes second.
-    Silent(Box<dyn Streams>, Option<Client>),
+    Silent(Box<dyn Silent>, Option<Client>),
     Running(Running),
     Ended,
 }
@@ -99,9 +118,9 @@ impl Vat {
         limits: Limits,
     ) -> Self {
         let link = Rc::new(Link::new(limits));
-        let streams = Pair::new(reader, writer, limits.message_words, link.traffic.clone());
+        let network = Network::new(reader, writer, side, limits, link.clone());
         Self {
-            stage: Stage::Silent(Box::new(streams), bootstrap),
+            stage: Stage::Silent(Box::new(network), bootstrap),
             link,
             side,
             recall: None,
@@ -115,10 +134,11 @@ impl Vat {
     /// It may be asked for at any time and more than once. Once the connection
     /// has ended it is broken, with kind `Disconnected`.
     pub fn bootstrap<C: FromClientHook>(&mut self) -> C {
+        let side = self.side;
         let was_silent = matches!(self.stage, Stage::Silent(..));
         match self.begin() {
             Some(running) => {
-                let bootstrap = running.bootstrap();
+                let bootstrap = running.bootstrap(side);
                 if was_silent {
                     // The vat was waiting for the peer alone.
                     self.link.wake_reader();
@@ -156,9 +176,15 @@ impl Future for Vat {
     ///
     /// When polled again after it has resolved.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        if let Stage::Silent(streams, _) = &mut this.stage
-            && !ready!(streams.poll_begun(&this.link, cx))
+        later::during(|| self.get_mut().advance(cx))
+    }
+}
+
+impl Vat {
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let this = self;
+        if let Stage::Silent(network, _) = &this.stage
+            && !ready!(network.poll_begun(cx))
         {
             this.stage = Stage::Ended;
             return Poll::Ready(this.link.outcome());
@@ -172,38 +198,44 @@ impl Future for Vat {
             ..
         } = this;
         let polls = recall.get_or_insert_with(Recall::new).polls(cx);
+        let before = link.traffic.capabilities_in();
+        let mut polled = 0;
         loop {
             let Stage::Running(running) = stage else {
                 panic!("vat polled after its end");
             };
             let settling = link.is_settling();
             let (ended, woken) = polls.once(|cx| running.poll(cx));
-            if ended.is_ready() {
+            if let Poll::Ready(result) = ended {
+                running.wind_up();
                 // Drops the server futures that were cancelled.
                 *stage = Stage::Ended;
-                return Poll::Ready(link.outcome());
+                return Poll::Ready(link.outcome().and(result));
             }
+            polled += 1;
             if settling && woken && *settling_turns > 0 {
                 *settling_turns -= 1;
                 return Poll::Pending;
             }
+            let again = woken
+                && (link.is_ahead() || link.is_behind())
+                && polled < POLLS
+                && link.traffic.capabilities_in() - before < CAPABILITIES;
             if settling {
                 link.settle();
-            } else if !link.is_settling() {
+            } else if !(again || link.is_settling()) {
                 return Poll::Pending;
             }
         }
     }
-}
 
-impl Vat {
     /// What runs, made now if it was not. `None` after the end.
     fn begin(&mut self) -> Option<&mut Running> {
         if let Stage::Silent(..) = self.stage
-            && let Stage::Silent(streams, bootstrap) =
+            && let Stage::Silent(network, bootstrap) =
                 std::mem::replace(&mut self.stage, Stage::Ended)
         {
-            self.stage = Stage::Running(Running::new(streams, self.link.clone(), bootstrap));
+            self.stage = Stage::Running(Running::new(network, bootstrap));
         }
         match &mut self.stage {
             Stage::Running(running) if !self.link.is_shut() => Some(running),

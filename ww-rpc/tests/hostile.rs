@@ -79,17 +79,17 @@ fn each_breach_of_the_protocol_is_named() {
         (
             "return nobody waits for",
             rpc(|m| m.init_return().set_answer_id(7)),
-            "question 7, which is not open",
+            "question ID",
         ),
         (
             "release of nothing",
             rpc(|m| m.init_release().set_id(9)),
-            "export 9, which it does not hold",
+            "export ID",
         ),
         (
             "call on nothing",
             rpc(|m| m.init_call().init_target().set_imported_cap(3)),
-            "export 3, which it does not hold",
+            "not a current export ID",
         ),
         (
             "abort",
@@ -132,7 +132,7 @@ fn a_message_of_the_limit_passes_and_one_word_more_does_not() {
             .expect("text");
     });
     let words = call.len() / 8 - 1;
-    for (message_words, expected) in [(words, "which it does not hold"), (words - 1, "limit of")] {
+    for (message_words, expected) in [(words, "not a current export ID"), (words - 1, "limit of")] {
         let mut limits = Limits::default();
         limits.message_words = message_words;
         let error = serve(&call, limits)

@@ -3,11 +3,9 @@
 
 mod support;
 
-use capnp::traits::HasTypeId;
 use support::peer::{HANGS, Served, bootstrap, call, call_with, finish, limits, to_answer};
-use support::{rpc, settle};
+use support::settle;
 use ww_rpc::Limits;
-use ww_rpc::peer_capnp::executor;
 
 /// What a peer says of a length.
 type Says = fn(u32) -> Vec<u8>;
@@ -116,47 +114,6 @@ fn the_longest_pipelines_end_in_any_way_on_a_small_stack() {
         }
     };
     // Half of what a thread has by default.
-    on_a_stack(1 << 20, run);
-}
-
-fn on_a_stack(bytes: usize, run: impl FnOnce() + Send + 'static) {
-    let thread = std::thread::Builder::new().stack_size(bytes).spawn(run);
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(run);
     thread.expect("thread").join().expect("no panic");
-}
-
-#[test]
-fn promises_whose_ids_are_held_by_others_make_no_chain_without_end() {
-    const LENGTH: u32 = 4000;
-    let call = rpc(|m| {
-        let mut call = m.init_call();
-        call.set_question_id(1);
-        call.set_interface_id(executor::Client::TYPE_ID);
-        call.set_method_id(HANGS);
-        let target = call.reborrow().init_target();
-        target.init_promised_answer().set_question_id(0);
-        let mut table = call.init_params().init_cap_table(2 * LENGTH);
-        for id in 0..LENGTH {
-            let mut promise = table.reborrow().get(LENGTH - 1 - id);
-            promise.set_sender_promise(id);
-            let mut kept = table.reborrow().get(LENGTH + id);
-            kept.set_sender_hosted(id);
-        }
-    });
-    let resolve = |id: u32| {
-        rpc(|m| {
-            let mut resolve = m.init_resolve();
-            resolve.set_promise_id(id);
-            resolve.init_cap().set_sender_promise(id + 1);
-        })
-    };
-    on_a_stack(1 << 18, move || {
-        let mut served = Served::new(Limits::default());
-        served.say([bootstrap(0), call].concat());
-        assert!(served.lives());
-        for id in (0..LENGTH - 1).rev() {
-            served.say(resolve(id));
-        }
-        served.say(finish(1));
-        assert!(served.lives());
-    });
 }

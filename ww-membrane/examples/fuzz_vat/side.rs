@@ -142,6 +142,7 @@ fn limits(chance: &mut Chance) -> Limits {
         limits.resolutions = 2;
         limits.calls = 8;
         limits.call_words = 400;
+        limits.cancelled_calls = 4;
         limits.exports = 4;
         limits.queue_words = 2000;
     }

@@ -5,6 +5,7 @@ use capnp::capability::{Promise, Request};
 use capnp::private::capability::{ClientHook, ParamsHook, ResultsHook};
 use capnp::{Error, MessageSize, any_pointer};
 use rustc_hash::FxHashMap;
+use ww_rpc::drop_later;
 
 use crate::hook::admit::{Admitted, Route};
 use crate::hook::bare::Bare;
@@ -221,6 +222,11 @@ impl Drop for Wrapped {
         }
         if emptied {
             self.boundary.ledger().emptied();
+        }
+        let inner = self.inner.take();
+        if inner.as_ref().is_some_and(|inner| is_local(&**inner)) {
+            // Its `Drop` may call whoever has let go of it.
+            drop_later(inner);
         }
     }
 }

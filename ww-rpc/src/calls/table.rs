@@ -10,7 +10,8 @@ use crate::exports::Exports;
 use crate::plain::Target;
 use crate::{Limits, Traffic};
 
-/// What a capability in a message from the peer takes up at most, in words, beside its descriptor.
+/// What capnp-rpc takes up for a capability in a message from the peer, in
+/// words, beside its descriptor.
 const CAPABILITY_WORDS: usize = 88;
 
 /// What it keeps of each mention of an answer that is not there yet, in words,
@@ -20,14 +21,17 @@ const MENTION_WORDS: usize = 36;
 /// The calls that the peer has in flight, and what they take up.
 #[derive(Default)]
 pub(super) struct Table {
-    /// By question id, until they are answered and the peer has finished with the
-    /// answer: others may be pipelined on one that it has finished with earlier,
-    /// so that it runs on. The peer chooses the ids, and no choice makes a tree
-    /// slow.
+    /// By question id, until the peer has finished with the answer. The peer
+    /// chooses the ids, and no choice makes a tree slow.
     open: BTreeMap<u32, Call>,
-    /// Calls that are over while their parameters are held, by serial number, with
-    /// the depth of those that promises resolve to.
+    /// Calls that the peer has finished with while their parameters are held,
+    /// by serial number, with the depth of those that promises resolve to:
+    /// others are pipelined on them, so they run on.
     held: BTreeMap<u64, u32>,
+    /// Calls that the peer has finished with before they were answered.
+    unanswered: usize,
+    /// Words of the mentions of such calls, by question id.
+    mentions: BTreeMap<u32, usize>,
     /// Words of all parameters that are held, of answers that are open, and of
     /// mentions of those that are not there yet.
     words: usize,
@@ -44,8 +48,6 @@ struct Call {
     /// Whether the parameters are still held.
     held: bool,
     answered: bool,
-    /// Whether the peer has finished with it.
-    finished: bool,
     /// Words of the answer, while it is kept for calls that pipeline on it.
     answer_words: usize,
     /// Words of its mentions, until it is answered.
@@ -90,7 +92,7 @@ impl Behind {
 
 impl Table {
     /// Takes note of a call to be, with parameters of `words` words; none where
-    /// its id is taken, which is refused.
+    /// its id is taken, which capnp-rpc refuses.
     pub(super) fn call(
         &mut self,
         call: call::Reader<'_>,
@@ -159,7 +161,7 @@ impl Table {
 
     /// Looks at what the peer answers with, in a message of `words` words.
     pub(super) fn answered(
-        &mut self,
+        &self,
         results: payload::Reader<'_>,
         words: usize,
         limits: &Limits,
@@ -167,13 +169,9 @@ impl Table {
     ) -> Result<(), Error> {
         let table = results.get_cap_table()?;
         let words = words.saturating_add(table_words(table, limits, traffic)?);
-        for entry in table {
-            self.refuse_circle(entry)?;
-            if let cap_descriptor::ReceiverAnswer(answer) = entry.which()? {
-                self.read_mention(answer?)?;
-            }
-        }
-        self.fits(0, limits)?;
+        table
+            .iter()
+            .try_for_each(|entry| self.refuse_circle(entry))?;
         if words > limits.message_words {
             return Err(Error::overloaded(format!(
                 "answer of the peer's has {} capabilities and takes {words} words, more than the \
@@ -189,7 +187,7 @@ impl Table {
     /// many steps leads, and tells its call. Nothing waits behind one that is not
     /// open: it is a broken one.
     fn mention(&mut self, id: u32, path: usize) -> Option<&mut Call> {
-        let call = self.open.get_mut(&id).filter(|call| !call.finished)?;
+        let call = self.open.get_mut(&id)?;
         if !call.answered {
             let words = MENTION_WORDS.saturating_add(path);
             call.mention_words = call.mention_words.saturating_add(words);
@@ -243,7 +241,7 @@ impl Table {
         Ok(())
     }
 
-    /// Calls on the answer of a call that is its own answer would go in a circle for
+    /// capnp-rpc would follow the answer of a call that is its own answer for
     /// ever. A membrane breaks such circles; on what is the peer's own, none is
     /// there.
     fn refuse_circle(&self, descriptor: cap_descriptor::Reader<'_>) -> Result<(), Error> {
@@ -271,7 +269,7 @@ impl Table {
     }
 
     /// The new call's serial number; none where its id is taken, which
-    /// is refused.
+    /// capnp-rpc refuses.
     fn open(
         &mut self,
         id: u32,
@@ -296,7 +294,6 @@ impl Table {
             depth,
             held: depth > 0,
             answered: false,
-            finished: false,
             answer_words: 0,
             mention_words: 0,
             resolved: 0,
@@ -306,12 +303,15 @@ impl Table {
     }
 
     /// Takes note that the peer has finished with a call.
-    pub(super) fn finish(&mut self, id: u32) {
-        match self.open.get_mut(&id) {
-            Some(call) if call.answered => self.close(id),
-            Some(call) => call.finished = true,
-            None => {}
+    pub(super) fn finish(&mut self, id: u32, limits: &Limits) -> Result<(), Error> {
+        self.close(id);
+        if self.unanswered > limits.cancelled_calls {
+            return Err(Error::overloaded(format!(
+                "peer has cancelled {} calls, more than the limit of {}",
+                self.unanswered, limits.cancelled_calls
+            )));
         }
+        Ok(())
     }
 
     fn close(&mut self, id: u32) {
@@ -322,17 +322,29 @@ impl Table {
         if call.held {
             self.held.insert(call.serial, call.resolved);
         }
+        if !call.answered {
+            self.unanswered += 1;
+            // They are kept for as long as anybody keeps it running, who has a
+            // capability of it that counts for a few of them.
+            let kept = call.mention_words.saturating_sub(CAPABILITY_WORDS);
+            self.words -= call.mention_words - kept;
+            if kept > 0 {
+                self.mentions.insert(id, kept);
+            }
+        }
     }
 
     /// Takes note that a call is answered, in a message of `words` words.
     pub(super) fn answer(&mut self, id: u32, no_finish_needed: bool, words: usize) {
         let Some(call) = self.open.get_mut(&id) else {
+            self.unanswered = self.unanswered.saturating_sub(1);
+            self.words -= self.mentions.remove(&id).unwrap_or(0);
             return;
         };
         call.answered = true;
         self.words -= std::mem::take(&mut call.mention_words);
         self.resolved -= std::mem::take(&mut call.resolved);
-        if no_finish_needed || call.finished {
+        if no_finish_needed {
             self.close(id);
         } else {
             call.answer_words += words;
