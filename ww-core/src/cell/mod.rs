@@ -17,6 +17,7 @@ mod plain;
 mod ready;
 mod record;
 mod remote;
+mod rest;
 mod run;
 mod shared;
 mod signal;

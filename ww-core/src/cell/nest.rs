@@ -3,6 +3,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures::StreamExt;
@@ -11,6 +12,7 @@ use ww_membrane::Reaper;
 
 use super::run::Run;
 use crate::error::Error;
+use crate::ticker::Ticker;
 
 /// Drives a cell, and the cells that were started beside it.
 ///
@@ -26,6 +28,7 @@ use crate::error::Error;
 #[must_use = "a cell does nothing unless its driver is polled"]
 pub struct Driver {
     nest: Nest,
+    ticker: Arc<Ticker>,
     members: FuturesUnordered<Member>,
     /// How many of the members are cells: when none is left, all is done.
     cells: usize,
@@ -37,7 +40,8 @@ pub struct Driver {
     reason = "each member has an allocation of its own"
 )]
 enum Member {
-    Cell(Run),
+    /// `None` once it was handed back.
+    Cell(Option<Run>),
     /// Ends the sessions of an epoch that has passed, in the thread's next
     /// turn.
     Reaper(Reaper),
@@ -100,11 +104,13 @@ impl Default for Newcomers {
 impl Driver {
     /// Drives `first`, and whatever is added to `nest`.
     pub(crate) fn new(nest: Nest, first: Run) -> Self {
+        let ticker = first.ticker.clone();
         let members = FuturesUnordered::new();
         members.push(Member::Reaper(Reaper::new()));
-        members.push(Member::Cell(first));
+        members.push(Member::Cell(Some(first)));
         Self {
             nest,
+            ticker,
             members,
             cells: 1,
         }
@@ -112,11 +118,22 @@ impl Driver {
 }
 
 impl Future for Member {
-    type Output = ();
+    /// The cell, where a tick fell into its turn and it goes on, so that its driver looks
+    /// at the clock; none where it has ended.
+    type Output = Option<Run>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Run>> {
         match self.get_mut() {
-            Self::Cell(run) => run.poll_contained(cx),
+            Self::Cell(slot) => {
+                let Some(run) = slot else {
+                    return Poll::Ready(None);
+                };
+                match run.poll_contained(cx) {
+                    Poll::Ready(()) => Poll::Ready(None),
+                    Poll::Pending if run.met_tick => Poll::Ready(slot.take()),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
             Self::Reaper(reaper) => Pin::new(reaper).poll(cx).map(|never| match never {}),
         }
     }
@@ -128,15 +145,24 @@ impl Future for Driver {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         *this.nest.0.waker.borrow_mut() = Some(cx.waker().clone());
+        let began = this.ticker.ticks();
         loop {
             let newcomers = this.nest.take();
             this.cells += newcomers.len();
-            this.members.extend(newcomers.into_iter().map(Member::Cell));
+            this.members
+                .extend(newcomers.into_iter().map(|run| Member::Cell(Some(run))));
             if this.cells == 0 {
                 this.nest.close();
                 return Poll::Ready(());
             }
+            // However many cells there are, the thread's others have their turn.
+            if this.ticker.ticks() > began {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match this.members.poll_next_unpin(cx) {
+                // Those that wait have their turn before it.
+                Poll::Ready(Some(Some(run))) => this.members.push(Member::Cell(Some(run))),
                 Poll::Ready(_) => this.cells -= 1,
                 Poll::Pending if this.nest.is_empty() => return Poll::Pending,
                 Poll::Pending => {}

@@ -17,36 +17,20 @@ use super::budget::Budget;
 use super::exit::Exit;
 use super::limits::Limit;
 use super::local::{Local, ended};
+use super::rest::{MESSAGES, Rest};
 use super::shared::{Shared, part};
 use super::start::Connect;
 use crate::error::Error;
 use crate::ticker::Ticker;
 
-/// How many polls a guest sits out for each tick that it ran: time for some hundred
-/// calls of a neighbour's.
-const REST: u64 = 8;
-
-/// Ticks of a poll that a guest sits out for, whatever they went into: what its host
-/// takes long for is the guest's doing. Fewer may be others' on the processor.
-const LONG: u64 = 16;
-
-/// The most ticks that it sits out for so: a host that stood still for longer did so
-/// for reasons of its own.
-const LONGEST: u64 = 64;
-
 /// How often a poll looks at the cell's parts before it lets others run.
 const ROUNDS: usize = 16;
-
-/// How many messages of the guest's a poll serves before it lets others run, and
-/// fewer long ones: with many calls in flight a vat reads as many at once, where calls
-/// one at a time take a round each. For every as many more, a guest sits out a poll.
-const MESSAGES: u64 = 16;
 
 /// One cell's life, as a future.
 pub(crate) struct Run {
     local: Local,
     shared: Arc<Shared>,
-    ticker: Arc<Ticker>,
+    pub(super) ticker: Arc<Ticker>,
     budget: Budget,
     /// Entered while the cell is polled.
     span: Span,
@@ -59,11 +43,9 @@ pub(crate) struct Run {
     wakers: Wakers,
     rpc_error: Option<Arc<capnp::Error>>,
     outcome: Option<oneshot::Sender<Result<Exit, Error>>>,
-    /// Ticks that have passed while the guest ran and that it has not rested for. More
-    /// than one where it was in what nothing interrupts: a fill of all its memory, say.
-    ran: u64,
-    /// Polls that the guest still sits out.
-    rest: u64,
+    rest: Rest,
+    /// Whether a tick fell into the last poll, so that others are to have their turn.
+    pub(super) met_tick: bool,
 }
 
 struct Wakers {
@@ -112,8 +94,8 @@ impl Run {
             wakers,
             rpc_error: None,
             outcome: Some(outcome),
-            ran: 0,
-            rest: 0,
+            rest: Rest::default(),
+            met_tick: false,
         }
     }
 
@@ -196,33 +178,14 @@ impl Run {
                 .as_mut()
                 .poll(&mut Context::from_waker(&self.wakers.guest))
         };
-        self.ran += self.ticker.ticks() - self.shared.slice.load(Ordering::Relaxed);
+        let interrupted = self.shared.slice.load(Ordering::Relaxed);
+        self.rest.note_ran(self.ticker.ticks() - interrupted);
         match polled {
             Poll::Pending => None,
             Poll::Ready(result) => {
                 self.free();
                 Some(result)
             }
-        }
-    }
-
-    /// Has the guest rest where it was interrupted in a poll, or has run for more than
-    /// a tick all the same; and where the poll took so many ticks, or served so much,
-    /// that it had more than its share.
-    fn note_overrun(&mut self, ticks: u64, served: u64) {
-        let yielded = self.ran > 0 && self.shared.signal.take_part(part::YIELD);
-        let ran = if self.guest.is_some() && (yielded || self.ran > 1) {
-            mem::take(&mut self.ran)
-        } else {
-            0
-        };
-        let long = if ticks >= LONG { ticks.min(LONGEST) } else { 0 };
-        let shares = (served / MESSAGES).saturating_sub(1);
-        // A guest that has ended leaves its vat with what it had said.
-        self.rest = shares.max(REST * ran.max(long));
-        if self.rest > 0 {
-            // It rests now, not when it is woken next.
-            self.shared.signal.raise(part::GUEST);
         }
     }
 
@@ -346,10 +309,7 @@ impl Future for Run {
                 return Poll::Ready(());
             }
         }
-        let rests = this.rest > 0;
-        if rests {
-            this.rest -= 1;
-        }
+        let rests = this.rest.sit_out();
         let before = shared.meter.served();
         let served = || shared.meter.served() - before;
         for round in 1.. {
@@ -366,8 +326,11 @@ impl Future for Run {
                 break;
             }
         }
+        let ticks = turn.ticks();
+        this.met_tick = ticks > 0;
         if !rests {
-            this.note_overrun(turn.ticks(), served());
+            let lives = this.guest.is_some();
+            this.rest.note_poll(&shared.signal, lives, ticks, served());
         }
         shared.signal.leave();
         Poll::Pending

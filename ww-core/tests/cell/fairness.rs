@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use futures::io::sink;
 use futures_lite::AsyncWriteExt as _;
 use ww_core::cell::{Builder, Cell, Driver, Input, Usage};
@@ -18,7 +19,7 @@ use ww_rpc::peer_capnp::executor;
 use crate::patience::patiently;
 use crate::said::{bootstrap, spawn_with_empty};
 use crate::stage::{Echo, Token, guest};
-use crate::wat::component;
+use crate::wat::{component, run};
 
 const SPINNERS: usize = 4;
 const CALLS: u64 = 200;
@@ -207,6 +208,52 @@ fn a_guest_rests_for_the_capabilities_that_it_hands_over() {
             assert!(exit.success() && exit.rpc_error().is_none());
             assert_eq!(cell.usage().calls_out, CALLS);
         }
+    });
+}
+
+/// Waits for the end of its input, computes for less than a tick, and ends.
+const BURST: &str = "
+    (local $left i32)
+    (call $read (call $stdin) (i64.const 1) (i32.const 16))
+    (local.set $left (i32.const 300000))
+    (loop $computes
+        (br_if $computes (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))";
+
+#[test]
+fn a_turn_of_a_family_ends_at_a_tick_though_each_of_it_ends_before_one() {
+    const FAMILY: usize = 64;
+    patiently(async {
+        let burst = || run(BURST).stdin(Input::piped());
+        let (first, start) = burst().prepare().await.unwrap();
+        let mut driving = start.drive();
+        let mut family = vec![first];
+        while family.len() < FAMILY {
+            let another = pin!(burst().beside(&family[0]).spawn());
+            let Either::Right((another, _)) = select(&mut driving, another).await else {
+                panic!("they wait for their input");
+            };
+            family.push(another.unwrap());
+        }
+        // Each has begun, and waits.
+        for cell in &family {
+            let asked = pin!(cell.with(async |_| Ok(())));
+            let Either::Right((Ok(()), _)) = select(&mut driving, asked).await else {
+                panic!("they wait for their input");
+            };
+        }
+        for cell in &family {
+            drop(cell.take_stdin());
+        }
+        let left = || family.iter().filter(|cell| cell.usage().memory > 0).count();
+        let (mut before, mut most) = (FAMILY, 0);
+        turns(driving, || {
+            let now = left();
+            most = most.max(before - now);
+            before = now;
+        })
+        .await;
+        // Ticks are late at times.
+        assert!(most < FAMILY / 2, "{most} of them in a turn");
     });
 }
 
