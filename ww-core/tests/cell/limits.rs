@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures::AsyncReadExt;
+use futures::{AsyncReadExt, AsyncWriteExt};
 use ww_core::cell::{Builder, Cell, Exit, Input, Limit, Limits, Output};
 use ww_core::clock::Virtual;
 use ww_core::{Error, Runtime};
+use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::executor;
 
 use crate::patience::patiently;
+use crate::said::{bootstrap, spawn_long};
 use crate::stage::{Echo, Token, Wakes, guest};
 use crate::wat;
 
@@ -265,4 +267,43 @@ fn a_connection_beyond_its_limits_is_ended_and_both_sides_learn_why() {
     let mut stderr = cell.take_stderr().expect("it is piped");
     patiently(stderr.read_to_string(&mut told)).expect("it is text");
     assert!(told.contains(TOLD), "{told}");
+}
+
+/// Keeps what it was called with, and never answers.
+struct Keeps;
+
+impl program::Server for Keeps {
+    async fn spawn(
+        self: Rc<Self>,
+        _params: program::SpawnParams,
+        _: program::SpawnResults,
+    ) -> Result<(), capnp::Error> {
+        pending().await
+    }
+}
+
+#[test]
+fn parameters_count_while_they_are_held_whether_or_not_a_capability_is_among_them() {
+    const BYTES: usize = 100_000;
+    patiently(async {
+        let limits = limits(|limits| limits.rpc.call_words = 1 << 17);
+        let parrot = guest("parrot").stdin(Input::piped()).limits(limits);
+        let parrot = parrot.bootstrap(|_| Ok(capnp_rpc::new_client::<program::Client, _>(Keeps)));
+        let cell = parrot.spawn().await.unwrap();
+        let mut told = cell.take_stdin().unwrap();
+        told.write_all(&bootstrap()).await.unwrap();
+        for id in 1..=20 {
+            if told.write_all(&spawn_long(id, id, BYTES)).await.is_err() {
+                break;
+            }
+        }
+        drop(told);
+        let exit = cell.wait().await.unwrap();
+        let error = exit.rpc_error().expect("the connection was ended");
+        assert_eq!(error.kind, capnp::ErrorKind::Overloaded, "{error}");
+        assert!(error.extra.contains("words, more than"), "{error}");
+        assert_eq!(cell.usage().refused, Some(Limit::Rpc));
+        // As many as fit, and the one that did not.
+        assert_eq!(cell.usage().calls_out, (8 << 17) / BYTES as u64 + 1);
+    });
 }

@@ -32,7 +32,6 @@ pub(super) fn forward(
         Some(carried) => request.set(carried.reader()?)?,
         None => request.set(content)?,
     }
-    drop(params);
     let RemotePromise { promise, pipeline } = request.send();
     if let Some(fields) = boundary.method(call).and_then(|method| method.promised()) {
         let promised = |field| {
@@ -47,7 +46,12 @@ pub(super) fn forward(
     }
     let (boundary, call) = (boundary.clone(), *call);
     Ok(Promise::from_future(async move {
-        let response = promise.await?;
+        // Its connection counts them for as long as they are held: a copy waits where
+        // the call goes, for whoever reads there.
+        let response = {
+            let _counted = params;
+            promise.await?
+        };
         let content = response.get()?;
         let size = content.target_size()?;
         if boundary.weighs() {

@@ -30,6 +30,7 @@ mod forward;
 mod hold;
 mod link;
 mod message;
+mod params;
 mod registry;
 mod request;
 mod results;

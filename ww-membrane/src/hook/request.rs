@@ -12,7 +12,8 @@ use crate::hook::early::Early;
 use crate::hook::flight::Flight;
 use crate::hook::link;
 use crate::hook::message::{Message, Table, carry};
-use crate::hook::results::{Params, Results};
+use crate::hook::params::Params;
+use crate::hook::results::Results;
 use crate::hook::sent::{Landing, Pipelining, Sent};
 use crate::hook::wrapper::Wrapped;
 use crate::hook::written::Written;
@@ -159,7 +160,7 @@ fn call(
 ) -> Result<RemotePromise<any_pointer::Owned>, Error> {
     let boundary = wrapped.boundary();
     let direction = wrapped.key().direction();
-    let params = Params(message.crossed(boundary, direction.reverse())?);
+    let params = Params::new(message.crossed(boundary, direction.reverse())?);
     let early = Rc::<Early>::default();
     let (results, written) = Results::own(boundary, *call, direction, early.clone());
     let done = target.call(

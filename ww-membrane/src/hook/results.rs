@@ -2,7 +2,7 @@ use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use capnp::capability::Promise;
-use capnp::private::capability::{ParamsHook, PipelineHook, RequestHook, ResultsHook};
+use capnp::private::capability::{PipelineHook, RequestHook, ResultsHook};
 use capnp::traits::ImbueMut;
 use capnp::{Error, MessageSize, any_pointer};
 use futures::channel::oneshot;
@@ -44,34 +44,6 @@ enum Place {
     Own(Message, Rc<Early>),
     /// The message of the outer results, and the table of our own.
     Outer(Box<dyn ResultsHook>, Table),
-}
-
-/// Parameters in a message of our own.
-pub(super) struct Params(pub(super) Message);
-
-impl Params {
-    /// Carries the capabilities of `params` across; without any, `params`
-    /// passes as it is. `size` is theirs, where they have been measured.
-    pub(super) fn cross(
-        boundary: &Rc<Boundary>,
-        direction: Direction,
-        params: Box<dyn ParamsHook>,
-        size: Option<MessageSize>,
-    ) -> Result<Box<dyn ParamsHook>, Error> {
-        let content = params.get()?;
-        let size = size.map_or_else(|| content.target_size(), Ok)?;
-        let carried = Message::carried(boundary, direction, content, size)?;
-        Ok(match carried {
-            Some(message) => Box::new(Self(message)),
-            None => params,
-        })
-    }
-}
-
-impl ParamsHook for Params {
-    fn get(&self) -> capnp::Result<any_pointer::Reader<'_>> {
-        self.0.reader()
-    }
 }
 
 impl Results {

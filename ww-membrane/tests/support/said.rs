@@ -83,6 +83,18 @@ pub(crate) fn spawn(id: u32, promise: u32) -> Vec<u8> {
     })
 }
 
+/// The same, with an argument of so many bytes.
+pub(crate) fn spawn_long(id: u32, promise: u32, bytes: usize) -> Vec<u8> {
+    spawn_with(id, |payload| {
+        promises(payload, promise, |content| {
+            let mut params: program::spawn_params::Builder<'_> = content.init_as();
+            let mut args = params.reborrow().init_options().init_args(1);
+            args.set(0, "x".repeat(bytes));
+            params.init_bootstrap().set_as_capability(stand_in());
+        });
+    })
+}
+
 /// The same, with a table of capabilities whose entries have no words.
 pub(crate) fn spawn_with_empty(id: u32, capabilities: u32) -> Vec<u8> {
     let mut bytes = spawn_with(id, |payload| {
