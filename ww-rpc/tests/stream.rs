@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use capnp::{Error, ErrorKind};
 use futures::future::poll_immediate;
 use futures::io::{Cursor, copy, copy_buf};
-use futures::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use futures::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use futures_lite::future::{block_on, or, yield_now, zip};
 use support::{Outcome, Slot, settle, untyped};
 use ww_rpc::peer_capnp::byte_stream;
@@ -159,6 +159,90 @@ fn lines_are_read_and_what_was_not_consumed_stays() {
         reader.read_to_string(&mut line).await.unwrap();
         assert_eq!(line, "o\nrest");
     });
+}
+
+#[test]
+fn lines_are_read_however_many_one_answer_has() {
+    // What may be read out of one answer is bounded, and each look at it counts.
+    for (line, times) in [("x\n", 50_000), ("seven\n", 10_001), ("\n", 3)] {
+        let text = line.repeat(times);
+        let served = || source(Cursor::new(text.clone()));
+        everywhere(served, async |stream| {
+            let mut reader = Reader::new(stream);
+            let (mut read, mut lines) = (String::new(), 0);
+            while reader.read_line(&mut read).await.unwrap() > 0 {
+                lines += 1;
+            }
+            assert_eq!(lines, times);
+            assert!(read == text);
+        });
+    }
+}
+
+/// Fails at each read and write, for this reason.
+struct Fails(io::ErrorKind);
+
+impl AsyncRead for Fails {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(self.0.into()))
+    }
+}
+
+impl AsyncWrite for Fails {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(self.0.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(self.0.into()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(self.0.into()))
+    }
+}
+
+#[test]
+fn what_fails_keeps_its_kind_however_often_it_is_relayed() {
+    for kind in [
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::QuotaExceeded,
+        io::ErrorKind::Unsupported,
+        io::ErrorKind::Other,
+    ] {
+        let served = || source(Reader::new(source(Fails(kind))));
+        everywhere(served, async |stream| {
+            let error = Reader::new(stream).read(&mut [0; 8]).await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+        });
+        let served = || sink(Writer::new(sink(Fails(kind))));
+        everywhere(served, async |stream| {
+            let mut writer = Writer::new(stream);
+            let _ = writer.write_all(b"none of it").await;
+            let error = writer.flush().await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+        });
+    }
+}
+
+#[test]
+fn what_is_looked_at_again_and_again_stays() {
+    everywhere(
+        || source(Cursor::new([7; 60_000])),
+        async |stream| {
+            let mut reader = Reader::new(stream);
+            for _ in 0..5_000 {
+                assert_eq!(reader.fill_buf().await.unwrap().len(), 60_000);
+                reader.consume_unpin(0);
+            }
+            let mut read = Vec::new();
+            assert_eq!(reader.read_to_end(&mut read).await.unwrap(), 60_000);
+        },
+    );
 }
 
 #[test]

@@ -13,3 +13,21 @@ pub(super) fn fault(error: Error) -> io::Error {
     };
     io::Error::new(kind, error)
 }
+
+/// The same the other way: a stream of the server's that failed, of the kind of the
+/// Cap'n Proto error that is within it, or of its own.
+pub(super) fn failure(what: String, error: io::Error) -> Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let kind = match inner {
+        Some(Error { kind, .. }) => *kind,
+        None => match error.kind() {
+            io::ErrorKind::QuotaExceeded => ErrorKind::Overloaded,
+            io::ErrorKind::Unsupported => ErrorKind::Unimplemented,
+            kind => Error::from(io::Error::from(kind)).kind,
+        },
+    };
+    Error {
+        kind,
+        extra: format!("{what}: {error}"),
+    }
+}

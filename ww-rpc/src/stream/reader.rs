@@ -44,8 +44,13 @@ enum State {
     Idle,
     /// So many bytes at most were asked for.
     Asked(usize, Promise<Answer, capnp::Error>),
-    /// Bytes of the answer from there on have yet to be read: at least one.
+    /// All of so many bytes of the answer have yet to be read: at least one.
     Answered(Answer, usize),
+    /// Bytes from there on have: at least one. A copy, for whoever takes them bit by
+    /// bit: what is read out of a message is bounded, and each look at it counts.
+    Left(Vec<u8>, usize),
+    /// What was answered cannot be read any further, which nobody has heard of yet.
+    Failed(io::Error),
     Ended,
 }
 
@@ -90,10 +95,16 @@ impl Reader {
                     }
                     self.state = match len {
                         0 => State::Ended,
-                        _ => State::Answered(answer, 0),
+                        _ => State::Answered(answer, len),
                     };
                 }
-                State::Answered(..) | State::Ended => return Poll::Ready(Ok(())),
+                State::Failed(_) => {
+                    let failed = mem::replace(&mut self.state, State::Idle);
+                    if let State::Failed(error) = failed {
+                        return Poll::Ready(Err(error));
+                    }
+                }
+                State::Answered(..) | State::Left(..) | State::Ended => return Poll::Ready(Ok(())),
             }
         }
     }
@@ -101,18 +112,29 @@ impl Reader {
     /// What was answered and not read yet. Empty at the end.
     fn rest(&self) -> io::Result<&[u8]> {
         match &self.state {
-            State::Answered(answer, read) => Ok(&data(answer)?[*read..]),
-            State::Idle | State::Asked(..) | State::Ended => Ok(&[]),
+            State::Answered(answer, _) => data(answer),
+            State::Left(bytes, read) => Ok(&bytes[*read..]),
+            State::Idle | State::Asked(..) | State::Failed(_) | State::Ended => Ok(&[]),
         }
     }
 
-    fn advance(&mut self, count: usize, of: usize) {
-        if count == of {
-            if let State::Answered(..) = self.state {
-                self.state = State::Idle;
-            }
-        } else if let State::Answered(_, read) = &mut self.state {
-            *read += count;
+    /// Takes note that `count` bytes of the rest were read.
+    fn advance(&mut self, count: usize) {
+        match &mut self.state {
+            State::Answered(_, len) if count < *len => self.keep(count),
+            State::Left(bytes, read) if *read + count < bytes.len() => *read += count,
+            State::Answered(..) | State::Left(..) => self.state = State::Idle,
+            State::Idle | State::Asked(..) | State::Failed(_) | State::Ended => {}
+        }
+    }
+
+    /// Copies what was answered from there on.
+    fn keep(&mut self, from: usize) {
+        if let State::Answered(answer, _) = &self.state {
+            self.state = match data(answer) {
+                Ok(bytes) => State::Left(bytes[from..].to_vec(), 0),
+                Err(error) => State::Failed(error),
+            };
         }
     }
 }
@@ -134,9 +156,9 @@ impl AsyncRead for Reader {
         let this = self.get_mut();
         ready!(this.poll_answer(cx, into.len()))?;
         let rest = this.rest()?;
-        let (count, of) = (rest.len().min(into.len()), rest.len());
+        let count = rest.len().min(into.len());
         into[..count].copy_from_slice(&rest[..count]);
-        this.advance(count, of);
+        this.advance(count);
         Poll::Ready(Ok(count))
     }
 }
@@ -144,14 +166,18 @@ impl AsyncRead for Reader {
 impl AsyncBufRead for Reader {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
+        if let State::Answered(..) = this.state {
+            // Looked at before, and not read.
+            this.keep(0);
+        }
         ready!(this.poll_answer(cx, MAX_READ as usize))?;
         Poll::Ready(this.rest())
     }
 
     fn consume(self: Pin<&mut Self>, count: usize) {
-        let this = self.get_mut();
-        let of = this.rest().map_or(0, <[u8]>::len);
-        this.advance(count.min(of), of);
+        if count > 0 {
+            self.get_mut().advance(count);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::peer_capnp::byte_stream::{
     self, CloseParams, CloseResults, FinishParams, FinishResults, PushParams, ReadParams,
     ReadResults, WriteParams, WriteResults,
 };
+use crate::stream::fault::failure;
 use crate::stream::line::Line;
 
 /// Serves the write end of a stream of bytes.
@@ -19,7 +20,8 @@ use crate::stream::line::Line;
 /// Writes are carried out in the order in which they came. Closing the stream
 /// closes `writer`, and dropping the last reference to the capability drops it;
 /// writes that wait then, or come later, fail. A write whose caller gave up may
-/// have been carried out in part.
+/// have been carried out in part. One that fails keeps its kind: that of the
+/// [`capnp::Error`] within its error, where there is one.
 pub fn sink(writer: impl AsyncWrite + Unpin + 'static) -> byte_stream::Client {
     capnp_rpc::new_client(Sink::new("stream", writer, ()))
 }
@@ -49,7 +51,7 @@ impl<W, H> Sink<W, H> {
     }
 
     fn failure(&self, error: std::io::Error) -> Error {
-        Error::failed(format!("cannot write to {}: {error}", self.name))
+        failure(format!("cannot write to {}", self.name), error)
     }
 }
 

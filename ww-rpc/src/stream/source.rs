@@ -12,6 +12,7 @@ use crate::peer_capnp::byte_stream::{
     self, CloseParams, CloseResults, FinishParams, FinishResults, PushParams, ReadParams,
     ReadResults, WriteParams, WriteResults,
 };
+use crate::stream::fault::failure;
 use crate::stream::line::Line;
 
 /// The most bytes that one `read` answers with.
@@ -27,7 +28,8 @@ thread_local! {
 ///
 /// Reads are answered in the order in which they came. Closing the stream, or
 /// dropping the last reference to the capability, drops `reader`; reads that
-/// wait then, or come later, answer the end of the stream.
+/// wait then, or come later, answer the end of the stream. A read that fails keeps its
+/// kind: that of the [`capnp::Error`] within its error, where there is one.
 pub fn source(reader: impl AsyncRead + Unpin + 'static) -> byte_stream::Client {
     capnp_rpc::new_client(Source::new("stream", reader, ()))
 }
@@ -101,7 +103,7 @@ impl<R: AsyncRead + Unpin + 'static, H: 'static> byte_stream::Server for Source<
                 results.get().set_data(&buffer[..read]);
             }
             BUFFER.set(buffer);
-            let failed = |error| Error::failed(format!("cannot read {}: {error}", self.name));
+            let failed = |error| failure(format!("cannot read {}", self.name), error);
             polled.map_ok(drop).map_err(failed)
         })
         .await
