@@ -1,7 +1,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use async_lock::{Mutex, MutexGuard};
+use async_lock::{Semaphore, SemaphoreGuardArc};
 use capnp::Error;
 
 /// The most calls that may wait for a compilation.
@@ -12,11 +13,11 @@ const MOST_COMPILING: usize = 16;
 const MOST_PROGRAMS: usize = 256;
 
 /// What the executors of one cell's sessions have of the process together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Quota {
     compiling: Cell<usize>,
     /// One compilation at a time, so that others' code is compiled as well.
-    turn: Mutex<()>,
+    turn: Arc<Semaphore>,
     programs: Cell<usize>,
 }
 
@@ -24,6 +25,16 @@ pub(crate) struct Quota {
 pub(super) struct Share {
     of: Rc<Quota>,
     counter: fn(&Quota) -> &Cell<usize>,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self {
+            compiling: Cell::default(),
+            turn: Arc::new(Semaphore::new(1)),
+            programs: Cell::default(),
+        }
+    }
 }
 
 impl Quota {
@@ -48,8 +59,8 @@ impl Quota {
     }
 
     /// Waits until no other compiles.
-    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().await
+    pub(super) async fn turn(&self) -> SemaphoreGuardArc {
+        self.turn.acquire_arc().await
     }
 
     fn take(

@@ -21,7 +21,7 @@ use super::program::Compiled;
 use super::quota::Quota;
 use crate::cell::{self, Driver, Input, Limits, Local, Output, Start, Transport};
 use crate::network::Network;
-use crate::{Program, Runtime};
+use crate::{Compilation, Program, Runtime};
 
 /// The server of the wire's `Executor`: runs code as cells, on the thread where
 /// it is served.
@@ -154,10 +154,15 @@ impl Spawner {
         Ok(capnp_rpc::new_client(Process::new(cell, local)))
     }
 
-    /// Compiles what came over the wire.
-    async fn compiled(&self, wasm: Bytes) -> Result<Program, Error> {
-        let _turn = self.quota.turn().await;
-        Ok(self.runtime.compile(wasm).await?)
+    /// Waits for a compilation, when it is its turn.
+    async fn compiled(&self, program: Compilation) -> Result<Program, Error> {
+        let turn = self.quota.turn().await;
+        // The compiler goes on with what it has begun, also where the call is given up:
+        // the next turn begins when that is over, and with it whoever looks on goes.
+        let program = program.observe(move |_| {
+            let _ = &turn;
+        });
+        Ok(program.await?)
     }
 
     fn hand_down<C: FromClientHook>(&self, inside: C) -> C {
@@ -195,7 +200,7 @@ impl executor::Server for Spawner {
             (Bytes::copy_from_slice(params.get_wasm()?), options)
         };
         drop(params);
-        let program = self.compiled(wasm).await?;
+        let program = self.compiled(self.runtime.compile(wasm)).await?;
         drop(compilation);
         // Made anew for each child, because a spawner that held its own host
         // would hold itself.
@@ -223,7 +228,7 @@ impl executor::Server for Spawner {
         let (held, compilation) = (self.quota.program()?, self.quota.compilation()?);
         let wasm = Bytes::copy_from_slice(params.get()?.get_wasm()?);
         drop(params);
-        let program = self.compiled(wasm).await?;
+        let program = self.compiled(self.runtime.compile(wasm)).await?;
         drop(compilation);
         let compiled = Compiled::new(self.clone(), held, program);
         results.get().set_program(capnp_rpc::new_client(compiled));
@@ -247,10 +252,7 @@ impl executor::Server for Spawner {
             Error::failed("the cell of this executor has no image to run one out of".into())
         })?;
         let nested = image.nested(&path).await.map_err(|error| fault(&error))?;
-        let program = {
-            let _turn = self.quota.turn().await;
-            self.runtime.load(&nested).await?
-        };
+        let program = self.compiled(self.runtime.load(&nested)).await?;
         drop(compilation);
         let builder = cell::Builder::new().program(program).image(nested);
         let process = self.start(builder, options, bootstrap).await?;

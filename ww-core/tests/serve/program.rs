@@ -2,9 +2,14 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use capnp::capability::FromClientHook;
+use futures_lite::future::{block_on, poll_once, yield_now};
+use ww_core::Runtime;
+use ww_core::cache::Cache;
 use ww_core::network::Offline;
+use ww_core::serve::Spawner;
 use ww_membrane::Membrane;
 use ww_rpc::peer_capnp::{executor, process};
 
@@ -170,5 +175,31 @@ fn an_executor_has_no_more_programs_than_it_may() {
         programs.push(compile(&executor, "hello").await.unwrap());
         let refused = compile(&executor, "hello").await.map(drop);
         assert!(refused.is_err());
+    });
+}
+
+#[test]
+fn a_compilation_that_was_given_up_keeps_its_turn_until_it_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cache");
+    let kept = || std::fs::read_dir(&path).unwrap().count();
+    let cache = Cache::open(&path).unwrap();
+    let runtime = Runtime::builder().cache(cache).build().unwrap();
+    let before = kept();
+    let spawner = Spawner::new(&runtime, Arc::new(Offline::new()), |_| ());
+    let executor = Rc::new(spawner).client();
+    block_on(async {
+        let mut request = executor.compile_request();
+        request.get().set_wasm(&example_images::wasm("caller"));
+        let mut long = Box::pin(request.send().promise);
+        // The compiler has begun by then.
+        for _ in 0..100 {
+            assert!(poll_once(&mut long).await.is_none());
+            yield_now().await;
+        }
+        drop(long);
+        compile(&executor, "hello").await.unwrap();
+        // That of the other is there as well.
+        assert_eq!(kept(), before + 2);
     });
 }
