@@ -67,6 +67,7 @@ pub(crate) fn run(
         let closing = outputs.map(|(stream, output)| (stream, output.close()));
         // Whoever takes it may take it slowly.
         drop(store);
+        shared.meter.freed();
         drop(place);
         let output_error = closed(closing).await;
         Ok(Exit {

@@ -74,7 +74,8 @@ impl FileStream {
                     Ok(bytes) if bytes.is_empty() => State::Ended,
                     Ok(bytes) => {
                         self.offset += bytes.len() as u64;
-                        State::Ready(bytes)
+                        // A copy: the bytes may be a small part of what they lie in.
+                        State::Ready(Bytes::copy_from_slice(&bytes))
                     }
                     Err(source) => State::Failed(ReadFailed {
                         code: code(&source),
@@ -139,5 +140,21 @@ mod tests {
         assert!(ahead < 24 << 20, "{ahead} bytes");
         held.truncate(16);
         assert_eq!(chunk(&streams), CHUNK);
+    }
+
+    #[test]
+    fn what_was_read_ahead_holds_nothing_else_in_memory() {
+        let content = Bytes::from(vec![7; 1 << 20]);
+        let files = ww_loader::Memory::files([("file", content.clone())]).expect("a file");
+        let image = ww_image::Image::from(files);
+        let path = ww_image::Path::new("file").expect("a path");
+        let opened = futures_lite::future::block_on(image.open(&path)).expect("it is there");
+        let ww_image::Node::File(file) = opened else {
+            panic!("it is a file");
+        };
+        let mut stream = FileStream::new(file, 0, Arc::default());
+        let read = stream.read(1).expect("it can be read");
+        assert_eq!(&read[..], [7]);
+        assert!(!content.as_ptr_range().contains(&read.as_ptr()));
     }
 }

@@ -50,8 +50,7 @@ impl Sink {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> StreamResult<()> {
-        self.check()?;
-        if bytes.len() > self.room() {
+        if bytes.len() > self.check_write()? {
             return Err(too_much());
         }
         self.pending.drain(..self.start);
@@ -169,5 +168,42 @@ impl Sink {
             ready!(self.poll_flush(cx))?;
         }
         self.inner.as_mut().poll_close(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes everything, and is never done with a flush.
+    struct Unflushed;
+
+    impl AsyncWrite for Unflushed {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn nothing_may_be_written_during_a_flush() {
+        let mut sink = Sink::new(Box::pin(Unflushed));
+        sink.write(b"before").unwrap();
+        sink.flush().unwrap();
+        assert_eq!(sink.check_write().unwrap(), 0);
+        sink.write(b"").unwrap();
+        let refused = sink.write(b"x");
+        assert!(matches!(refused, Err(StreamError::Trap(_))), "{refused:?}");
     }
 }
