@@ -157,8 +157,8 @@ impl Spawner {
     /// Waits for a compilation, when it is its turn.
     async fn compiled(&self, program: Compilation) -> Result<Program, Error> {
         let turn = self.quota.turn().await;
-        // The compiler goes on with what it has begun, also where the call is given up:
-        // the next turn begins when that is over, and with it whoever looks on goes.
+        // The compiler goes on with what it has begun, also where the call is given up.
+        // It holds on to who looks on, and so to the turn, until it is done.
         let program = program.observe(move |_| {
             let _ = &turn;
         });

@@ -3,13 +3,14 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use capnp::capability::FromClientHook;
 use futures_lite::future::{block_on, poll_once, yield_now};
-use ww_core::Runtime;
 use ww_core::cache::Cache;
 use ww_core::network::Offline;
 use ww_core::serve::Spawner;
+use ww_core::{Phase, Runtime};
 use ww_membrane::Membrane;
 use ww_rpc::peer_capnp::{executor, process};
 
@@ -189,15 +190,33 @@ fn a_compilation_that_was_given_up_keeps_its_turn_until_it_is_over() {
     let spawner = Spawner::new(&runtime, Arc::new(Offline::new()), |_| ());
     let executor = Rc::new(spawner).client();
     block_on(async {
+        let code = "(drop (i32.mul (i32.const 7) (i32.clz (local.get 0))))".repeat(4_000);
+        let slow = wat::parse_str(format!(
+            r#"(component
+                (core module $m
+                    (func (param i32) {code})
+                    (func (export "run") (result i32) i32.const 0))
+                (core instance $i (instantiate $m))
+                (func $run (result (result)) (canon lift (core func $i "run")))
+                (instance (export "wasi:cli/run@0.2.0") (export "run" (func $run))))"#
+        ));
+        let slow = slow.unwrap();
         let mut request = executor.compile_request();
-        request.get().set_wasm(&example_images::wasm("caller"));
-        let mut long = Box::pin(request.send().promise);
-        // The compiler has begun by then.
-        for _ in 0..100 {
-            assert!(poll_once(&mut long).await.is_none());
+        request.get().set_wasm(&slow);
+        let mut given_up = Box::pin(request.send().promise);
+        assert!(poll_once(&mut given_up).await.is_none());
+        // This shares it, and tells when the compiler has begun.
+        let begun = Arc::new(AtomicBool::new(false));
+        let begins = begun.clone();
+        let shares = runtime.compile(slow).observe(move |phase| {
+            begins.fetch_or(phase == Phase::Compiling, Ordering::SeqCst);
+        });
+        let mut shares = Box::pin(shares);
+        while !begun.load(Ordering::SeqCst) {
+            let _ = (poll_once(&mut given_up).await, poll_once(&mut shares).await);
             yield_now().await;
         }
-        drop(long);
+        drop((given_up, shares));
         compile(&executor, "hello").await.unwrap();
         // That of the other is there as well.
         assert_eq!(kept(), before + 2);
