@@ -190,17 +190,7 @@ fn a_compilation_that_was_given_up_keeps_its_turn_until_it_is_over() {
     let spawner = Spawner::new(&runtime, Arc::new(Offline::new()), |_| ());
     let executor = Rc::new(spawner).client();
     block_on(async {
-        let code = "(drop (i32.mul (i32.const 7) (i32.clz (local.get 0))))".repeat(4_000);
-        let slow = wat::parse_str(format!(
-            r#"(component
-                (core module $m
-                    (func (param i32) {code})
-                    (func (export "run") (result i32) i32.const 0))
-                (core instance $i (instantiate $m))
-                (func $run (result (result)) (canon lift (core func $i "run")))
-                (instance (export "wasi:cli/run@0.2.0") (export "run" (func $run))))"#
-        ));
-        let slow = slow.unwrap();
+        let slow = example_images::wasm("caller");
         let mut request = executor.compile_request();
         request.get().set_wasm(&slow);
         let mut given_up = Box::pin(request.send().promise);
