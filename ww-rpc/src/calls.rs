@@ -81,11 +81,9 @@ impl Calls {
         state.table.answered(results, words, limits, traffic)
     }
 
-    /// Takes note that the peer has returned from a call of our own, with an
-    /// answer or without.
-    pub(crate) fn returned(&self, question: u32, answered: bool) {
-        let questions = &mut self.state.borrow_mut().questions;
-        questions.returned(question, answered);
+    /// Takes note that the peer has returned from a call of our own.
+    pub(crate) fn returned(&self, question: u32) {
+        self.state.borrow_mut().questions.returned(question);
     }
 
     /// Takes note that the peer has finished with a call.
@@ -136,10 +134,7 @@ impl Calls {
                 table.answer(question, no_finish_needed, words);
                 return Ok(());
             }
-            Some(Plain::Finish { question }) => {
-                questions.finish(question);
-                return Ok(());
-            }
+            Some(Plain::Finish { .. }) => return Ok(()),
             None => {}
         }
         let message: message::Reader<'_> = message.get_root_as_reader()?;
@@ -159,10 +154,6 @@ impl Calls {
                 exports.send(call.get_params()?.get_cap_table()?)
             }
             Ok(message::Bootstrap(bootstrap)) => questions.ask(bootstrap?.get_question_id(), limit),
-            Ok(message::Finish(finish)) => {
-                questions.finish(finish?.get_question_id());
-                Ok(())
-            }
             Ok(message::Resolve(resolve)) => exports.resolve(resolve?),
             Ok(message::Release(release)) => {
                 promises.release(release?.get_id());

@@ -1,5 +1,6 @@
 use std::rc::Rc;
 
+use capnp::Error;
 use capnp::message::Builder;
 use capnp_rpc::rpc_capnp::{call, exception, message, return_};
 
@@ -26,15 +27,40 @@ pub(crate) fn refusal(call: call::Reader<'_>) -> Option<Message> {
     Some(Rc::new(refusal))
 }
 
-/// The failure that stands for `answer`, which is such results.
-pub(crate) fn missed(answer: return_::Reader<'_>) -> Frame {
+/// The failure that stands for `answer`, where that has neither results nor a
+/// failure of its own: capnp-rpc would have whoever waits for it wait for ever.
+/// Where nobody does, as for a call that was let go of, either comes to the same.
+///
+/// # Errors
+///
+/// It is of a kind that nobody knows.
+pub(crate) fn missed(answer: return_::Reader<'_>) -> Result<Option<Frame>, Error> {
+    let (kind, reason) = match answer.which()? {
+        return_::Results(_) | return_::Exception(_) => return Ok(None),
+        return_::TakeFromOtherQuestion(_) => (
+            exception::Type::Unimplemented,
+            "the call led back here before the peer could know, call again",
+        ),
+        return_::Canceled(()) => (
+            exception::Type::Failed,
+            "the peer took the call for cancelled, which it was not",
+        ),
+        return_::ResultsSentElsewhere(()) => (
+            exception::Type::Failed,
+            "the peer sent the results elsewhere, where nobody asked for them",
+        ),
+        return_::AcceptFromThirdParty(_) => (
+            exception::Type::Unimplemented,
+            "the peer left the results with a third party, where this vat fetches none",
+        ),
+    };
     let mut missed = Builder::new_default();
     let mut failed = missed.init_root::<message::Builder<'_>>().init_return();
     failed.set_answer_id(answer.get_answer_id());
     failed.set_release_param_caps(answer.get_release_param_caps());
     failed.set_no_finish_needed(answer.get_no_finish_needed());
     let mut exception = failed.init_exception();
-    exception.set_reason("the call led back here before the peer could know, call again");
-    exception.set_type(exception::Type::Unimplemented);
-    Frame::of(&missed)
+    exception.set_reason(reason);
+    exception.set_type(kind);
+    Ok(Some(Frame::of(&missed)))
 }

@@ -209,7 +209,7 @@ fn read(frame: Frame, calls: &Calls) -> Result<Read, Error> {
     let held = match Plain::of(frame.get_segment(0).unwrap_or_default()) {
         Some(Plain::Call { question, target }) => calls.plain_call(question, target, words)?,
         Some(Plain::Results { question, .. }) => {
-            calls.returned(question, true);
+            calls.returned(question);
             options.traversal_limit_in_words(Some(limits.answer_traversal_words()));
             None
         }
@@ -239,14 +239,8 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, calls: &Calls) -> Result
         }
         Ok(message::Return(answer)) => {
             let answer = answer?;
-            let which = answer.which()?;
-            // capnp-rpc takes nothing else for an answer.
-            let answered = matches!(
-                which,
-                return_::Results(_) | return_::Exception(_) | return_::TakeFromOtherQuestion(_)
-            );
-            calls.returned(answer.get_answer_id(), answered);
-            match which {
+            calls.returned(answer.get_answer_id());
+            match answer.which()? {
                 return_::Results(results) => {
                     calls.answered(results?, words)?;
                     let limit = calls.limits().answer_traversal_words();
@@ -255,8 +249,7 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, calls: &Calls) -> Result
                     return Ok(Read::Message(Reader::new(frame, options), None));
                 }
                 return_::Exception(exception) => reason::of_return(answer, exception?)?,
-                return_::TakeFromOtherQuestion(_) => Some(elsewhere::missed(answer)),
-                _ => None,
+                _ => elsewhere::missed(answer)?,
             }
         }
         Ok(message::Finish(finish)) => {

@@ -6,19 +6,10 @@ use capnp::Error;
 /// here keeps has its id for as long.
 #[derive(Default)]
 pub(crate) struct Questions {
-    /// By id. capnp-rpc gives each the lowest that is free.
-    states: Vec<State>,
+    /// Whether each waits for its answer, by id. capnp-rpc gives each the lowest
+    /// that is free.
+    waits: Vec<bool>,
     unanswered: usize,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum State {
-    /// The id is free, or has been answered.
-    #[default]
-    Answered,
-    Asked,
-    /// Nobody here waits any more.
-    Finished,
 }
 
 impl Questions {
@@ -29,10 +20,10 @@ impl Questions {
     /// `Overloaded` where there are more than `limit`.
     pub(crate) fn ask(&mut self, id: u32, limit: usize) -> Result<(), Error> {
         let id = id as usize;
-        if id >= self.states.len() {
-            self.states.resize(id + 1, State::Answered);
+        if id >= self.waits.len() {
+            self.waits.resize(id + 1, false);
         }
-        self.states[id] = State::Asked;
+        self.waits[id] = true;
         self.unanswered += 1;
         if self.unanswered > limit {
             return Err(Error::overloaded(format!(
@@ -43,26 +34,10 @@ impl Questions {
         Ok(())
     }
 
-    /// Takes note that nobody waits for an answer any more, or has let go of it.
-    pub(crate) fn finish(&mut self, id: u32) {
-        if let Some(state @ State::Asked) = self.states.get_mut(id as usize) {
-            *state = State::Finished;
-        }
-    }
-
-    /// Takes note that the peer has returned from one: with an answer, or
-    /// without, which is no help to whoever still waits for one.
-    pub(crate) fn returned(&mut self, id: u32, answered: bool) {
-        let Some(state) = self.states.get_mut(id as usize) else {
-            return;
-        };
-        let over = match state {
-            State::Answered => false,
-            State::Asked => answered,
-            State::Finished => true,
-        };
-        if over {
-            *state = State::Answered;
+    /// Takes note that the peer has returned from one.
+    pub(crate) fn returned(&mut self, id: u32) {
+        if let Some(waits @ true) = self.waits.get_mut(id as usize) {
+            *waits = false;
             self.unanswered -= 1;
         }
     }

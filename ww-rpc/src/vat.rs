@@ -56,7 +56,8 @@ const CAPABILITIES: u64 = 64;
 /// vat fails with kind [`Unimplemented`](capnp::ErrorKind::Unimplemented) where
 /// the peer would have this vat keep the results (`sendResultsTo.yourself`), as
 /// Cap'n Proto's C++ runtime would; once the capability has arrived, calls on it
-/// stay here.
+/// stay here. One from which the peer returns with neither results nor a failure,
+/// as if it had been cancelled or the results were for somebody else, fails too.
 ///
 /// Of what the peer says when it gives up, or when it breaks a promise, the
 /// first kilobyte is kept.

@@ -548,7 +548,7 @@ fn only_an_answer_makes_room_for_another_call_of_our_own_and_only_once() {
     assert_eq!(calls_until_the_end(0, Vec::new()), 4);
     assert_eq!(calls_until_the_end(0, results(1)), 5);
     assert_eq!(calls_until_the_end(0, results(1).repeat(5)), 5);
-    assert_eq!(calls_until_the_end(0, cancelled(1).repeat(5)), 4);
+    assert_eq!(calls_until_the_end(0, cancelled(1).repeat(5)), 5);
     assert_eq!(calls_until_the_end(2, Vec::new()), 4);
     assert_eq!(
         calls_until_the_end(2, [cancelled(1), results(2)].concat()),
