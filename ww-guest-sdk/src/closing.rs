@@ -1,7 +1,9 @@
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::{Poll, Waker};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::mem;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 use capnp::capability::FromClientHook;
 use futures::future::{Either, select};
@@ -9,13 +11,20 @@ use futures::future::{Either, select};
 use crate::export;
 
 thread_local! {
-    static CONNECTION: RefCell<State> = const { RefCell::new(State::Closed) };
+    static CONNECTION: RefCell<Connection> = const { RefCell::new(Connection::new()) };
 }
 
 /// The guest's connection, as those see it who wait for its end.
-enum State {
-    Open(Vec<Waker>),
-    Closed,
+struct Connection {
+    open: bool,
+    last: u64,
+    /// By who came first. Empty while there is no connection.
+    waiting: BTreeMap<u64, Waker>,
+}
+
+/// Resolves when there is no connection.
+struct Closed {
+    key: u64,
 }
 
 /// Waits for the end of the guest's connection: its host shuts the cell down,
@@ -29,17 +38,7 @@ enum State {
 ///
 /// May be dropped at any time.
 pub fn closed() -> impl Future<Output = ()> + 'static {
-    poll_fn(|cx| {
-        CONNECTION.with_borrow_mut(|state| match state {
-            State::Closed => Poll::Ready(()),
-            State::Open(waiting) => {
-                if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                    waiting.push(cx.waker().clone());
-                }
-                Poll::Pending
-            }
-        })
-    })
+    Closed::new()
 }
 
 /// Exports `client` and does `work` meanwhile, until that is done, which gives
@@ -67,12 +66,62 @@ pub async fn serve<C: FromClientHook, T>(client: C, work: impl Future<Output = T
 
 /// A connection is there.
 pub(crate) fn opened() {
-    CONNECTION.set(State::Open(Vec::new()));
+    CONNECTION.with_borrow_mut(|connection| connection.open = true);
 }
 
 /// The connection is at its end.
 pub(crate) fn ended() {
-    if let State::Open(waiting) = CONNECTION.replace(State::Closed) {
-        waiting.into_iter().for_each(Waker::wake);
+    let waiting = CONNECTION.with_borrow_mut(|connection| {
+        connection.open = false;
+        mem::take(&mut connection.waiting)
+    });
+    waiting.into_values().for_each(Waker::wake);
+}
+
+impl Connection {
+    const fn new() -> Self {
+        Self {
+            open: false,
+            last: 0,
+            waiting: BTreeMap::new(),
+        }
+    }
+}
+
+impl Closed {
+    fn new() -> Self {
+        CONNECTION.with_borrow_mut(|connection| {
+            connection.last += 1;
+            Self {
+                key: connection.last,
+            }
+        })
+    }
+}
+
+impl Future for Closed {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone();
+        let replaced = CONNECTION.with_borrow_mut(|connection| {
+            let waiting = &mut connection.waiting;
+            connection.open.then(|| waiting.insert(self.key, waker))
+        });
+        // Dropped outside of the borrow, the waker before: it runs code that is not ours.
+        match replaced {
+            Some(_) => Poll::Pending,
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        // The list may be gone already at the end of the thread.
+        let _ = CONNECTION.try_with(|connection| {
+            let mut connection = connection.borrow_mut();
+            connection.waiting.remove(&self.key)
+        });
     }
 }

@@ -2,8 +2,12 @@
 #![cfg(not(target_family = "wasm"))]
 
 use std::cell::{Cell, RefCell};
-use std::future::pending;
+use std::future::{Future, pending};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use ww_guest_sdk::capnp::capability::FromClientHook;
@@ -200,6 +204,67 @@ fn the_end_of_the_connection_wakes_everybody_who_waits_for_it() {
         })
         .unwrap();
     assert_eq!(woken.get(), 3);
+}
+
+/// Somebody who waits, as others hold on to it.
+#[derive(Default)]
+struct Waits(AtomicUsize);
+
+impl Waits {
+    /// Has it wait for `future`, which is not ready.
+    fn poll(self: &Arc<Self>, future: Pin<&mut impl Future>) {
+        let waker = Waker::from(self.clone());
+        assert!(future.poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+
+    fn wakers(self: &Arc<Self>) -> usize {
+        Arc::strong_count(self) - 1
+    }
+}
+
+impl Wake for Waits {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn nothing_is_kept_of_who_waits_for_the_end_no_more() {
+    Host::new(host())
+        .run(async |_: executor::Client| {
+            let [first, second] = [(); 2].map(|()| Arc::<Waits>::default());
+            let mut moved = Box::pin(closed());
+            first.poll(moved.as_mut());
+            first.poll(moved.as_mut());
+            assert_eq!(first.wakers(), 1);
+            second.poll(moved.as_mut());
+            assert_eq!((first.wakers(), second.wakers()), (0, 1));
+            drop(moved);
+            assert_eq!(second.wakers(), 0);
+        })
+        .unwrap();
+}
+
+#[test]
+fn who_waits_for_the_end_twice_is_woken_when_it_has_given_up_one() {
+    let waits = Arc::<Waits>::default();
+    Host::new(host())
+        .calls(async |exported: executor::Client| {
+            echo(&exported, "there").await.unwrap();
+        })
+        .run(async |host: executor::Client| {
+            let mut kept = pin!(closed());
+            let mut given_up = Box::pin(closed());
+            waits.poll(kept.as_mut());
+            waits.poll(given_up.as_mut());
+            drop(given_up);
+            export(host);
+            closed().await;
+            assert_eq!(waits.0.load(Ordering::Relaxed), 1);
+            assert!(poll_immediate(kept).await.is_some());
+        })
+        .unwrap();
+    assert_eq!(waits.wakers(), 0);
 }
 
 fn none<C: FromClientHook>() -> C {
