@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) mod native;
+mod native;
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use native::pass;
 
 /// Waits until `duration` has passed since this call was made.
 ///
@@ -30,4 +33,10 @@ pub fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
 #[expect(missing_docs, reason = "documented above, for guests")]
 pub fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
     native::Timer::new(duration)
+}
+
+/// Time passes by itself, and who waits for it waits for a pollable.
+#[cfg(target_family = "wasm")]
+pub(crate) fn pass() -> bool {
+    false
 }

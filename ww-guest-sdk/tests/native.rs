@@ -180,6 +180,41 @@ fn time_passes_in_order_and_at_once() {
 }
 
 #[test]
+fn time_passes_after_the_end_of_the_connection_as_before() {
+    let shuts_down = || {
+        Host::new(host()).calls(async |exported: executor::Client| {
+            echo(&exported, "there").await.unwrap();
+        })
+    };
+    let order = shuts_down().run(async |host: executor::Client| {
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let mark = |hours: u64| {
+            let order = order.clone();
+            spawn(async move {
+                sleep(Duration::from_hours(hours)).await;
+                order.borrow_mut().push(hours);
+            })
+        };
+        let early = mark(3);
+        export(host);
+        closed().await;
+        sleep(Duration::from_hours(1)).await;
+        let late = mark(1);
+        join_all([early, late]).await;
+        order.take()
+    });
+    assert_eq!(order.unwrap(), [1, 3]);
+
+    let outcome = shuts_down().run(async |host: executor::Client| {
+        export(host);
+        sleep(Duration::from_hours(1)).await;
+        pending::<()>().await;
+    });
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains("nothing left that could wake"), "{error}");
+}
+
+#[test]
 fn the_end_of_the_connection_wakes_everybody_who_waits_for_it() {
     let woken = Rc::new(Cell::new(0));
     let count = woken.clone();

@@ -116,7 +116,7 @@ impl Transport for InProcess {
             }
         }
         // Nothing is left to do for either side.
-        if !time::native::pass() {
+        if !time::pass() {
             // Another thread may wake one of the flags.
             thread::park();
         }
