@@ -63,6 +63,7 @@ pub mod session;
 mod ticker;
 mod tier;
 mod wasi;
+mod weight;
 pub mod workers;
 
 pub use compilation::Compilation;

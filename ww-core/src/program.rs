@@ -4,7 +4,7 @@ use std::sync::Arc;
 use async_lock::OnceCell;
 
 use crate::artifact::Artifact;
-use crate::cell::Limits;
+use crate::cell::{Limit, Limits};
 use crate::engine;
 use crate::error::{Error, cause};
 use crate::mappings::Mappings;
@@ -13,6 +13,7 @@ use crate::room::Seat;
 use crate::rpc;
 use crate::runtime::Runtime;
 use crate::tier::{Linked, Tier, Tiers};
+use crate::weight::Weight;
 
 /// A compiled and linked component. Spawning from it touches no file, no
 /// hash and no map.
@@ -35,6 +36,7 @@ pub(crate) struct Compiled {
     imports_rpc: bool,
     /// Linear memories that an instance has.
     memories: usize,
+    weight: Weight,
     /// Bytes of machine code.
     size: usize,
 }
@@ -70,13 +72,22 @@ impl Program {
         self.compiled.imports_rpc
     }
 
+    /// Bytes that an instance takes beside linear memories and tables.
+    pub(crate) fn weight(&self) -> usize {
+        self.compiled.weight.memory()
+    }
+
     /// A place for one cell: in the pool where that has one for it, otherwise
     /// outside.
     ///
     /// # Errors
     ///
-    /// [`Error::Full`].
+    /// [`Error::Full`]; [`Error::Limit`], if its instances alone need more memory
+    /// than the limits allow.
     pub(crate) async fn place(&self, limits: &Limits) -> Result<Place, Error> {
+        if self.weight() > limits.memory {
+            return Err(limits.exceeded(Limit::Memory));
+        }
         let (room, compiled) = (self.runtime.room(), &self.compiled);
         if compiled.fits_pool
             && engine::fits_pool(limits)
@@ -115,16 +126,17 @@ impl Compiled {
             });
         }
         progress.begin(Phase::Compiling);
+        let weight = Weight::of(wasm)?;
         let artifact = Artifact::compile(tiers.compiler(), wasm)
             .map_err(|error| Error::Compile(cause(error)))?;
         progress.begin(Phase::Linking);
-        let compiled = Self::load(tiers, &artifact)?;
+        let compiled = Self::load(tiers, &artifact, weight)?;
         keep(&artifact);
         Ok(compiled)
     }
 
-    /// Loads and links what a component was compiled to.
-    pub(crate) fn load(tiers: &Tiers, artifact: &Artifact) -> Result<Self, Error> {
+    /// Loads and links what a component of `weight` was compiled to.
+    pub(crate) fn load(tiers: &Tiers, artifact: &Artifact, weight: Weight) -> Result<Self, Error> {
         let mappings = Mappings::take(CODE)?;
         let pooled = match &tiers.pooled {
             // What does not fit the pool is no error.
@@ -147,6 +159,7 @@ impl Compiled {
             spilled: OnceCell::new(),
             imports_rpc,
             memories: required.map_or(0, |required| required.num_memories as usize),
+            weight,
             size: artifact.bytes().len(),
             linked,
         })

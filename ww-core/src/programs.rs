@@ -15,6 +15,7 @@ use crate::error::{Error, cause};
 use crate::phase::{Observer, Phase, Progress};
 use crate::program::Compiled;
 use crate::tier::Tiers;
+use crate::weight::Weight;
 
 #[cfg(test)]
 mod tests;
@@ -188,7 +189,7 @@ impl Job {
         let id = Cache::id(self.tiers.compiler(), &self.hash);
         if let Some(artifact) = cache.find(id) {
             self.progress.begin(Phase::Linking);
-            match Compiled::load(&self.tiers, &artifact) {
+            match Compiled::load(&self.tiers, &artifact, Weight::of(&self.wasm)?) {
                 // What was kept was linked before. If it is not any more, the
                 // compiler says why; for what there is no room, it need not run.
                 Err(error) if !matches!(error, Error::Full { .. }) => {}

@@ -49,24 +49,31 @@ fn ends(wasm: Vec<u8>, limits: Limits) -> (Result<i32, Error>, Usage) {
     })
 }
 
+/// What the instances of a component take that has nothing else.
+fn instances(wasm: Vec<u8>) -> usize {
+    ends(wasm, Limits::default()).1.peak_memory
+}
+
 #[test]
 fn tables_come_out_of_the_memory() {
     const ENTRIES: usize = 100_000;
     const TABLE: usize = ENTRIES * size_of::<usize>();
     let table = format!("(table {ENTRIES} funcref)");
     for (count, fits) in [(0, true), (1, true), (4, true), (5, false)] {
+        let instances = instances(wasm("(table 0 funcref)", count, IDLE));
+        let bound = instances + 4 * TABLE + 7;
         let wasm = wasm(&table, count, IDLE);
-        let (end, usage) = ends(wasm, limits(|limits| limits.memory = 4 * TABLE + 7));
+        let (end, usage) = ends(wasm, limits(|limits| limits.memory = bound));
         match end {
             Ok(code) => assert!(code == 0 && fits, "{count} tables"),
-            Err(Error::Limit { limit, bound }) => {
-                assert_eq!((limit, bound), (Limit::Memory, 4 * TABLE as u64 + 7));
+            Err(Error::Limit { limit, bound: at }) => {
+                assert_eq!((limit, at), (Limit::Memory, bound as u64));
                 assert_eq!(usage.refused, Some(Limit::Memory));
                 assert!(!fits, "{count} tables");
             }
             Err(other) => panic!("{other:?}"),
         }
-        assert_eq!(usage.peak_memory, count.min(4) * TABLE);
+        assert_eq!(usage.peak_memory, instances + count.min(4) * TABLE);
         assert_eq!(usage.memory, 0);
     }
 }
@@ -77,7 +84,8 @@ fn a_table_that_grows_comes_out_of_the_memory() {
     let grow = r#"(memory 1) (table 0 funcref) (func (export "run") (result i32)
         (loop (br_if 0 (i32.ne (table.grow (ref.null func) (i32.const 1000)) (i32.const -1))))
         (i32.ne (table.size) (i32.const 8000)))"#;
-    let all = PAGE + 8000 * size_of::<usize>();
+    let instances = instances(wasm("", 0, &format!("(memory 0) (table 0 funcref) {IDLE}")));
+    let all = instances + PAGE + 8000 * size_of::<usize>();
     let memory = limits(|limits| limits.memory = all + 8);
     let (end, usage) = ends(wasm("", 0, grow), memory);
     assert_eq!(end.expect("it exits"), 0);
@@ -160,9 +168,18 @@ fn growth_that_fails_takes_nothing() {
         ),
     ];
     for (what, run, peak, limits) in cases {
+        let declared = format!(
+            "{} {IDLE}",
+            if run.contains("table") {
+                "(table 0 funcref)"
+            } else {
+                "(memory 0)"
+            }
+        );
+        let instances = instances(wasm("", 0, &declared));
         let (end, usage) = ends(wasm("", 0, &run), limits);
         assert_eq!(end.expect(what), 0, "{what}");
-        assert_eq!(usage.peak_memory, peak, "{what}");
+        assert_eq!(usage.peak_memory, instances + peak, "{what}");
     }
 }
 

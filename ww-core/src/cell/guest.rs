@@ -79,6 +79,7 @@ pub(crate) fn run(
 }
 
 async fn call(program: &Linked, store: &mut Store<State>, shared: &Shared) -> Result<i32, Error> {
+    store.data().started();
     let instance = match program.pre.instantiate_async(&mut *store).await {
         Ok(instance) => instance,
         Err(error) => {

@@ -15,8 +15,10 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Linear memories and tables of all the cell's modules together, in
-    /// bytes. An entry of a table counts as a pointer. Growth beyond is
+    /// Linear memories, tables and instances of all the cell's modules together,
+    /// in bytes. An entry of a table counts as a pointer; an instance takes some
+    /// for each global, function and passive element that its module declares. A
+    /// component whose instances need more does not start. Growth beyond is
     /// refused.
     pub memory: usize,
     /// Entries of one table. Growth beyond is refused.

@@ -22,7 +22,7 @@ pub struct Usage {
     /// How often an interruption tick found the guest running: it had gone on
     /// for a while without waiting for anything.
     pub interruptions: u64,
-    /// Linear memories and tables held now, in bytes.
+    /// Linear memories, tables and instances held now, in bytes.
     pub memory: usize,
     /// The most of them held at any time, in bytes.
     pub peak_memory: usize,
@@ -88,7 +88,7 @@ impl Meter {
         self.interruptions.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that memories and tables grew by `bytes`, and says what the most
+    /// Notes that memories, tables and instances grew by `bytes`, and says what the most
     /// of them was before.
     pub(crate) fn grew(&self, bytes: usize) -> usize {
         let now = self.memory.fetch_add(bytes, Ordering::Relaxed) + bytes;

@@ -26,7 +26,7 @@ pub(crate) struct State {
 /// Refuses growth beyond the limits, and meters what is granted.
 struct Bounds {
     limits: Limits,
-    /// Bytes of linear memories and tables.
+    /// Bytes of linear memories and tables, and what instances take beside.
     memory: usize,
     /// Given back if the growth fails after it was granted.
     last: Grant,
@@ -44,10 +44,12 @@ struct Grant {
 }
 
 impl State {
+    /// `instances` is what they take beside memories and tables, in bytes.
     pub(crate) fn new(
         wasi: Wasi,
         connection: Connection,
         limits: Limits,
+        instances: usize,
         shared: Arc<Shared>,
     ) -> Self {
         Self {
@@ -56,13 +58,18 @@ impl State {
             connection,
             bounds: Bounds {
                 limits,
-                memory: 0,
+                memory: instances,
                 last: Grant::default(),
                 refused: None,
                 shared,
             },
             panic: None,
         }
+    }
+
+    /// Takes note that instances are made now.
+    pub(crate) fn started(&self) {
+        self.bounds.shared.meter.grew(self.bounds.memory);
     }
 
     /// Takes note of what the guest says of a panic: so much of it that it can

@@ -73,7 +73,7 @@ fn bytes_that_are_no_component_are_told_for_what_they_are() {
             "half a component",
             bytes(&hello[..hello.len() / 2]),
             Error::Compile(_),
-            ["cannot compile the component", "out of bounds"],
+            ["cannot compile the component", "unexpected end-of-file"],
         ),
         case!(
             "a corrupt component",

@@ -8,6 +8,9 @@ use crate::component::component;
 use crate::fate::{RUNTIME, guest};
 use crate::patience::patiently;
 
+/// Bytes by which memory grows.
+const PAGE: usize = 64 << 10;
+
 const MIB: usize = 1 << 20;
 
 /// One of memory, few of anything else.
@@ -85,7 +88,9 @@ fn what_was_refused_is_not_counted_as_held() {
             let builder = bomb().runtime(&RUNTIME).limits(limits);
             let cell = builder.spawn().await.expect("it spawns");
             cell.wait().await.expect_err("it aborts");
-            assert_eq!(cell.usage().peak_memory, most);
+            // Its instances take less than a page, and memory grows by pages.
+            let peak = cell.usage().peak_memory;
+            assert!(peak <= most && most - peak < PAGE, "{peak} of {most}");
             assert_eq!(cell.usage().memory, 0);
         });
     }

@@ -6,6 +6,9 @@ use ww_core::{Error, Program};
 
 use crate::component::command;
 
+/// Bytes of one page of a linear memory.
+pub(crate) const PAGE: usize = 64 << 10;
+
 /// A hostile guest, and what is to be seen of it.
 pub(crate) struct Case {
     pub(crate) what: &'static str,

@@ -5,7 +5,7 @@ use futures::future::{join, poll_immediate};
 use ww_core::cell::Builder;
 use ww_core::{Error, Program};
 
-use crate::case::{Case, Fate};
+use crate::case::{Case, Fate, PAGE};
 use crate::component::command;
 use crate::ground::{Ground, Neighbour};
 use crate::guests::guests;
@@ -96,7 +96,9 @@ async fn meet(ground: &Ground, neighbour: &Neighbour, case: &Case, program: &Pro
     assert!(panicked || used.busy > Duration::ZERO, "{what}");
     assert_eq!(used.refused, case.refused, "{what}");
     if let Some(peak) = case.peak {
-        assert_eq!(used.peak_memory, peak, "{what}");
+        // What instances take comes to it, or out of it, and is less than a page.
+        let held = used.peak_memory;
+        assert!(held.abs_diff(peak) < PAGE, "{what}: {held} bytes");
     }
     neighbour.answers().await;
 }

@@ -2,12 +2,9 @@
 
 use ww_core::cell::Limit;
 
-use crate::case::{Case, Fate};
+use crate::case::{Case, Fate, PAGE};
 
 const MIB: usize = 1 << 20;
-
-/// Bytes of one page of a linear memory.
-const PAGE: usize = 64 << 10;
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -36,7 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
                 unreachable)"#,
             Fate::Spins,
         )
-        .limit(|limits| limits.memory = 16 * MIB + PAGE)
+        .limit(|limits| limits.memory = 16 * MIB + 2 * PAGE)
         .peak(16 * MIB + PAGE)
         .refused(Limit::Memory),
         Case::new(

@@ -1,0 +1,133 @@
+mod definition;
+mod linking;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::ops::{AddAssign, Mul};
+use std::sync::Arc;
+
+use wasmparser::Validator;
+
+use self::definition::Definition;
+use self::linking::Linking;
+use crate::error::Error;
+
+/// What instances take of the host beside memories and tables, and what it takes
+/// to make them.
+///
+/// Nothing interrupts the engine between one instance and the next before code of
+/// the guest's runs, and it charges nobody for their globals and functions. So a
+/// component is weighed before it is compiled: from what it declares, each
+/// instance of a module as often as the component has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Weight {
+    /// Bytes, about, that are held as long as the cell runs.
+    memory: usize,
+    /// Bytes, about, that are written when it starts, those included.
+    work: usize,
+}
+
+/// The most that may be written when a cell starts: some ten milliseconds.
+const WORK: usize = 16 << 20;
+
+/// Why a component cannot be weighed.
+#[derive(Debug)]
+enum Unweighed {
+    /// It has more parts, instances of parts included, than one may have.
+    TooMany,
+    /// It has components within one another, or that instantiate one another, to
+    /// a greater depth than one may have.
+    TooDeep,
+    /// It is not valid, or refers to what is not there.
+    Unclear,
+}
+
+impl Weight {
+    /// Weighs a component in binary form.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Compile`], if it is too heavy, or is not valid.
+    pub(crate) fn of(wasm: &[u8]) -> Result<Self, Error> {
+        let weighed = Definition::read(wasm).and_then(|root| Linking::weigh(&root));
+        let reason: Arc<dyn StdError + Send + Sync> = match weighed {
+            Ok(weight) if weight.work <= WORK => return Ok(weight),
+            Ok(weight) => Box::<dyn StdError + Send + Sync>::from(format!(
+                "its instances of modules make the host write {} bytes to start them, of at most {WORK}",
+                weight.work
+            ))
+            .into(),
+            Err(Unweighed::Unclear) => match Validator::new().validate_all(wasm) {
+                Err(invalid) => Arc::new(invalid),
+                Ok(_) => Arc::new(Unweighed::Unclear),
+            },
+            Err(too_much) => Arc::new(too_much),
+        };
+        Err(Error::Compile(reason))
+    }
+
+    /// Bytes that a cell's instances hold beside memories and tables.
+    pub(crate) fn memory(self) -> usize {
+        self.memory
+    }
+
+    /// Of what is held until the cell ends.
+    fn held(bytes: usize) -> Self {
+        Self {
+            memory: bytes,
+            work: bytes,
+        }
+    }
+
+    /// Of what is written to what is counted otherwise.
+    fn written(bytes: usize) -> Self {
+        Self {
+            memory: 0,
+            work: bytes,
+        }
+    }
+}
+
+impl AddAssign for Weight {
+    fn add_assign(&mut self, other: Self) {
+        self.memory = self.memory.saturating_add(other.memory);
+        self.work = self.work.saturating_add(other.work);
+    }
+}
+
+impl Mul<usize> for Weight {
+    type Output = Self;
+
+    fn mul(self, times: usize) -> Self {
+        Self {
+            memory: self.memory.saturating_mul(times),
+            work: self.work.saturating_mul(times),
+        }
+    }
+}
+
+impl fmt::Display for Unweighed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany => write!(
+                f,
+                "the component and what it instantiates have more than {} parts",
+                definition::PARTS
+            ),
+            Self::TooDeep => write!(
+                f,
+                "the component has components within one another deeper than {}",
+                definition::DEPTH
+            ),
+            Self::Unclear => f.write_str("the component's instances cannot be told"),
+        }
+    }
+}
+
+impl StdError for Unweighed {}
+
+impl From<wasmparser::BinaryReaderError> for Unweighed {
+    fn from(_: wasmparser::BinaryReaderError) -> Self {
+        Self::Unclear
+    }
+}

@@ -1,0 +1,283 @@
+use wasmparser::{
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, DataKind,
+    ElementItems, ElementKind, Encoding, Instance, Parser, Payload,
+};
+
+use super::{Unweighed, Weight};
+
+/// The most parts of a component, and of what it instantiates.
+pub(super) const PARTS: usize = 1 << 18;
+
+/// The most components within one another, and that instantiate one another.
+pub(super) const DEPTH: usize = 100;
+
+/// Bytes that a module's instance takes, whatever it declares.
+const INSTANCE: usize = 512;
+
+/// Bytes that an instance takes for each thing that its module imports or
+/// declares: functions, of what both of them take together; memories and tables
+/// without what is in them; globals; segments of data.
+const IMPORT: usize = 64;
+const FUNCTION: usize = 32;
+const MEMORY: usize = 256;
+const TABLE: usize = 128;
+const GLOBAL: usize = 16;
+const DATA: usize = 16;
+
+/// Bytes of an element of a segment, and of what an instance keeps of a passive
+/// segment beside.
+const ELEMENT: usize = 16;
+const SEGMENT: usize = 64;
+
+/// Bytes of a segment of data that are copied in the time in which one is written
+/// of anything else.
+const COPIED: usize = 8;
+
+/// A component as it is written down.
+#[derive(Default)]
+pub(super) struct Definition<'a> {
+    /// In order, what says of what it has instances.
+    pub(super) parts: Vec<Part<'a>>,
+    /// How many other parts it has: functions and types that it imports, exports,
+    /// lifts, lowers or passes on.
+    pub(super) others: usize,
+}
+
+/// A module or component, or an instance of one.
+pub(super) enum Part<'a> {
+    Module(Weight),
+    Component(Definition<'a>),
+    Import(Kind, &'a str),
+    /// An item of the component that stands so many around this one.
+    Outer(Kind, u32, u32),
+    /// What an instance exports.
+    Pick(Kind, u32, &'a str),
+    /// An instance of a module.
+    Run(u32),
+    /// An instance of a component.
+    Start(u32, Vec<Named<'a>>),
+    /// An instance of what is there.
+    Bundle(Vec<Named<'a>>),
+    Export(Named<'a>),
+}
+
+/// An item that goes by a name.
+pub(super) struct Named<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: Kind,
+    pub(super) index: u32,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Module,
+    Component,
+    Instance,
+}
+
+/// What is being read.
+enum Open<'a> {
+    Module(Weight),
+    Component(Definition<'a>),
+}
+
+impl<'a> Definition<'a> {
+    /// Reads a component in binary form, no code of its.
+    pub(super) fn read(wasm: &'a [u8]) -> Result<Self, Unweighed> {
+        let mut open: Vec<Open<'a>> = Vec::new();
+        let mut left = PARTS;
+        for payload in Parser::new(0).parse_all(wasm) {
+            let depth = open.len();
+            match (payload?, open.last_mut()) {
+                (Payload::Version { .. }, _) if depth == DEPTH => {
+                    return Err(Unweighed::TooDeep);
+                }
+                (Payload::Version { encoding, .. }, _) => open.push(match encoding {
+                    Encoding::Module => Open::Module(Weight::held(INSTANCE)),
+                    Encoding::Component => Open::Component(Self::default()),
+                }),
+                (Payload::End(_), _) => {
+                    let part = match open.pop().ok_or(Unweighed::Unclear)? {
+                        Open::Module(weight) => Part::Module(weight),
+                        Open::Component(definition) if open.is_empty() => return Ok(definition),
+                        Open::Component(definition) => Part::Component(definition),
+                    };
+                    match open.last_mut() {
+                        Some(Open::Component(around)) => around.parts.push(part),
+                        _ => return Err(Unweighed::Unclear),
+                    }
+                    left = left.checked_sub(1).ok_or(Unweighed::TooMany)?;
+                }
+                (payload, Some(Open::Module(weight))) => *weight += declared(payload)?,
+                (payload, Some(Open::Component(definition))) => {
+                    definition.take(payload, &mut left)?;
+                }
+                (_, None) => return Err(Unweighed::Unclear),
+            }
+        }
+        Err(Unweighed::Unclear)
+    }
+
+    fn take(&mut self, payload: Payload<'a>, left: &mut usize) -> Result<(), Unweighed> {
+        match payload {
+            Payload::ComponentImportSection(imports) => {
+                for import in imports {
+                    let import = import?;
+                    match Kind::of(import.ty.kind()) {
+                        Some(kind) => self.add(Part::Import(kind, import.name.name), left)?,
+                        None => self.others += 1,
+                    }
+                }
+            }
+            Payload::ComponentAliasSection(aliases) => {
+                for alias in aliases {
+                    let part = match alias? {
+                        ComponentAlias::InstanceExport {
+                            kind,
+                            instance_index,
+                            name,
+                        } => Kind::of(kind).map(|kind| Part::Pick(kind, instance_index, name)),
+                        ComponentAlias::Outer { kind, count, index } => {
+                            let kind = match kind {
+                                ComponentOuterAliasKind::CoreModule => Some(Kind::Module),
+                                ComponentOuterAliasKind::Component => Some(Kind::Component),
+                                _ => None,
+                            };
+                            kind.map(|kind| Part::Outer(kind, count, index))
+                        }
+                        ComponentAlias::CoreInstanceExport { .. } => None,
+                    };
+                    match part {
+                        Some(part) => self.add(part, left)?,
+                        None => self.others += 1,
+                    }
+                }
+            }
+            Payload::InstanceSection(instances) => {
+                for instance in instances {
+                    match instance? {
+                        Instance::Instantiate { module_index, args } => {
+                            self.others += args.len();
+                            self.add(Part::Run(module_index), left)?;
+                        }
+                        Instance::FromExports(exports) => self.others += exports.len(),
+                    }
+                }
+            }
+            Payload::ComponentInstanceSection(instances) => {
+                for instance in instances {
+                    let part = match instance? {
+                        ComponentInstance::Instantiate {
+                            component_index,
+                            args,
+                        } => {
+                            self.others += args.len();
+                            let named = args.iter().map(|a| Named::of(a.name, a.kind, a.index));
+                            Part::Start(component_index, named.flatten().collect())
+                        }
+                        ComponentInstance::FromExports(exports) => {
+                            self.others += exports.len();
+                            let named = exports.iter();
+                            let named = named.map(|e| Named::of(e.name.name, e.kind, e.index));
+                            Part::Bundle(named.flatten().collect())
+                        }
+                    };
+                    self.add(part, left)?;
+                }
+            }
+            Payload::ComponentExportSection(exports) => {
+                for export in exports {
+                    let export = export?;
+                    match Named::of(export.name.name, export.kind, export.index) {
+                        Some(named) => self.add(Part::Export(named), left)?,
+                        None => self.others += 1,
+                    }
+                }
+            }
+            Payload::ComponentCanonicalSection(functions) => {
+                self.others += functions.count() as usize;
+            }
+            Payload::ComponentTypeSection(types) => self.others += types.count() as usize,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, part: Part<'a>, left: &mut usize) -> Result<(), Unweighed> {
+        *left = left.checked_sub(part.size()).ok_or(Unweighed::TooMany)?;
+        self.parts.push(part);
+        Ok(())
+    }
+}
+
+impl Part<'_> {
+    /// How many parts it counts as.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Start(_, named) | Self::Bundle(named) => 1 + named.len(),
+            _ => 1,
+        }
+    }
+}
+
+impl<'a> Named<'a> {
+    fn of(name: &'a str, kind: ComponentExternalKind, index: u32) -> Option<Self> {
+        Kind::of(kind).map(|kind| Self { name, kind, index })
+    }
+}
+
+impl Kind {
+    fn of(kind: ComponentExternalKind) -> Option<Self> {
+        match kind {
+            ComponentExternalKind::Module => Some(Self::Module),
+            ComponentExternalKind::Component => Some(Self::Component),
+            ComponentExternalKind::Instance => Some(Self::Instance),
+            _ => None,
+        }
+    }
+}
+
+/// What a section of a module adds to each of its instances.
+fn declared(section: Payload<'_>) -> Result<Weight, Unweighed> {
+    let many = |size: usize, count: u32| Weight::held(size) * count as usize;
+    let mut weight = Weight::default();
+    match section {
+        Payload::ImportSection(imports) => {
+            for import in imports.into_imports() {
+                import?;
+                weight += Weight::held(IMPORT);
+            }
+        }
+        Payload::FunctionSection(functions) => weight += many(FUNCTION, functions.count()),
+        Payload::MemorySection(memories) => weight += many(MEMORY, memories.count()),
+        Payload::TableSection(tables) => weight += many(TABLE, tables.count()),
+        Payload::GlobalSection(globals) => weight += many(GLOBAL, globals.count()),
+        Payload::TagSection(tags) => weight += many(GLOBAL, tags.count()),
+        Payload::ElementSection(segments) => {
+            for segment in segments {
+                let segment = segment?;
+                let elements = match segment.items {
+                    ElementItems::Functions(functions) => functions.count(),
+                    ElementItems::Expressions(_, expressions) => expressions.count(),
+                };
+                let bytes = ELEMENT * elements as usize;
+                match segment.kind {
+                    ElementKind::Passive => weight += Weight::held(SEGMENT + bytes),
+                    ElementKind::Active { .. } => weight += Weight::written(SEGMENT + bytes),
+                    ElementKind::Declared => {}
+                }
+            }
+        }
+        Payload::DataSection(segments) => {
+            for segment in segments {
+                let segment = segment?;
+                weight += Weight::held(DATA);
+                if let DataKind::Active { .. } = segment.kind {
+                    weight += Weight::written(segment.data.len() / COPIED);
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(weight)
+}

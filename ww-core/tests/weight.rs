@@ -1,0 +1,202 @@
+//! What instances of modules take beside their memories and tables.
+
+use futures_lite::future::block_on;
+use ww_core::cell::{Builder, Limit, Limits, Usage};
+use ww_core::{Error, Program, Runtime};
+
+/// Globals of a module, and instances of it that are within the limits.
+const GLOBALS: usize = 5_000;
+const INSTANCES: usize = 100;
+
+/// What a global takes, in bytes.
+const GLOBAL: usize = 16;
+
+/// A component of `parts`, whose `run` is that of a module that follows.
+fn wasm(parts: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            {parts}
+            (core module $run (func (export "run") (result i32) i32.const 0))
+            (core instance $run (instantiate $run))
+            (func $run (result (result)) (canon lift (core func $run "run")))
+            (instance (export "wasi:cli/run@0.2.0") (export "run" (func $run))))"#
+    );
+    wat::parse_str(text).expect("this is a component")
+}
+
+/// A module of so many globals, called `$m`.
+fn module(globals: usize) -> String {
+    let globals = "(global i32 (i32.const 7))".repeat(globals);
+    format!("(core module $m {globals})")
+}
+
+fn runtime() -> Runtime {
+    Runtime::shared().expect("a runtime")
+}
+
+fn compile(parts: &str) -> Result<Program, Error> {
+    block_on(runtime().compile(wasm(parts)))
+}
+
+/// Why it is not compiled.
+fn refused(parts: &str) -> String {
+    reason(compile(parts))
+}
+
+fn reason(compiled: Result<Program, Error>) -> String {
+    match compiled {
+        Err(Error::Compile(reason)) => reason.to_string(),
+        other => panic!("{:?}", other.map(|_| ())),
+    }
+}
+
+fn run(parts: &str, limits: Limits) -> Result<Usage, Error> {
+    let program = compile(parts)?;
+    block_on(async {
+        let builder = Builder::new().program(program).limits(limits);
+        let cell = builder.spawn().await?;
+        assert!(cell.wait().await?.success());
+        Ok(cell.usage())
+    })
+}
+
+#[test]
+fn instances_come_out_of_the_memory() {
+    let instances = "(core instance (instantiate $m))".repeat(INSTANCES);
+    let parts = module(GLOBALS) + &instances;
+    let expected = GLOBALS * INSTANCES * GLOBAL;
+
+    let mut limits = Limits::default();
+    let usage = run(&parts, limits).expect("they fit");
+    assert!(usage.peak_memory >= expected);
+    // An instance takes something, whatever it declares.
+    assert!(usage.peak_memory < expected + (INSTANCES + 1) * 1024);
+    assert_eq!(usage.memory, 0);
+
+    limits.memory = usage.peak_memory;
+    run(&parts, limits).expect("they still fit");
+    limits.memory -= 1;
+    match run(&parts, limits) {
+        Err(Error::Limit { limit, bound }) => {
+            assert_eq!((limit, bound), (Limit::Memory, limits.memory as u64));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn no_component_has_the_host_write_for_long_before_its_code_runs() {
+    let all = |module: &str| module.to_owned() + &"(core instance (instantiate $m))".repeat(200);
+    let functions = "$f ".repeat(10_000);
+    let passive = format!("(core module $m (func $f) (elem func {functions}))");
+    let with = |what: &str, module: &str| {
+        let instances = format!(r#"(core instance (instantiate $m (with "" (instance $i))))"#);
+        format!(
+            r#"(core module $i ({what})) (core instance $i (instantiate $i))
+            (core module $m {module}) {}"#,
+            instances.repeat(200)
+        )
+    };
+    let active = with(
+        r#"table (export "t") 10000 funcref"#,
+        &format!(
+            r#"(import "" "t" (table 1 funcref)) (func $f) (elem (i32.const 0) func {functions})"#
+        ),
+    );
+    let data = with(
+        r#"memory (export "m") 16"#,
+        &format!(
+            r#"(import "" "m" (memory 1)) (data (i32.const 0) "{}")"#,
+            "x".repeat(1 << 20)
+        ),
+    );
+    for parts in [all(&module(1 << 19)), all(&passive), active, data] {
+        let reason = refused(&parts);
+        assert!(reason.contains("of at most 16777216"), "{reason}");
+    }
+}
+
+#[test]
+fn a_module_is_counted_however_a_component_comes_by_it() {
+    let module = module(GLOBALS);
+    let many = "(core instance (instantiate $x))".repeat(INSTANCES);
+    let outer = format!(
+        "{module} (component $c (alias outer 1 $m (core module $x)) {many})
+        (instance (instantiate $c))"
+    );
+    let given = format!(
+        r#"{module} (component $c (import "x" (core module $x)) {many})
+        (instance (instantiate $c (with "x" (core module $m))))"#
+    );
+    let exported = format!(
+        r#"(component $d {module} (export "x" (core module $m)))
+        (instance $d (instantiate $d))
+        (alias export $d "x" (core module $x)) {many}"#
+    );
+    let handed_on = format!(
+        r#"(component $d {module} (export "a" (core module $m)))
+        (instance $d (instantiate $d))
+        (alias export $d "a" (core module $a))
+        (instance $b (export "x" (core module $a)))
+        (component $c (import "b" (instance $b (export "x" (core module))))
+            (alias export $b "x" (core module $x)) {many})
+        (instance (instantiate $c (with "b" (instance $b))))"#
+    );
+    let by_component = format!(
+        r#"{module}
+        (component $c (alias outer 1 $m (core module $x)) {})
+        (component $d (import "c" (component $c)) (instance (instantiate $c)) (instance (instantiate $c)))
+        (instance (instantiate $d (with "c" (component $c))))"#,
+        "(core instance (instantiate $x))".repeat(INSTANCES / 2)
+    );
+    for parts in [outer, given, exported, handed_on, by_component] {
+        let usage = run(&parts, Limits::default()).expect(&parts[parts.len() - 400..]);
+        let expected = GLOBALS * INSTANCES * GLOBAL;
+        assert!(usage.peak_memory >= expected, "{}", usage.peak_memory);
+        assert!(usage.peak_memory < expected + (INSTANCES + 2) * 2048);
+    }
+}
+
+#[test]
+fn components_do_not_multiply_without_bound() {
+    let mut parts = String::from("(component $c0)");
+    for level in 1..6 {
+        let below = level - 1;
+        parts += &format!(
+            "(component $c{level} (alias outer 1 $c{below} (component $x)) {})",
+            "(instance (instantiate $x))".repeat(200)
+        );
+    }
+    parts += "(instance (instantiate $c5))";
+    let reason = refused(&parts);
+    assert!(reason.contains("262144 parts"), "{reason}");
+}
+
+#[test]
+fn components_do_not_nest_without_bound() {
+    let mut chain = String::from("(component $c0)");
+    for level in 1..200 {
+        let below = level - 1;
+        chain += &format!(
+            "(component $c{level} (alias outer 1 $c{below} (component $x)) (instance (instantiate $x)))"
+        );
+    }
+    chain += "(instance (instantiate $c199))";
+    let chain = refused(&chain);
+
+    let empty = b"\0asm\x0d\0\x01\0".to_vec();
+    let nested = (0..200).fold(empty.clone(), |inner, _| {
+        let size = inner.len();
+        let size = [
+            0x80 | size as u8,
+            0x80 | (size >> 7) as u8,
+            (size >> 14) as u8,
+        ];
+        // A section of one component.
+        [&empty[..], &[4], &size, &inner].concat()
+    });
+    let nested = reason(block_on(runtime().compile(nested)));
+    for reason in [chain, nested] {
+        assert!(reason.contains("deeper than 100"), "{reason}");
+    }
+}
