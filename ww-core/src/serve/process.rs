@@ -7,6 +7,7 @@ use std::{fmt, io};
 use capnp::Error;
 use capnp::capability::Client;
 use futures::AsyncRead;
+use ww_membrane::Membrane;
 use ww_rpc::peer_capnp::byte_stream;
 use ww_rpc::peer_capnp::process::{
     self, BootstrapParams, BootstrapResults, KillParams, KillResults, StderrParams, StderrResults,
@@ -21,9 +22,19 @@ use crate::pipe;
 /// The server of the wire's `Process`: a running cell, as held by its parent.
 pub(super) struct Process {
     child: Rc<Child>,
+    around: Option<Around>,
     stdin: RefCell<Stdin>,
     stdout: Output,
     stderr: Output,
+}
+
+/// Makes a child's exports those of somebody outside of its parent's session, as
+/// its parent is.
+struct Around {
+    session: Membrane,
+    /// Has the session take them for what is inside: they would go to the parent
+    /// bare otherwise, as what comes back, and outlive the session.
+    inside: Membrane,
 }
 
 /// What keeps a cell alive: its process, the calls on it, and its streams each
@@ -60,8 +71,13 @@ struct Tap {
 
 impl Process {
     /// The parent's view of `cell`, of whose standard streams all that do not
-    /// carry RPC are piped.
-    pub(super) fn new(cell: Cell, local: Local) -> Self {
+    /// carry RPC are piped. What the parent hands to the cell by calls passes
+    /// `membrane`, as what it hands down does.
+    pub(super) fn new(cell: Cell, local: Local, membrane: Option<Membrane>) -> Self {
+        let around = membrane.map(|session| Around {
+            session,
+            inside: Membrane::ungated(),
+        });
         let stdin = cell.take_stdin();
         let lossy = |reader: &pipe::Reader| reader.set_lossy(true);
         let child = Child {
@@ -72,6 +88,7 @@ impl Process {
         };
         Self {
             child: Rc::new(child),
+            around,
             stdin: RefCell::new(stdin.map_or(Stdin::Rpc, Stdin::Idle)),
             stdout: Output::new("standard output", |child| &child.stdout),
             stderr: Output::new("standard error", |child| &child.stderr),
@@ -207,7 +224,10 @@ impl process::Server for Process {
         _: BootstrapParams,
         mut results: BootstrapResults,
     ) -> Result<(), Error> {
-        let exported: Client = self.child.local.exported();
+        let mut exported: Client = self.child.local.exported();
+        if let Some(Around { session, inside }) = &self.around {
+            exported = inside.wrap(session.wrap_reverse(exported));
+        }
         results.get().init_cap().set_as_capability(exported.hook);
         Ok(())
     }

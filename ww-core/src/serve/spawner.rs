@@ -96,7 +96,8 @@ impl Spawner {
         self
     }
 
-    /// Lets everything that is handed down to cells pass `membrane`.
+    /// Lets everything that is handed down to cells pass `membrane`, be it when they
+    /// are spawned or by a call on what they export.
     ///
     /// What a parent hands down has come in through its own session's membrane
     /// and lost that membrane's wrapper on the way; this puts it on again.
@@ -151,7 +152,11 @@ impl Spawner {
         let (cell, start) = builder.prepare().await?;
         let bootstrap = bootstrap.map(|inside| self.hand_down(inside));
         let local = self.place.start(start, bootstrap)?;
-        Ok(capnp_rpc::new_client(Process::new(cell, local)))
+        Ok(capnp_rpc::new_client(Process::new(
+            cell,
+            local,
+            self.membrane.clone(),
+        )))
     }
 
     /// Waits for a compilation, when it is its turn.
