@@ -14,6 +14,9 @@ use crate::wasi::Stdout;
 /// Bytes of a line that are told together. What is longer is told in parts.
 const LINE: usize = 8 << 10;
 
+/// Lines that are told before others have their turn.
+const LINES: usize = 32;
+
 /// Which of a guest's outputs it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stream {
@@ -27,6 +30,8 @@ pub(super) struct Lines {
     span: Span,
     /// Never more than [`LINE`].
     line: Vec<u8>,
+    /// Lines that were told since others had their turn.
+    told: usize,
 }
 
 impl Stream {
@@ -59,11 +64,15 @@ impl Lines {
             stream,
             span: span.clone(),
             line: Vec::new(),
+            told: 0,
         }
     }
 
-    fn take(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
+    /// Takes what makes so many lines as may be told, and says how many bytes that
+    /// is.
+    fn take(&mut self, all: &[u8]) -> usize {
+        let mut bytes = all;
+        while !bytes.is_empty() && self.told < LINES {
             let end = bytes.iter().position(|&byte| byte == b'\n');
             let room = LINE - self.line.len();
             let count = end.unwrap_or(bytes.len()).min(room);
@@ -76,11 +85,14 @@ impl Lines {
                 self.tell(whole(&self.line));
             }
         }
+        all.len() - bytes.len()
     }
 
     /// Tells the first `count` bytes of the line.
     fn tell(&mut self, count: usize) {
-        let Self { stream, span, line } = self;
+        let Self {
+            stream, span, line, ..
+        } = self;
         let record = str::from_utf8(&line[..count]).ok().and_then(Record::parse);
         if let (Stream::Err, Some(record)) = (*stream, record) {
             record.tell(span);
@@ -93,6 +105,7 @@ impl Lines {
             stream.tell(span, &text);
         }
         line.drain(..count);
+        self.told += 1;
     }
 
     /// The last line may have no end.
@@ -114,11 +127,15 @@ fn whole(line: &[u8]) -> usize {
 impl AsyncWrite for Lines {
     fn poll_write(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.take(bytes);
-        Poll::Ready(Ok(bytes.len()))
+        if self.told == LINES {
+            self.told = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(self.take(bytes)))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -105,6 +105,11 @@ impl Start {
         let shared = self.shared.start();
         let limits = *self.state.limits();
         let local = Local::new(shared.clone(), nest, limits);
+        for (_, output) in self.state.outputs() {
+            if let Some(pump) = output.pump() {
+                local.spawn(pump);
+            }
+        }
         let rpc = self.rpc;
         let connect: Connect = Box::new(move |local| {
             let Some((reader, writer)) = rpc else {

@@ -94,7 +94,8 @@ impl Output {
     ///
     /// A line has at most 8 KiB; what is longer is told in parts. What is not
     /// UTF-8 is replaced, and control characters are escaped, so that no guest
-    /// writes a line of the log that is not its own.
+    /// writes a line of the log that is not its own. Others have their turn after
+    /// some lines; of a cell whose driver is dropped, what waited for that is lost.
     pub fn tracing() -> Self {
         Self(OutputKind::Tracing)
     }

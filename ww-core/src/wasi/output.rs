@@ -2,7 +2,6 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
 
 use blocking::Unblock;
 use bytes::Bytes;
@@ -79,6 +78,14 @@ impl Stdout {
                 Target::Writer(sink) => poll_fn(|cx| lock(&sink).poll_close(cx)).await,
             }
         }
+    }
+
+    /// What keeps a writer going, a task of the cell's.
+    pub(crate) fn pump(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let Target::Writer(sink) = self.target.clone() else {
+            return None;
+        };
+        Some(poll_fn(move |cx| lock(&sink).poll_pump(cx)))
     }
 
     pub(super) fn open(&self) -> DynOutputStream {
@@ -225,9 +232,6 @@ impl OutputStream for ToWriter {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        let mut sink = lock(&self.0);
-        // A guest may also look without ever waiting.
-        let _ = sink.poll_ready(&mut Context::from_waker(Waker::noop()));
-        sink.check_write()
+        lock(&self.0).check_write()
     }
 }

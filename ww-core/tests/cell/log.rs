@@ -3,8 +3,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::{Debug, Write};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
+use std::task::{Context, Waker};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -102,15 +104,20 @@ fn log(note: impl FnOnce(&mut Log)) {
     });
 }
 
-/// What is told of a cell's life on this thread, where it is driven for as
-/// long as it goes on by itself, and is dropped then.
-fn told(builder: Builder) -> Vec<String> {
+/// Has what is told on this thread kept from now on.
+fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let everyones = Everyones(AtomicU64::new(1));
         subscriber::set_global_default(everyones).expect("there is no other");
     });
     LOG.set(Some(Log::default()));
+}
+
+/// What is told of a cell's life on this thread, where it is driven for as
+/// long as it goes on by itself, and is dropped then.
+fn told(builder: Builder) -> Vec<String> {
+    listen();
     let (cell, start) = patiently(builder.prepare()).expect("it is ready");
     let _ = Arc::new(Wakes::default()).settle(&mut start.drive());
     drop(cell);
@@ -252,6 +259,36 @@ fn output_is_told_line_by_line_and_no_line_is_forged() {
             assert_eq!(lines, expected);
         }
     }
+}
+
+#[test]
+fn many_lines_let_others_have_their_turn() {
+    const LINES: usize = 16_000;
+    // Sixteen rounds, of 32 lines that the guest has told and 32 more.
+    const MOST: usize = 16 * 64;
+    listen();
+    // In one write.
+    let builder = wat::run(&format!(
+        "(memory.fill (i32.const 0) (i32.const 10) (i32.const {LINES}))
+        (call $put (call $stdout) (i32.const 0) (i32.const {LINES}) (i32.const 65536))"
+    ));
+    let builder = builder.stdout(Output::tracing());
+    let (_cell, start) = patiently(builder.prepare()).expect("it is ready");
+    let mut driver = start.drive();
+    let told = || LOG.with_borrow(|log| log.as_ref().map_or(0, |log| log.events.len()));
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        let before = told();
+        let polled = Pin::new(&mut driver).poll(&mut cx);
+        // Its start and its end are told, too.
+        let now = told() - before;
+        assert!(now <= MOST + 2, "{now} events in one poll");
+        if polled.is_ready() {
+            break;
+        }
+    }
+    assert_eq!(told(), LINES + 2);
+    LOG.take();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures::io::Cursor;
 use futures::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -10,6 +10,7 @@ use ww_core::cell::{Input, Output};
 
 use crate::patience::patiently;
 use crate::stage::{Wakes, guest};
+use crate::wat;
 
 /// What a piped stream holds before its writer waits.
 const KEPT: usize = 64 << 10;
@@ -100,6 +101,58 @@ fn a_reader_feeds_and_a_writer_is_fed() {
             "a cell closes what it was given before it has ended"
         );
     });
+}
+
+#[test]
+fn a_slow_writer_is_fed_whatever_the_guest_waits_for() {
+    /// Takes nothing until it is told to.
+    #[derive(Clone, Default)]
+    struct Slow(Arc<Mutex<(bool, Option<Waker>, Vec<u8>)>>);
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let (takes, waiting, taken) = &mut *self.0.lock().unwrap();
+            *waiting = Some(cx.waker().clone());
+            if !*takes {
+                return Poll::Pending;
+            }
+            taken.extend(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    let slow = Slow::default();
+    // It says a line without a flush, and waits for something else for ever.
+    let builder = wat::run(
+        "(i32.store8 (i32.const 0) (i32.const 33))
+        (call $put (call $stdout) (i32.const 0) (i32.const 1) (i32.const 64))
+        (call $block (call $subscribe (i64.const 1_000_000_000_000)))",
+    );
+    let builder = builder.stdout(Output::writer(slow.clone()));
+    let (_cell, start) = patiently(builder.prepare()).unwrap();
+    let (mut driver, wakes) = (start.drive(), Arc::<Wakes>::default());
+    assert!(wakes.settle(&mut driver).is_pending());
+    let waiting = {
+        let (takes, waiting, taken) = &mut *slow.0.lock().unwrap();
+        assert!(taken.is_empty());
+        *takes = true;
+        waiting.take().unwrap()
+    };
+    waiting.wake();
+    assert!(wakes.settle(&mut driver).is_pending());
+    assert_eq!(slow.0.lock().unwrap().2, b"!");
 }
 
 #[test]

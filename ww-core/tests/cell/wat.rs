@@ -25,6 +25,9 @@ const WASI: &str = r#"
         (export "[method]input-stream.blocking-read"
             (func (param "self" (borrow $input)) (param "len" u64)
                 (result (result (list u8) (error $stream-error)))))
+        (export "[method]output-stream.write"
+            (func (param "self" (borrow $output)) (param "contents" (list u8))
+                (result (result (error $stream-error)))))
         (export "[method]output-stream.blocking-write-and-flush"
             (func (param "self" (borrow $output)) (param "contents" (list u8))
                 (result (result (error $stream-error)))))))
@@ -57,10 +60,13 @@ const WASI: &str = r#"
     (core func $write
         (canon lower (func $streams "[method]output-stream.blocking-write-and-flush")
             (memory $memory)))
+    (core func $put
+        (canon lower (func $streams "[method]output-stream.write") (memory $memory)))
     (core instance $wasi
         (export "block" (func $block)) (export "subscribe" (func $subscribe))
         (export "stdin" (func $stdin)) (export "stdout" (func $stdout))
-        (export "read" (func $read)) (export "write" (func $write)))"#;
+        (export "read" (func $read)) (export "write" (func $write))
+        (export "put" (func $put)))"#;
 
 /// A component whose core module has these functions beside its imports.
 pub(crate) fn component(functions: &str) -> Builder {
@@ -74,6 +80,7 @@ pub(crate) fn component(functions: &str) -> Builder {
                 (import "wasi" "stdout" (func $stdout (result i32)))
                 (import "wasi" "read" (func $read (param i32 i64 i32)))
                 (import "wasi" "write" (func $write (param i32 i32 i32 i32)))
+                (import "wasi" "put" (func $put (param i32 i32 i32 i32)))
                 {functions})
             (core instance $i (instantiate $m
                 (with "libc" (instance $libc)) (with "wasi" (instance $wasi))))

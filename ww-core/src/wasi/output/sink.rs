@@ -10,10 +10,17 @@ use crate::wasi::CHUNK;
 
 /// A writer and the bytes it has not yet taken, never more than one chunk.
 ///
-/// Nothing polls the writer on its own: it moves when the guest writes, looks
-/// or waits, and when the cell closes it.
+/// A task of the cell keeps the writer going, so that what the guest has written
+/// gets there whatever the guest waits for.
 pub(super) struct Sink {
     inner: Pin<Box<dyn AsyncWrite + Send>>,
+    /// Wakes that task, and is all that the writer is polled with until the cell
+    /// closes it. Absent before that task has begun.
+    pump: Option<Waker>,
+    /// The writer takes no more before that task is woken.
+    stalled: bool,
+    /// The guest, where it waits for the writer.
+    waiting: Option<Waker>,
     /// What the writer has yet to take is `pending[start..]`.
     pending: Vec<u8>,
     start: usize,
@@ -26,6 +33,8 @@ pub(super) struct Sink {
 
 enum State {
     Open,
+    /// The cell is closing it, and polls the writer itself.
+    Closing,
     /// Nobody was told yet.
     Failed(io::Error),
     Closed,
@@ -35,6 +44,9 @@ impl Sink {
     pub(super) fn new(inner: Pin<Box<dyn AsyncWrite + Send>>) -> Self {
         Self {
             inner,
+            pump: None,
+            stalled: false,
+            waiting: None,
             pending: Vec::new(),
             start: 0,
             dirty: false,
@@ -46,7 +58,7 @@ impl Sink {
     /// How much [`Sink::write`] takes now.
     pub(super) fn check_write(&mut self) -> StreamResult<usize> {
         self.check()?;
-        Ok(if self.flushing { 0 } else { self.room() })
+        Ok(if self.is_blocked() { 0 } else { self.room() })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> StreamResult<()> {
@@ -70,17 +82,29 @@ impl Sink {
 
     /// Ready once [`Sink::check_write`] is not zero.
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let progress = if self.flushing {
-            self.poll_flush(cx)
-        } else if self.room() == 0 {
-            self.poll_some(cx)
-        } else {
-            Poll::Ready(Ok(()))
-        };
-        if let Err(error) = ready!(progress) {
-            self.fail(error);
+        if self.is_blocked() {
+            self.waiting = Some(cx.waker().clone());
+            return Poll::Pending;
         }
         Poll::Ready(())
+    }
+
+    /// Keeps the writer going. Ready once there is nothing more to do.
+    pub(super) fn poll_pump(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !matches!(self.state, State::Open) {
+            return Poll::Ready(());
+        }
+        if !(self.pump.as_ref()).is_some_and(|pump| pump.will_wake(cx.waker())) {
+            self.pump = Some(cx.waker().clone());
+        }
+        self.stalled = false;
+        self.advance();
+        if !self.is_blocked()
+            && let Some(waiting) = self.waiting.take()
+        {
+            waiting.wake();
+        }
+        Poll::Pending
     }
 
     /// Ready once every byte is written and the writer is closed.
@@ -88,11 +112,16 @@ impl Sink {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Failed(error) => return Poll::Ready(Err(error)),
             State::Closed => return Poll::Ready(Ok(())),
-            State::Open => self.state = State::Open,
+            State::Open | State::Closing => self.state = State::Closing,
         }
         let result = ready!(self.poll_end(cx));
         self.state = State::Closed;
         Poll::Ready(result)
+    }
+
+    /// Whether the guest has to wait before it writes.
+    fn is_blocked(&self) -> bool {
+        self.flushing || self.room() == 0
     }
 
     fn room(&self) -> usize {
@@ -107,7 +136,7 @@ impl Sink {
                 Ok(())
             }
             State::Failed(error) => Err(StreamError::LastOperationFailed(error.into())),
-            State::Closed => Err(StreamError::Closed),
+            State::Closing | State::Closed => Err(StreamError::Closed),
         }
     }
 
@@ -119,17 +148,23 @@ impl Sink {
         self.flushing = false;
     }
 
-    /// Hands on what the writer takes at once, for guests that write and then
-    /// wait for something else. Whoever waits later polls with a real waker.
+    /// Hands on what the writer takes at once.
     fn advance(&mut self) {
-        let cx = &mut Context::from_waker(Waker::noop());
+        if self.stalled {
+            return;
+        }
+        let pump = self.pump.clone();
+        let pump = pump.as_ref().unwrap_or(Waker::noop());
+        let cx = &mut Context::from_waker(pump);
         let progress = if self.flushing {
             self.poll_flush(cx)
         } else {
             self.poll_all(cx)
         };
-        if let Poll::Ready(Err(error)) = progress {
-            self.fail(error);
+        match progress {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => self.fail(error),
+            Poll::Pending => self.stalled = true,
         }
     }
 
