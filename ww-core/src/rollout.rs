@@ -5,7 +5,7 @@ use futures::{Stream, StreamExt};
 use ww_loader::stem::{Head, StemError};
 use ww_membrane::{Epoch, Epochs};
 
-use crate::cell::{Builder, Cell};
+use crate::cell::{Builder, Cell, Ready};
 use crate::error::Error;
 
 /// A cell that follows the heads of a tree: each head is an epoch, and the cell
@@ -14,7 +14,7 @@ use crate::error::Error;
 /// For a new head, the next cell is made ready first: its image is loaded and,
 /// where it is pinned, verified, and its component compiled. Then the epoch
 /// advances, which revokes every session of the ones before; the old cell is
-/// killed; the new one starts. Where it cannot be made ready, nothing changes:
+/// killed, and when it has ended the new one starts. Where it cannot be made ready, nothing changes:
 /// the old cell and its epoch stay.
 ///
 /// Nothing happens while [`next`](Self::next) is not polled. Dropping the
@@ -58,6 +58,9 @@ pub struct Rollout {
     pending: Option<Head>,
     /// Whether the pending one is to be tried without being asked.
     eager: bool,
+    /// A head that is the epoch already, and its cell, which starts when the one
+    /// before it has ended.
+    turn: Option<(Head, Ready)>,
 }
 
 type Heads = Pin<Box<dyn Stream<Item = Result<Head, StemError>> + Send>>;
@@ -112,6 +115,7 @@ impl Rollout {
             cell: None,
             pending: None,
             eager: false,
+            turn: None,
         }
     }
 
@@ -132,7 +136,7 @@ impl Rollout {
     /// A head that was being made ready when this was given up is the next one
     /// again.
     pub async fn next(&mut self) -> Option<Result<Head, RolloutError>> {
-        if !self.eager {
+        if !self.eager && self.turn.is_none() {
             match self.heads.next().await? {
                 Ok(head) => self.pending = Some(head),
                 Err(error) => return Some(Err(RolloutError::Head(error))),
@@ -153,6 +157,27 @@ impl Rollout {
     ///
     /// As [`next`](Self::next).
     pub async fn retry(&mut self) -> Option<Result<Head, RolloutError>> {
+        if self.turn.is_none()
+            && let Err(error) = self.adopt().await?
+        {
+            return Some(Err(error));
+        }
+        // The old one ends first, so that the two never run at once.
+        if let Some(cell) = &self.cell {
+            cell.kill();
+            let _ = cell.wait().await;
+        }
+        self.cell = None;
+        let (head, ready) = self.turn.take()?;
+        match ready.run() {
+            Ok(cell) => self.cell = Some(cell),
+            Err(source) => return Some(Err(RolloutError::Start { head, source })),
+        }
+        Some(Ok(head))
+    }
+
+    /// Makes the cell of the pending head ready, and that head the epoch.
+    async fn adopt(&mut self) -> Option<Result<(), RolloutError>> {
         let head = self.pending.clone()?;
         let ready = (self.base)(&head).ready().await;
         self.eager = false;
@@ -170,13 +195,8 @@ impl Rollout {
             let current = self.epochs.current().seq;
             return Some(Err(RolloutError::Epoch { head, current }));
         }
-        // The old one goes first, so that the two never run at once.
-        self.cell = None;
-        match ready.run() {
-            Ok(cell) => self.cell = Some(cell),
-            Err(source) => return Some(Err(RolloutError::Start { head, source })),
-        }
-        Some(Ok(head))
+        self.turn = Some((head, ready));
+        Some(Ok(()))
     }
 }
 

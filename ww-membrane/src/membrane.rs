@@ -174,8 +174,9 @@ impl Membrane {
     }
 
     /// Calls `then` once: when the last capability that is held across the
-    /// membrane is gone, or the membrane has fallen; at once where it has. If
-    /// nothing is held now, something must come first.
+    /// membrane is gone, and the last call through it is over, or the membrane has
+    /// fallen; at once where it has. If nothing is held now, something must come
+    /// first.
     pub fn when_empty(&self, then: impl FnOnce() + 'static) {
         match self.fall() {
             // Nothing will ever come again.

@@ -202,6 +202,26 @@ fn the_last_to_go_is_told_once() {
 }
 
 #[test]
+fn a_call_that_goes_on_is_something_held() {
+    block_on(async {
+        let membrane = Membrane::ungated();
+        let seen = Seen::default();
+        let told = Rc::new(Cell::new(false));
+        let tell = told.clone();
+        membrane.when_empty(move || tell.set(true));
+        // What is below it and holds nothing does not count.
+        let _child = membrane.child(Allow::new());
+        let host = membrane.wrap(peer(&seen));
+        let mut hanging = host.addrs_request().send().promise;
+        seen.hanging(&mut hanging).await;
+        drop(host);
+        assert!(!told.get());
+        drop(hanging);
+        assert!(told.get());
+    });
+}
+
+#[test]
 fn who_is_told_may_do_as_it_likes() {
     let membrane = Membrane::ungated();
     let seen = Seen::default();

@@ -37,5 +37,6 @@ pub use remote::Remote;
 pub use start::Start;
 pub use stdio::{Input, Output};
 
+pub(crate) use ready::Ready;
 pub(crate) use shared::Shared;
 pub(crate) use state::State;

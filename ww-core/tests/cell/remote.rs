@@ -142,6 +142,28 @@ fn a_bridge_leads_to_another_thread_and_goes_with_what_is_held_across_it() {
 }
 
 #[test]
+fn a_bridge_stands_until_the_last_call_across_it_is_answered() {
+    patiently(async {
+        let (cell, other) = (waits(&RUNTIME).await, waits(&ELSEWHERE).await);
+        let (remote, gone) = here(&cell).await;
+        let there = thread_of(&cell).await;
+        let said = across(&remote, &other, async |here| {
+            let mut request = here.echo_request();
+            request.get().set_message("");
+            let answer = request.send().promise;
+            drop(here);
+            let answer = answer.await?;
+            let said = answer.get()?.get_response()?;
+            Ok(said.to_string().map_err(capnp::Error::from)?)
+        });
+        assert_eq!(said.await.unwrap(), there);
+        drop(remote);
+        // The bridge is gone, too, although both cells live on.
+        assert!(gone.await.is_err());
+    });
+}
+
+#[test]
 fn a_bridge_breaks_with_either_cell() {
     patiently(async {
         for far in [false, true] {

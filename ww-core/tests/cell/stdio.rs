@@ -107,7 +107,14 @@ fn a_reader_feeds_and_a_writer_is_fed() {
 fn a_slow_writer_is_fed_whatever_the_guest_waits_for() {
     /// Takes nothing until it is told to.
     #[derive(Clone, Default)]
-    struct Slow(Arc<Mutex<(bool, Option<Waker>, Vec<u8>)>>);
+    struct Slow(Arc<Mutex<Taken>>);
+
+    #[derive(Default)]
+    struct Taken {
+        ready: bool,
+        waiting: Option<Waker>,
+        bytes: Vec<u8>,
+    }
 
     impl AsyncWrite for Slow {
         fn poll_write(
@@ -115,12 +122,12 @@ fn a_slow_writer_is_fed_whatever_the_guest_waits_for() {
             cx: &mut Context<'_>,
             bytes: &[u8],
         ) -> Poll<io::Result<usize>> {
-            let (takes, waiting, taken) = &mut *self.0.lock().unwrap();
-            *waiting = Some(cx.waker().clone());
-            if !*takes {
+            let taken = &mut *self.0.lock().unwrap();
+            taken.waiting = Some(cx.waker().clone());
+            if !taken.ready {
                 return Poll::Pending;
             }
-            taken.extend(bytes);
+            taken.bytes.extend(bytes);
             Poll::Ready(Ok(bytes.len()))
         }
 
@@ -145,14 +152,14 @@ fn a_slow_writer_is_fed_whatever_the_guest_waits_for() {
     let (mut driver, wakes) = (start.drive(), Arc::<Wakes>::default());
     assert!(wakes.settle(&mut driver).is_pending());
     let waiting = {
-        let (takes, waiting, taken) = &mut *slow.0.lock().unwrap();
-        assert!(taken.is_empty());
-        *takes = true;
-        waiting.take().unwrap()
+        let taken = &mut *slow.0.lock().unwrap();
+        assert!(taken.bytes.is_empty());
+        taken.ready = true;
+        taken.waiting.take().unwrap()
     };
     waiting.wake();
     assert!(wakes.settle(&mut driver).is_pending());
-    assert_eq!(slow.0.lock().unwrap().2, b"!");
+    assert_eq!(slow.0.lock().unwrap().bytes, b"!");
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub(crate) struct Boundary {
     ledger: Ledger,
     /// What must let go when the boundary falls, wrappers aside.
     holders: RefCell<Slab<Weak<dyn Release>>>,
+    /// How many of them are boundaries below this one.
+    children: Cell<usize>,
     /// Wakes the calls in flight.
     signal: Arc<Signal>,
     /// With the epochs of its own guard and of those above. Taken when all has
@@ -69,6 +71,7 @@ impl Boundary {
         let child = Self::below(Some(parent.clone()), false, guard, policy);
         let held: Weak<Self> = Rc::downgrade(&child);
         child.held.set(parent.hold(held));
+        parent.children.update(|children| children + 1);
         child
     }
 
@@ -104,6 +107,7 @@ impl Boundary {
             registry: RefCell::default(),
             ledger: Ledger::default(),
             holders: RefCell::default(),
+            children: Cell::new(0),
             signal,
             enrolments: Cell::new(enrolments),
             place: thread::enter(this.clone()),
@@ -305,6 +309,16 @@ impl Boundary {
         // Once the boundary has fallen, places mean nothing.
         if self.ended.get().is_none() {
             self.holders.borrow_mut().try_remove(place);
+            self.look();
+        }
+    }
+
+    /// Tells those who wait for it to hold nothing if that is so now: no capability,
+    /// and no call that goes on.
+    pub(super) fn look(&self) {
+        let calls = self.holders.borrow().len() - self.children.get();
+        if self.held() == 0 && calls == 0 {
+            self.ledger.emptied();
         }
     }
 
@@ -328,6 +342,7 @@ impl Drop for Boundary {
     fn drop(&mut self) {
         thread::leave(self.place);
         if let Some(parent) = &self.parent {
+            parent.children.update(|children| children - 1);
             parent.let_go(self.held.get());
         }
     }

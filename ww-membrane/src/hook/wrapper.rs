@@ -221,7 +221,7 @@ impl Drop for Wrapped {
             thread::set_adrift(stream);
         }
         if emptied {
-            self.boundary.ledger().emptied();
+            self.boundary.look();
         }
         let inner = self.inner.take();
         if inner.as_ref().is_some_and(|inner| is_local(&**inner)) {
