@@ -1,16 +1,14 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use super::limits::{Limit, Limits};
+use super::shared::Shared;
 use crate::clock::{Clock, Sleep};
 use crate::error::Error;
 use crate::runtime::Runtime;
 
 /// The time that a cell may take: its processor's, and everyone's.
 pub(crate) struct Budget {
-    /// As long as can be, where it is not limited.
-    cpu: Duration,
     limited: Option<Box<Limited>>,
 }
 
@@ -26,7 +24,6 @@ impl Budget {
     pub(super) fn new(limits: &Limits, runtime: &Runtime) -> Self {
         let limited = limits.cpu.is_some() || limits.wall.is_some();
         Self {
-            cpu: limits.cpu.unwrap_or(Duration::MAX),
             limited: limited.then(|| {
                 Box::new(Limited {
                     limits: *limits,
@@ -55,9 +52,9 @@ impl Budget {
         }
     }
 
-    /// What ends a guest that was busy for so long, if anything.
-    pub(super) fn spent(&self, busy: Duration) -> Option<Error> {
-        if busy < self.cpu {
+    /// What ends the cell of `shared`, if it has used up the processor's time.
+    pub(super) fn spent(&self, shared: &Shared) -> Option<Error> {
+        if !shared.is_spent() {
             return None;
         }
         let limited = self.limited.as_ref()?;

@@ -276,7 +276,7 @@ impl Builder {
 
         let limits = self.limits;
         let place = program.place(&limits).await?;
-        let shared = Arc::new(Shared::new(self.image.clone()));
+        let shared = Arc::new(Shared::new(self.image.clone(), limits.cpu));
         let name = self.name.as_deref();
         let span = tracing::info_span!("cell", id = shared.id, name);
         let mut connection = Connection::default();

@@ -37,8 +37,8 @@ pub struct Limits {
     /// more does not start.
     pub memories: usize,
     /// Processor time of the guest's code, and of host calls that it does not
-    /// wait in. Compilation and the host's servers do not count. A cell that
-    /// has used it up ends.
+    /// wait in, together with that of all cells below it. Compilation and the host's
+    /// servers do not count. A cell that has used it up ends, and those below it.
     pub cpu: Option<Duration>,
     /// Time from the cell's start, by its runtime's clock. A cell that lives
     /// longer ends.

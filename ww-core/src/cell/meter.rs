@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ww_rpc::Traffic;
 
@@ -19,6 +19,9 @@ pub struct Usage {
     /// Time in which the guest's code, and host calls that it did not wait in,
     /// ran.
     pub busy: Duration,
+    /// That time of all cells below this one, which were spawned through what it
+    /// bootstrapped.
+    pub busy_below: Duration,
     /// How often an interruption tick found the guest running: it had gone on
     /// for a while without waiting for anything.
     pub interruptions: u64,
@@ -47,6 +50,7 @@ pub struct Usage {
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     busy_nanos: AtomicU64,
+    below_nanos: AtomicU64,
     interruptions: AtomicU64,
     memory: AtomicUsize,
     peak_memory: AtomicUsize,
@@ -58,30 +62,28 @@ pub(crate) struct Meter {
     refused: AtomicU8,
 }
 
-/// The guest runs.
-pub(crate) struct Busy<'a> {
-    meter: &'a Meter,
-    since: Instant,
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        let nanos = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.meter.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
-    }
-}
-
 impl Meter {
-    /// Counts the guest as busy until the answer is dropped.
-    pub(crate) fn run(&self) -> Busy<'_> {
-        Busy {
-            meter: self,
-            since: Instant::now(),
-        }
+    /// Notes that the guest ran for so long.
+    pub(super) fn ran(&self, nanos: u64) {
+        self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    pub(crate) fn busy(&self) -> Duration {
+    /// Notes that a cell below this one ran for so long.
+    pub(super) fn ran_below(&self, nanos: u64) {
+        self.below_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    fn busy(&self) -> Duration {
         Duration::from_nanos(self.busy_nanos.load(Ordering::Relaxed))
+    }
+
+    fn busy_below(&self) -> Duration {
+        Duration::from_nanos(self.below_nanos.load(Ordering::Relaxed))
+    }
+
+    /// How long the guest ran, and all that are below it.
+    pub(super) fn spent(&self) -> Duration {
+        self.busy().saturating_add(self.busy_below())
     }
 
     pub(crate) fn interrupted(&self) {
@@ -148,6 +150,7 @@ impl Meter {
         let rpc = |count: fn(&Traffic) -> u64| self.rpc.get().map_or(0, |rpc| count(rpc));
         Usage {
             busy: self.busy(),
+            busy_below: self.busy_below(),
             interruptions: self.interruptions.load(Ordering::Relaxed),
             memory: self.memory.load(Ordering::Relaxed),
             peak_memory: self.peak_memory.load(Ordering::Relaxed),

@@ -112,6 +112,9 @@ impl Run {
             if self.shared.is_killed() {
                 return Some(self.cut_short(Error::Killed));
             }
+            if let Some(error) = self.budget.spent(&self.shared) {
+                return Some(self.cut_short(error));
+            }
             for errand in self.shared.take_errands() {
                 let task = errand(self.local.clone());
                 self.local.spawn(task);
@@ -132,7 +135,7 @@ impl Run {
                 self.stage = Stage::Draining(result);
             }
             if self.guest.is_some()
-                && let Some(error) = self.budget.spent(self.shared.meter.busy())
+                && let Some(error) = self.budget.spent(&self.shared)
             {
                 return Some(self.cut_short(error));
             }
@@ -171,7 +174,7 @@ impl Run {
     fn poll_guest(&mut self) -> Option<Result<Exit, Error>> {
         let guest = self.guest.as_mut()?;
         let polled = {
-            let _busy = self.shared.meter.run();
+            let _busy = self.shared.run();
             let began = self.ticker.ticks();
             self.shared.slice.store(began, Ordering::Relaxed);
             guest

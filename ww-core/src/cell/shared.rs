@@ -1,5 +1,7 @@
+use std::iter;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::future::LocalBoxFuture;
 use ww_image::Image;
@@ -21,6 +23,11 @@ pub(crate) struct Shared {
     /// Errands that the thread has not picked up; `None` once the cell ended.
     errands: Mutex<Option<Vec<Errand>>>,
     pub(crate) meter: Meter,
+    /// What the cell and those below it may spend of the processor's time; as long
+    /// as can be, where that is not limited.
+    cpu: Duration,
+    /// The cell that it is a child of.
+    above: OnceLock<Arc<Self>>,
     /// When the guest's slice began, in ticks of the runtime's ticker.
     pub(crate) slice: AtomicU64,
 }
@@ -33,7 +40,7 @@ pub(crate) mod part {
     pub(crate) const VAT: u8 = 1 << 1;
     /// Futures spawned on the cell's thread.
     pub(crate) const TASKS: u8 = 1 << 2;
-    /// Kill, and errands from other threads.
+    /// Kill, errands from other threads, and time that those below have used up.
     pub(crate) const CALL: u8 = 1 << 3;
     /// Not a part: the guest has used up its slice.
     pub(crate) const YIELD: u8 = 1 << 4;
@@ -44,7 +51,7 @@ pub(crate) mod part {
 }
 
 impl Shared {
-    pub(crate) fn new(image: Option<Image>) -> Self {
+    pub(crate) fn new(image: Option<Image>, cpu: Option<Duration>) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(1);
         Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
@@ -53,8 +60,28 @@ impl Shared {
             killed: AtomicBool::new(false),
             errands: Mutex::new(Some(Vec::new())),
             meter: Meter::default(),
+            cpu: cpu.unwrap_or(Duration::MAX),
+            above: OnceLock::new(),
             slice: AtomicU64::new(0),
         }
+    }
+
+    /// Makes it a child of `parent`, before it starts.
+    pub(super) fn belongs_to(&self, parent: &Arc<Self>) {
+        let _ = self.above.set(parent.clone());
+    }
+
+    /// Counts the guest as busy until the answer is dropped.
+    pub(super) fn run(&self) -> Busy<'_> {
+        Busy {
+            shared: self,
+            since: Instant::now(),
+        }
+    }
+
+    /// Whether the cell and those below it have used up their time.
+    pub(super) fn is_spent(&self) -> bool {
+        self.meter.spent() >= self.cpu
     }
 
     pub(crate) fn kill(&self) {
@@ -100,6 +127,25 @@ impl Shared {
 
     pub(crate) fn usage(&self) -> Usage {
         self.meter.usage()
+    }
+}
+
+/// The guest runs.
+pub(super) struct Busy<'a> {
+    shared: &'a Shared,
+    since: Instant,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let nanos = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.shared.meter.ran(nanos);
+        for above in iter::successors(self.shared.above.get(), |shared| shared.above.get()) {
+            above.meter.ran_below(nanos);
+            if above.is_spent() {
+                above.signal.raise(part::CALL);
+            }
+        }
     }
 }
 

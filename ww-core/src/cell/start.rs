@@ -63,6 +63,7 @@ impl Start {
     /// [`Error::Ended`] when the parent has ended.
     pub(crate) fn below(self, parent: &Local, bootstrap: Option<Client>) -> Result<Local, Error> {
         let nest = parent.nest().clone();
+        self.shared.shared.belongs_to(parent.shared());
         let shared = Arc::downgrade(&self.shared.shared);
         let (local, run) = self.run(nest.clone(), |_| Ok(bootstrap));
         parent.adopt(shared)?;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use futures::future::{join, poll_immediate};
 use futures_lite::future::yield_now;
-use ww_core::Runtime;
 use ww_core::cell::{Builder, Cell, Input, Limit, Limits};
 use ww_core::network::Offline;
 use ww_core::serve::Spawner;
+use ww_core::{Error, Runtime};
 use ww_rpc::peer_capnp::{executor, process};
 
 use crate::stage::{Answer, Spawn, Stage, compile, echo, read, stderr, stdin, stdout, wait, write};
@@ -213,29 +213,61 @@ async fn parent(stage: &Stage, limits: Limits) -> Cell {
 }
 
 #[test]
-fn a_child_has_its_parents_limits_or_those_of_its_spawner() {
+fn a_child_has_the_limits_of_its_spawner() {
     Stage::run(async |stage| {
-        let mut limits = Limits::default();
-        limits.cpu = Some(Duration::from_secs(1));
         let runtime = Runtime::shared().unwrap();
-        let parent = parent(&stage, limits).await;
+        let parent = parent(&stage, Limits::default()).await;
         let spawning = parent.with(move |local| async move {
-            let network = Arc::new(Offline::new());
-            let spawner = || Spawner::beside(&local, &runtime, network.clone());
             let mut less = Limits::default();
             less.cpu = Some(Duration::from_millis(10));
-            for (spawner, expected) in [(spawner(), "1s"), (spawner().limits(less), "10ms")] {
-                let program = compile(&Rc::new(spawner).client(), "spins").await?;
-                let child = Spawn::args(&["spins"]).spawn(&program).await?;
-                let ended = wait(&child).await.unwrap_err();
-                assert_eq!(ended.kind, capnp::ErrorKind::Overloaded, "{ended}");
-                let told = format!("{expected} of processor time");
-                assert!(ended.extra.contains(&told), "{ended}");
-            }
+            let spawner = Spawner::beside(&local, &runtime, Arc::new(Offline::new()));
+            let program = compile(&Rc::new(spawner.limits(less)).client(), "spins").await?;
+            let child = Spawn::args(&["spins"]).spawn(&program).await?;
+            let ended = wait(&child).await.unwrap_err();
+            assert_eq!(ended.kind, capnp::ErrorKind::Overloaded, "{ended}");
+            assert!(ended.extra.contains("10ms of processor time"), "{ended}");
             Ok(())
         });
         spawning.await.unwrap();
         drop(parent.take_stdin());
         assert!(parent.wait().await.unwrap().success());
+    });
+}
+
+#[test]
+fn a_cell_spends_its_time_through_its_children_too() {
+    const OWN: Duration = Duration::from_millis(100);
+    const CHILDS: Duration = Duration::from_millis(40);
+    Stage::run(async |stage| {
+        let mut limits = Limits::default();
+        limits.cpu = Some(OWN);
+        let runtime = Runtime::shared().unwrap();
+        let parent = parent(&stage, limits).await;
+        // One after the other: the first two end by themselves.
+        let spawning = parent.with(move |local| async move {
+            let spawner = Spawner::beside(&local, &runtime, Arc::new(Offline::new()));
+            let program = compile(&Rc::new(spawner).client(), "spins").await?;
+            for _ in 0..3 {
+                let mut request = program.spawn_request();
+                let mut options = request.get().init_options();
+                options.reborrow().set_args(&["spins"][..])?;
+                options
+                    .init_limits()
+                    .set_cpu_nanos(CHILDS.as_nanos() as u64);
+                let child = request.send().promise.await?.get()?.get_process()?;
+                wait(&child).await.unwrap_err();
+            }
+            Ok(())
+        });
+        spawning.await.expect_err("it has spent what it had");
+        match parent.wait().await {
+            Err(Error::Limit { limit, bound }) => {
+                assert_eq!((limit, bound), (Limit::Cpu, OWN.as_nanos() as u64));
+            }
+            other => panic!("{other:?}"),
+        }
+        let usage = parent.usage();
+        assert!(usage.busy + usage.busy_below >= OWN, "{usage:?}");
+        assert!(usage.busy_below > Duration::ZERO, "{usage:?}");
     });
 }
