@@ -20,6 +20,7 @@ pub(crate) use self::exit::Exit;
 pub(crate) use self::filesystem::{Mount, ScratchSpace, Source};
 pub(crate) use self::input::{FromPipe, Stdin};
 pub(crate) use self::output::{Stdout, ToPipe};
+pub(crate) use self::poll::{Pollables, pollables};
 
 mod bindings;
 mod clocks;
@@ -29,6 +30,7 @@ mod exit;
 mod filesystem;
 mod input;
 mod output;
+mod poll;
 mod random;
 mod sockets;
 mod stdio;
@@ -158,6 +160,7 @@ pub(crate) fn add_to_linker<T: View + Send + 'static>(
     }
 
     wasmtime_wasi_io::add_to_linker_async(linker)?;
+    poll::add_to_linker(linker)?;
     wit::cli::environment::add_to_linker::<T, Wasi>(linker, T::wasi)?;
     wit::cli::exit::add_to_linker::<T, Wasi>(linker, T::wasi)?;
     wit::cli::stdin::add_to_linker::<T, Wasi>(linker, T::wasi)?;

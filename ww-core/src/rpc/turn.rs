@@ -8,10 +8,10 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Linker, Lower, Resource, ResourceType, WasmList};
 use wasmtime_wasi_io::IoView;
 use wasmtime_wasi_io::bindings::wasi::io::poll::Host as _;
-use wasmtime_wasi_io::poll::DynPollable;
 
 use crate::cell::State;
 use crate::pipe;
+use crate::wasi::{Pollables, pollables};
 
 /// The most bytes that one turn hands to the guest: more than the largest read
 /// of a stream and what goes with it.
@@ -36,12 +36,7 @@ struct Outcome {
     closed: bool,
 }
 
-type Turn = (
-    Resource<Arc<Ends>>,
-    WasmList<u8>,
-    Vec<Resource<DynPollable>>,
-    bool,
-);
+type Turn = (Resource<Arc<Ends>>, WasmList<u8>, Pollables, bool);
 
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut instance = linker.instance("wetware:turn/turn@0.1.0")?;
@@ -86,8 +81,9 @@ fn connect(
 
 async fn turn(
     mut store: StoreContextMut<'_, State>,
-    (connection, outgoing, pollables, wait): Turn,
+    (connection, outgoing, list, wait): Turn,
 ) -> wasmtime::Result<(Outcome,)> {
+    let pollables = pollables(&mut store, &list)?;
     let ends = store.data_mut().table().get(&connection)?.clone();
     let bytes = outgoing.as_le_slice(&store);
     let mut accepted = ends.write(bytes);

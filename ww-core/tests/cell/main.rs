@@ -10,6 +10,7 @@ mod kill;
 mod limits;
 mod log;
 mod patience;
+mod polls;
 mod remote;
 #[allow(
     dead_code,

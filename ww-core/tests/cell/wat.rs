@@ -151,7 +151,8 @@ fn replace_first(component: &[u8], module: &[u8]) -> Vec<u8> {
     [&bytes, module, &rest[usize::from(*length)..]].concat()
 }
 
-fn bytes(text: &str) -> Builder {
+/// One of this text.
+pub(crate) fn bytes(text: &str) -> Builder {
     built(wat::parse_str(text).expect("this is a component"))
 }
 
