@@ -111,6 +111,73 @@ fn what_fails_in_scratch_has_its_code() {
     );
 }
 
+/// What each function answers: on a directory of an image and a file in it; on a
+/// directory of scratch and a file in it that is open to be read, or to be
+/// written.
+///
+/// It is what Wasmtime's command has for a directory on Linux that is mounted
+/// read only, and for one that is not, but for three. That answers
+/// `not-permitted` where the interface says `read-only`. It gives a stream of a
+/// file that was not opened for it, which then fails. And it sets the times of
+/// no directory that was preopened.
+const CODES: &str = "
+    read-via-stream          | is-directory done             | is-directory done bad-descriptor
+    write-via-stream         | bad-descriptor read-only      | bad-descriptor bad-descriptor done
+    append-via-stream        | bad-descriptor read-only      | bad-descriptor bad-descriptor done
+    advise                   | bad-descriptor done           | bad-descriptor done done
+    sync-data                | done done                     | done done done
+    get-flags                | done done                     | done done done
+    get-type                 | done done                     | done done done
+    set-size                 | bad-descriptor read-only      | bad-descriptor invalid done
+    set-times                | read-only read-only           | done done done
+    set-times never          | overflow overflow             | overflow overflow overflow
+    read                     | bad-descriptor done           | bad-descriptor done bad-descriptor
+    write                    | bad-descriptor read-only      | bad-descriptor bad-descriptor done
+    read-directory           | done not-directory            | done not-directory not-directory
+    sync                     | done done                     | done done done
+    create-directory-at      | read-only not-directory       | exist not-directory not-directory
+    stat                     | done done                     | done done done
+    stat-at                  | done not-directory            | done not-directory not-directory
+    set-times-at             | read-only not-directory       | no-entry not-directory not-directory
+    set-times-at never       | overflow not-directory        | overflow not-directory not-directory
+    link-at                  | read-only not-directory       | exist not-directory not-directory
+    link-at follow           | read-only not-directory       | invalid not-directory not-directory
+    open-at                  | no-entry not-directory        | no-entry not-directory not-directory
+    open-at create           | read-only not-directory       | exist not-directory not-directory
+    open-at truncate         | read-only not-directory       | is-directory not-directory not-directory
+    open-at write            | read-only not-directory       | is-directory not-directory not-directory
+    open-at sync             | unsupported not-directory     | unsupported not-directory not-directory
+    open-at directory        | not-directory not-directory   | not-directory not-directory not-directory
+    open-at create directory | invalid not-directory         | invalid not-directory not-directory
+    readlink-at              | invalid not-directory         | invalid not-directory not-directory
+    remove-directory-at      | read-only not-directory       | no-entry not-directory not-directory
+    rename-at                | read-only not-directory       | no-entry not-directory not-directory
+    symlink-at               | read-only not-directory       | exist not-directory not-directory
+    unlink-file-at           | read-only not-directory       | is-directory not-directory not-directory
+    metadata-hash            | done done                     | done done done
+    metadata-hash-at         | done not-directory            | done not-directory not-directory
+";
+
+#[test]
+fn each_function_of_a_descriptor_answers_its_code() {
+    let image = files(&[
+        ("bin/main.wasm", &example_images::wasm("wasi-probe")),
+        ("file", b"content"),
+        ("dir/file", b"more"),
+    ]);
+    let told = told(probe(&["codes"]).image(image).scratch("/tmp"));
+    let (mut image, mut scratch) = (String::from("/\n"), String::from("/tmp\n"));
+    for line in CODES.lines().filter(|line| !line.is_empty()) {
+        let codes: Vec<_> = line.split('|').map(str::trim).collect();
+        image += &format!("{}: {}\n", codes[0], codes[1]);
+        scratch += &format!("{}: {}\n", codes[0], codes[2]);
+    }
+    for (line, expected) in told.lines().zip((image + &scratch).lines()) {
+        assert_eq!(line, expected, "{told}");
+    }
+    assert_eq!(told.lines().count(), 2 * CODES.trim().lines().count() + 2);
+}
+
 #[test]
 fn several_images_are_read_where_they_are_mounted() {
     let data = files(&[("etc/motd", b"other\n"), ("one/two", b"deep\n")]);

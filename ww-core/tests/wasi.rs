@@ -119,7 +119,7 @@ fn whatever_would_change_the_image_is_refused_with_its_code() {
         ("file sync-data", "done"),
         ("file advise", "done"),
         ("file as base", "not-directory"),
-        ("directory read", "is-directory"),
+        ("directory read", "bad-descriptor"),
         ("directory read-via-stream", "is-directory"),
     ];
     assert_eq!(refused.lines().count(), 25);

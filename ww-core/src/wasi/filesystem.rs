@@ -29,6 +29,7 @@ mod resolve;
 mod scratch;
 mod stat;
 mod stream;
+mod times;
 
 /// An open file or directory. In an image it goes with the number of the
 /// mount.
@@ -71,11 +72,11 @@ impl Descriptor {
         }
     }
 
-    /// Refuses what is no file.
+    /// Refuses what is no file, with Wasmtime's code.
     fn file(&self) -> Result<Content<'_>, ErrorCode> {
         match self {
             Self::File(_, file) => Ok(Content::Image(file)),
-            Self::Dir(..) => Err(ErrorCode::IsDirectory),
+            Self::Dir(..) => Err(ErrorCode::BadDescriptor),
             Self::Scratch(open) => open.file().map(Content::Scratch),
         }
     }

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::time::{Duration, Instant, SystemTime};
 use std::{env, fs, process};
 
+mod codes;
 mod raw;
 mod scratch;
 mod streams;

@@ -23,6 +23,7 @@ pub fn tell(what: &str, rest: &[String]) -> io::Result<()> {
         "overrun" => overrun(),
         "exit-with-code" => exit::exit_with_code(rest[0].parse().expect("a code follows")),
         "paths" => paths(rest),
+        "codes" => crate::codes::tell(),
         "read-only" => read_only(),
         "file" => file(),
         "preopens" => preopens(),

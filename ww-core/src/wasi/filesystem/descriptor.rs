@@ -6,6 +6,7 @@ use super::resolve::resolve;
 use super::scratch::{Reader, WriteFailed, Writer};
 use super::stat::{hash_node, link, stat_node};
 use super::stream::{FileStream, ReadFailed};
+use super::times::Times;
 use super::{Content, Descriptor, Dir, Failure, Listing, code};
 use crate::wasi::wit::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, Host as HostTypes,
@@ -26,6 +27,10 @@ impl Host<'_> {
             (Dir::Image(..), Dir::Image(..)) => Err(ErrorCode::ReadOnly.into()),
             _ => Err(ErrorCode::CrossDevice.into()),
         }
+    }
+
+    fn times(&self, accessed: NewTimestamp, modified: NewTimestamp) -> Result<Times, ErrorCode> {
+        Times::new(self.wasi.setup.clock.wall(), accessed, modified)
     }
 }
 
@@ -58,12 +63,15 @@ impl HostTypes for Host<'_> {
 }
 
 impl HostDescriptor for Host<'_> {
+    /// A directory is `is-directory` here, and `bad-descriptor` wherever else a
+    /// file is wanted, as with Wasmtime.
     fn read_via_stream(
         &mut self,
         handle: Resource<Descriptor>,
         offset: u64,
     ) -> Result<Resource<DynInputStream>, Failure> {
-        let stream: DynInputStream = match self.table.get(&handle)?.file()? {
+        let file = self.table.get(&handle)?.file();
+        let stream: DynInputStream = match file.map_err(|_| ErrorCode::IsDirectory)? {
             Content::Image(file) => {
                 let streams = self.wasi.streams.clone();
                 Box::new(FileStream::new(file.clone(), offset, streams))
@@ -136,8 +144,9 @@ impl HostDescriptor for Host<'_> {
         accessed: NewTimestamp,
         modified: NewTimestamp,
     ) -> Result<(), Failure> {
-        let open = self.table.get(&handle)?.mutable()?;
-        Ok(open.set_times(accessed, modified)?)
+        let descriptor = self.table.get(&handle)?;
+        let times = self.times(accessed, modified)?;
+        Ok(descriptor.mutable()?.set_times(times)?)
     }
 
     async fn read(
@@ -228,8 +237,11 @@ impl HostDescriptor for Host<'_> {
         accessed: NewTimestamp,
         modified: NewTimestamp,
     ) -> Result<(), Failure> {
-        let dir = self.table.get(&dir)?.mutable_dir()?;
-        Ok(dir.set_times_at(&path, follows(flags), accessed, modified)?)
+        let dir = self.table.get(&dir)?;
+        dir.dir()?;
+        let times = self.times(accessed, modified)?;
+        let dir = dir.mutable_dir()?;
+        Ok(dir.set_times_at(&path, follows(flags), times)?)
     }
 
     /// A link to follow is `invalid`, as with Wasmtime.

@@ -1,14 +1,14 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use super::super::times::Times;
 use super::node::Body;
-use super::tree::{Number, Times, Tree};
+use super::tree::{Number, Tree};
 use super::{Entries, Scratch};
 use crate::wasi::CHUNK;
 use crate::wasi::wit::clocks::wall_clock::Datetime;
 use crate::wasi::wit::filesystem::types::{
-    DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, MetadataHashValue, NewTimestamp,
-    OpenFlags,
+    DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, MetadataHashValue, OpenFlags,
 };
 
 /// An open file or directory. Never dropped while its tree is locked.
@@ -69,7 +69,7 @@ impl Open {
 
     pub(in super::super) fn file(&self) -> Result<&Self, ErrorCode> {
         match self.is_dir {
-            true => Err(ErrorCode::IsDirectory),
+            true => Err(ErrorCode::BadDescriptor),
             false => Ok(self),
         }
     }
@@ -147,25 +147,17 @@ impl Open {
         }
     }
 
-    pub(in super::super) fn set_times(
-        &self,
-        accessed: NewTimestamp,
-        modified: NewTimestamp,
-    ) -> Result<(), ErrorCode> {
-        let mut tree = self.scratch.lock();
-        let times = times(&tree, accessed, modified)?;
-        tree.set_times(self.number, times)
+    pub(in super::super) fn set_times(&self, times: Times) -> Result<(), ErrorCode> {
+        self.scratch.lock().set_times(self.number, times)
     }
 
     pub(in super::super) fn set_times_at(
         &self,
         path: &str,
         follow: bool,
-        accessed: NewTimestamp,
-        modified: NewTimestamp,
+        times: Times,
     ) -> Result<(), ErrorCode> {
         let mut tree = self.scratch.lock();
-        let times = times(&tree, accessed, modified)?;
         let (number, _) = tree.find(self.number, path, follow)?;
         tree.set_times(number, times)
     }
@@ -305,20 +297,5 @@ fn stat(tree: &Tree, number: Number) -> Result<DescriptorStat, ErrorCode> {
         data_access_timestamp: time(node.accessed),
         data_modification_timestamp: time(node.modified),
         status_change_timestamp: time(node.changed),
-    })
-}
-
-fn times(tree: &Tree, accessed: NewTimestamp, modified: NewTimestamp) -> Result<Times, ErrorCode> {
-    let time = |stamp| match stamp {
-        NewTimestamp::NoChange => Ok(None),
-        NewTimestamp::Now => Ok(Some(tree.now())),
-        NewTimestamp::Timestamp(time) if time.nanoseconds >= 1_000_000_000 => {
-            Err(ErrorCode::Invalid)
-        }
-        NewTimestamp::Timestamp(time) => Ok(Some(Duration::new(time.seconds, time.nanoseconds))),
-    };
-    Ok(Times {
-        accessed: time(accessed)?,
-        modified: time(modified)?,
     })
 }

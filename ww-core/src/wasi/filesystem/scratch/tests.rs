@@ -1,5 +1,7 @@
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use super::super::times::Times;
 use super::node::{NODE, Node};
 use super::*;
 use crate::clock::System;
@@ -244,24 +246,25 @@ fn a_handle_does_what_it_was_opened_for() {
     assert_eq!(reads.write(&[1], 0), Err(bad));
     assert_eq!(reads.set_size(1), Err(ErrorCode::Invalid));
     assert_eq!(reads.dir().err(), Some(ErrorCode::NotDirectory));
-    assert_eq!(root.write(&[1], 0), Err(ErrorCode::IsDirectory));
-    assert_eq!(root.read(1, 0), Err(ErrorCode::IsDirectory));
-    assert_eq!(root.set_size(1), Err(ErrorCode::IsDirectory));
+    assert_eq!(root.write(&[1], 0), Err(bad));
+    assert_eq!(root.read(1, 0), Err(bad));
+    assert_eq!(root.set_size(1), Err(bad));
     assert!(open(DescriptorFlags::empty()).is_ok_and(|open| open.read(1, 0).is_ok()));
 }
 
 #[test]
 fn times_are_as_set() {
     let (_, root) = scratch(1 << 20);
-    let stamp = |seconds, nanoseconds| {
-        NewTimestamp::Timestamp(Datetime {
+    let times = |seconds, nanoseconds| {
+        let stamp = NewTimestamp::Timestamp(Datetime {
             seconds,
             nanoseconds,
-        })
+        });
+        Times::new(SystemTime::now(), stamp, NewTimestamp::NoChange)
     };
     root.create_directory_at("d").expect("there is room");
-    root.set_times_at("d", true, stamp(7, 8), NewTimestamp::NoChange)
-        .expect("these are times");
+    let seven = times(6, 1_000_000_008).expect("this is a time");
+    root.set_times_at("d", true, seven).expect("it is there");
     let stat = root.stat_at("d", true).expect("it is there");
     let accessed = stat.data_access_timestamp.expect("it has one");
     assert_eq!((accessed.seconds, accessed.nanoseconds), (7, 8));
@@ -271,8 +274,10 @@ fn times_are_as_set() {
             .seconds
             > 7
     );
-    let late = root.set_times_at("d", true, stamp(u64::MAX, 1_000_000_000), NewTimestamp::Now);
-    assert_eq!(late, Err(ErrorCode::Invalid));
+    for (seconds, nanoseconds) in [(u64::MAX, 1_000_000_000), (u64::MAX, 0)] {
+        let late = times(seconds, nanoseconds).map(|_| ());
+        assert_eq!(late, Err(ErrorCode::Overflow));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::super::times::Times;
 use super::budget::Budget;
 use super::node::{Body, Dir, NAME, Node};
 use super::pages::{LONGEST, Pages};
@@ -13,13 +14,6 @@ pub(in super::super) type Number = u64;
 
 /// How deep directories may be nested.
 const DEEPEST: usize = 256;
-
-/// The times to set; what is absent stays.
-#[derive(Clone, Copy)]
-pub(in super::super) struct Times {
-    pub(in super::super) accessed: Option<Duration>,
-    pub(in super::super) modified: Option<Duration>,
-}
 
 /// All nodes, and what they cost.
 ///
