@@ -17,6 +17,7 @@ use self::tree::Tree;
 use crate::clock::Clock;
 
 mod budget;
+mod dir;
 mod listing;
 mod names;
 mod node;

@@ -1,10 +1,9 @@
 //! What makes, moves and removes names.
 
-use std::collections::BTreeMap;
-
-use super::node::{Body, Dir};
+use super::dir::Dir;
+use super::node::Body;
 use super::pages::Pages;
-use super::tree::{Number, Tree};
+use super::tree::{DEEPEST, Number, Tree};
 use super::walk::{Last, Named, Place};
 use crate::wasi::wit::filesystem::types::{ErrorCode, OpenFlags};
 
@@ -66,8 +65,7 @@ impl Tree {
         if found.is_some() {
             return Err(ErrorCode::Exist);
         }
-        let (names, parent) = (BTreeMap::new(), dir);
-        self.make(dir, name, Body::Dir(Dir { names, parent }))?;
+        self.make(dir, name, Body::Dir(Dir::new(dir)))?;
         Ok(())
     }
 
@@ -136,11 +134,15 @@ impl Tree {
             return Err(ErrorCode::Busy);
         };
         let number = old.existing(self)?;
-        let is_dir = self.get(number)?.is_dir();
-        if is_dir {
+        let height = self.get(number)?.height();
+        let is_dir = height.is_some();
+        if let Some(height) = height {
             let above = self.above(new.dir)?;
             if new.dir == number || above.contains(&number) {
                 return Err(ErrorCode::Invalid);
+            }
+            if above.len() + 1 + usize::from(height) > DEEPEST {
+                return Err(ErrorCode::NameTooLong);
             }
         } else if new.slash {
             return Err(ErrorCode::NotDirectory);

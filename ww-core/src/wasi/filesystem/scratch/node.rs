@@ -1,8 +1,7 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::dir::Dir;
 use super::pages::Pages;
-use super::tree::Number;
 use crate::wasi::wit::filesystem::types::{DescriptorType, ErrorCode};
 
 /// What a node is charged besides its contents: more than it takes in the
@@ -31,13 +30,6 @@ pub(super) enum Body {
     Link(Box<str>),
 }
 
-pub(super) struct Dir {
-    /// In the order in which they are listed.
-    pub(super) names: BTreeMap<Box<str>, Number>,
-    /// The directory it stands in; the root's is the root.
-    pub(super) parent: Number,
-}
-
 impl Node {
     pub(super) fn new(body: Body, now: Duration) -> Self {
         Self {
@@ -60,6 +52,11 @@ impl Node {
 
     pub(super) fn is_dir(&self) -> bool {
         matches!(self.body, Body::Dir(_))
+    }
+
+    /// That of a directory, see [`Dir::height`].
+    pub(super) fn height(&self) -> Option<u16> {
+        self.dir().ok().map(Dir::height)
     }
 
     pub(super) fn dir(&self) -> Result<&Dir, ErrorCode> {

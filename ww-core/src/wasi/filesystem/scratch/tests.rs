@@ -11,6 +11,7 @@ use crate::wasi::wit::filesystem::types::{
     DescriptorFlags, ErrorCode, MetadataHashValue, NewTimestamp, OpenFlags,
 };
 
+mod depth;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod model;
 

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::super::times::Times;
 use super::budget::Budget;
-use super::node::{Body, Dir, NAME, Node};
+use super::dir::Dir;
+use super::node::{Body, NAME, Node};
 use super::pages::{LONGEST, Pages};
 use crate::clock::Clock;
 use crate::wasi::wit::filesystem::types::ErrorCode;
@@ -13,7 +14,7 @@ use crate::wasi::wit::filesystem::types::ErrorCode;
 pub(in super::super) type Number = u64;
 
 /// How deep directories may be nested.
-const DEEPEST: usize = 256;
+pub(super) const DEEPEST: usize = 256;
 
 /// All nodes, and what they cost.
 ///
@@ -37,8 +38,7 @@ impl Tree {
             budget,
             clock,
         };
-        let (names, parent) = (BTreeMap::new(), Self::ROOT);
-        let mut root = Node::new(Body::Dir(Dir { names, parent }), tree.now());
+        let mut root = Node::new(Body::Dir(Dir::new(Self::ROOT)), tree.now());
         root.links = 1;
         tree.nodes.insert(Self::ROOT, root);
         tree
@@ -102,8 +102,9 @@ impl Tree {
         let node = self.get_mut(number)?;
         node.links -= 1;
         node.changed = now;
+        let height = node.height();
         self.forget(number);
-        Ok(())
+        self.settle(dir, height, None)
     }
 
     /// Moves `name` of `dir` to where nothing stands, for what it costs more.
@@ -121,7 +122,10 @@ impl Tree {
         let parent = self.get_mut(dir)?;
         parent.dir_mut()?.names.remove(name);
         (parent.modified, parent.changed) = (now, now);
-        self.get_mut(number)?.links -= 1;
+        let node = self.get_mut(number)?;
+        node.links -= 1;
+        let height = node.height();
+        self.settle(dir, height, None)?;
         self.enter(new_dir, new_name, number)
     }
 
@@ -222,6 +226,29 @@ impl Tree {
         node.changed = now;
         if let Body::Dir(moved) = &mut node.body {
             moved.parent = dir;
+        }
+        let height = node.height();
+        self.settle(dir, None, height)
+    }
+
+    /// Counts anew how high `dir`, and what it stands in, is, where a directory
+    /// in it of one height went and one of another came.
+    fn settle(
+        &mut self,
+        mut dir: Number,
+        mut went: Option<u16>,
+        mut came: Option<u16>,
+    ) -> Result<(), ErrorCode> {
+        while went != came {
+            let here = self.get_mut(dir)?.dir_mut()?;
+            let before = here.height();
+            came.into_iter().for_each(|height| here.came(height));
+            went.into_iter().for_each(|height| here.went(height));
+            if dir == Self::ROOT {
+                break;
+            }
+            (went, came) = (Some(before), Some(here.height()));
+            dir = here.parent;
         }
         Ok(())
     }

@@ -7,9 +7,11 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, symlink};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use super::depth::height;
 use super::scratch;
 use crate::random::Seeded;
 use crate::wasi::filesystem::scratch::Open;
+use crate::wasi::filesystem::scratch::tree::Tree;
 use crate::wasi::wit::filesystem::types::{DescriptorFlags, DescriptorType, ErrorCode, OpenFlags};
 
 const NOFOLLOW: i32 = 0o400_000;
@@ -308,7 +310,12 @@ fn it_does_what_the_kernel_does() {
         };
         let mut log = Vec::new();
         for _ in 0..1000 {
-            match catch_unwind(AssertUnwindSafe(|| both.step())) {
+            let step = || {
+                let line = both.step();
+                height(&both.root.scratch.lock(), Tree::ROOT);
+                line
+            };
+            match catch_unwind(AssertUnwindSafe(step)) {
                 Ok(line) => log.push(line),
                 Err(_) => {
                     let last = &log[log.len().saturating_sub(30)..];
