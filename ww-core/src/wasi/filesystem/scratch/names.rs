@@ -137,6 +137,7 @@ impl Tree {
         let height = self.get(number)?.height();
         let is_dir = height.is_some();
         if let Some(height) = height {
+            self.writable(new.dir)?;
             let above = self.above(new.dir)?;
             if new.dir == number || above.contains(&number) {
                 return Err(ErrorCode::Invalid);

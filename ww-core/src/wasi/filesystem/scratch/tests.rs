@@ -120,6 +120,16 @@ fn a_file_without_a_name_is_charged_until_it_is_closed() {
     assert_eq!(dir.create_directory_at("x"), Err(ErrorCode::NoEntry));
     assert_eq!(dir.read_directory().count(), 0);
     assert_eq!(budget.used(), 0);
+
+    // What it stood in is gone as well.
+    root.create_directory_at("d").expect("there is room");
+    root.create_directory_at("d/e").expect("there is room");
+    root.create_directory_at("f").expect("there is room");
+    let dir = open("d/e").expect("it is there");
+    root.remove_directory_at("d/e").expect("it is empty");
+    root.remove_directory_at("d").expect("it is empty");
+    assert_eq!(dir.create_directory_at("x"), Err(ErrorCode::NoEntry));
+    assert_eq!(root.rename_at("f", &dir, "f"), Err(ErrorCode::NoEntry));
 }
 
 #[test]

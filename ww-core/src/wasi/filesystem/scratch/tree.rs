@@ -65,11 +65,11 @@ impl Tree {
         name: Box<str>,
         body: Body,
     ) -> Result<Number, ErrorCode> {
+        self.writable(dir)?;
         let node = Node::new(body, self.now());
         if node.is_dir() && self.depth(dir)? >= DEEPEST {
             return Err(ErrorCode::NameTooLong);
         }
-        self.writable(dir)?;
         let price = node.price();
         self.budget.charge(price + Self::name_price(&name))?;
         let number = self.next;
@@ -206,7 +206,7 @@ impl Tree {
     }
 
     /// Refuses a directory that was removed and is still open.
-    fn writable(&self, dir: Number) -> Result<(), ErrorCode> {
+    pub(super) fn writable(&self, dir: Number) -> Result<(), ErrorCode> {
         let node = self.get(dir)?;
         node.dir()?;
         match node.links {
