@@ -18,7 +18,8 @@ pub enum Error {
     #[error("cannot load the image")]
     Image(#[source] Arc<ww_image::Error>),
 
-    /// The engine could not be set up with this configuration.
+    /// The engine could not be set up with this configuration, or has no thread to
+    /// interrupt guests.
     #[error("cannot start the engine")]
     Engine(#[source] Cause),
 

@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
@@ -53,6 +54,18 @@ impl Ticker {
     /// Ticks so far.
     pub(crate) fn ticks(&self) -> u64 {
         self.ticks.load(Ordering::Relaxed)
+    }
+
+    /// Makes sure that there is something that ticks.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses a thread for it.
+    pub(crate) fn start(&self) -> io::Result<()> {
+        if self.armed.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.timer.start()
     }
 
     /// Begins a cell's turn.

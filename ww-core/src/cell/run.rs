@@ -305,6 +305,11 @@ impl Future for Run {
                 this.finish(Err(Error::Killed));
                 return Poll::Ready(());
             }
+            // A guest that nothing interrupts does not start.
+            if let Err(error) = ticker.start() {
+                this.finish(Err(Error::Engine(Arc::new(error))));
+                return Poll::Ready(());
+            }
             if let Some(connect) = this.connect.take()
                 && let Err(error) = connect(&this.local)
             {

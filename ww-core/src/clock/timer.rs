@@ -40,6 +40,29 @@ impl Timer {
     ///
     /// The system refuses another thread.
     pub(crate) fn register(&self, deadline: Instant, waker: Waker) -> io::Result<Registration> {
+        let mut state = self.started()?;
+        let first = state.deadlines.first();
+        let key = state.deadlines.insert(deadline, waker);
+        drop(state);
+        if first.is_none_or(|first| deadline < first) {
+            self.handle.shared.changed.notify_one();
+        }
+        Ok(Registration {
+            handle: Arc::clone(&self.handle),
+            key,
+        })
+    }
+
+    /// Starts the thread, unless it runs.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses another thread.
+    pub(crate) fn start(&self) -> io::Result<()> {
+        self.started().map(drop)
+    }
+
+    fn started(&self) -> io::Result<MutexGuard<'_, State>> {
         let shared = &self.handle.shared;
         let mut state = shared.lock();
         if !state.running {
@@ -49,16 +72,7 @@ impl Timer {
                 .spawn(move || shared.run())?;
             state.running = true;
         }
-        let first = state.deadlines.first();
-        let key = state.deadlines.insert(deadline, waker);
-        drop(state);
-        if first.is_none_or(|first| deadline < first) {
-            shared.changed.notify_one();
-        }
-        Ok(Registration {
-            handle: Arc::clone(&self.handle),
-            key,
-        })
+        Ok(state)
     }
 }
 
