@@ -316,8 +316,9 @@ impl Boundary {
     /// Tells those who wait for it to hold nothing if that is so now: no capability,
     /// and no call that goes on.
     pub(super) fn look(&self) {
-        let calls = self.holders.borrow().len() - self.children.get();
-        if self.held() == 0 && calls == 0 {
+        // Once it has fallen that was told.
+        let idle = || self.held() == 0 && self.holders.borrow().len() == self.children.get();
+        if self.ended.get().is_none() && idle() {
             self.ledger.emptied();
         }
     }
