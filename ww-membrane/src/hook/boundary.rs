@@ -24,8 +24,8 @@ pub(crate) struct Boundary {
     parent: Option<Rc<Self>>,
     guard: Option<Guard>,
     policy: Option<Box<dyn Policy>>,
-    /// Its place among what its parent holds.
-    held: Cell<usize>,
+    /// At its parent's.
+    place_above: OnceCell<Place>,
     /// Set once, when the boundary falls.
     ended: OnceCell<Fall>,
     pub(super) registry: RefCell<Registry>,
@@ -53,6 +53,29 @@ pub(super) trait Release {
     fn wake(&self) {}
 }
 
+/// A place among the holders of a boundary. Dropping it gives it back.
+pub(super) struct Place {
+    boundary: Rc<Boundary>,
+    key: usize,
+}
+
+impl Place {
+    pub(super) fn boundary(&self) -> &Rc<Boundary> {
+        &self.boundary
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let boundary = &self.boundary;
+        // Once the boundary has fallen, places mean nothing.
+        if boundary.ended.get().is_none() {
+            boundary.holders.borrow_mut().try_remove(self.key);
+            boundary.look();
+        }
+    }
+}
+
 impl Boundary {
     pub(crate) fn new(guard: Option<Guard>, policy: Option<Box<dyn Policy>>) -> Rc<Self> {
         Self::below(None, false, guard, policy)
@@ -70,7 +93,7 @@ impl Boundary {
     ) -> Rc<Self> {
         let child = Self::below(Some(parent.clone()), false, guard, policy);
         let held: Weak<Self> = Rc::downgrade(&child);
-        child.held.set(parent.hold(held));
+        let _ = child.place_above.set(parent.hold(held));
         parent.children.update(|children| children + 1);
         child
     }
@@ -100,7 +123,7 @@ impl Boundary {
             root,
             outermost,
             parent,
-            held: Cell::new(0),
+            place_above: OnceCell::new(),
             guard,
             policy,
             ended: OnceCell::new(),
@@ -296,20 +319,15 @@ impl Boundary {
     }
 
     /// Nobody tells a holder that comes after the fall, so it has to ask.
-    pub(super) fn hold(&self, holder: Weak<dyn Release>) -> usize {
-        match self.ended.get() {
+    pub(super) fn hold(self: &Rc<Self>, holder: Weak<dyn Release>) -> Place {
+        let key = match self.ended.get() {
             // It would not be given back.
             Some(_) => usize::MAX,
             None => self.holders.borrow_mut().insert(holder),
-        }
-    }
-
-    /// Gives back what [`hold`](Self::hold) answered.
-    pub(super) fn let_go(&self, place: usize) {
-        // Once the boundary has fallen, places mean nothing.
-        if self.ended.get().is_none() {
-            self.holders.borrow_mut().try_remove(place);
-            self.look();
+        };
+        Place {
+            boundary: self.clone(),
+            key,
         }
     }
 
@@ -344,7 +362,6 @@ impl Drop for Boundary {
         thread::leave(self.place);
         if let Some(parent) = &self.parent {
             parent.children.update(|children| children - 1);
-            parent.let_go(self.held.get());
         }
     }
 }

@@ -1,4 +1,4 @@
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -8,7 +8,7 @@ use capnp::Error;
 use capnp::capability::Promise;
 use capnp::private::capability::PipelineHook;
 
-use crate::hook::boundary::{Boundary, Release};
+use crate::hook::boundary::{Boundary, Place, Release};
 use crate::signal::Listener;
 
 /// Work on the other side of a boundary that ends, with the boundary's error,
@@ -18,7 +18,7 @@ use crate::signal::Listener;
 pub(super) struct Flight<F, W = ()> {
     pub(super) with: W,
     /// Absent once the flight has [left](Self::leave).
-    boundary: RefCell<Option<Rc<Boundary>>>,
+    place: RefCell<Option<Place>>,
     /// Absent while it is being polled and once it is over.
     work: RefCell<Option<F>>,
     /// The pipeline of the call, which keeps it going as the work does.
@@ -27,7 +27,6 @@ pub(super) struct Flight<F, W = ()> {
     waker: RefCell<Option<Waker>>,
     /// Where epochs pass on other threads.
     listener: Option<RefCell<Listener>>,
-    place: Cell<usize>,
 }
 
 /// The future of a flight.
@@ -59,15 +58,14 @@ where
         let listener = || RefCell::new(Listener::new(boundary.signal().clone()));
         let flight = Rc::new(Self {
             with,
-            boundary: RefCell::new(Some(boundary.clone())),
+            place: RefCell::new(None),
             work: RefCell::new(Some(work)),
             pipeline: RefCell::new(pipeline),
             waker: RefCell::new(None),
             listener: boundary.is_guarded().then(listener),
-            place: Cell::new(0),
         });
         let held: Weak<Self> = Rc::downgrade(&flight);
-        flight.place.set(boundary.hold(held));
+        flight.place.replace(Some(boundary.hold(held)));
         if boundary.check().is_err() {
             // It fell while the work was being started.
             flight.release();
@@ -116,7 +114,10 @@ where
 impl<F, W> Flight<F, W> {
     /// The boundary, until the flight leaves.
     pub(super) fn boundary(&self) -> Option<Rc<Boundary>> {
-        self.boundary.borrow().clone()
+        self.place
+            .borrow()
+            .as_ref()
+            .map(|place| place.boundary().clone())
     }
 
     /// The pipeline, while the flight goes on.
@@ -137,9 +138,8 @@ impl<F, W> Flight<F, W> {
     /// boundary to end. It must not be polled again.
     pub(super) fn leave(&self) {
         self.close();
-        if let Some(boundary) = self.boundary.take() {
-            boundary.let_go(self.place.get());
-        }
+        let place = self.place.take();
+        drop(place);
     }
 
     /// The waker of whoever polled last.
@@ -171,14 +171,6 @@ impl<F, W> Release for Flight<F, W> {
     fn wake(&self) {
         if let Some(waker) = self.waker() {
             waker.wake();
-        }
-    }
-}
-
-impl<F, W> Drop for Flight<F, W> {
-    fn drop(&mut self) {
-        if let Some(boundary) = self.boundary.get_mut() {
-            boundary.let_go(self.place.get());
         }
     }
 }

@@ -1,10 +1,10 @@
-use std::cell::{Cell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
 use capnp::private::capability::ParamsHook;
 use capnp::{Error, MessageSize, any_pointer};
 
-use crate::hook::boundary::{Boundary, Release};
+use crate::hook::boundary::{Boundary, Place, Release};
 use crate::hook::cross::Direction;
 use crate::hook::message::Message;
 
@@ -21,8 +21,7 @@ pub(super) struct Params {
 /// other side, so it is let go of when the boundary falls.
 struct Original {
     params: RefCell<Option<Box<dyn ParamsHook>>>,
-    boundary: Rc<Boundary>,
-    place: Cell<usize>,
+    place: OnceCell<Place>,
 }
 
 impl Params {
@@ -64,11 +63,10 @@ impl Original {
     fn hold(params: Box<dyn ParamsHook>, boundary: &Rc<Boundary>) -> Rc<Self> {
         let original = Rc::new(Self {
             params: RefCell::new(Some(params)),
-            boundary: boundary.clone(),
-            place: Cell::new(usize::MAX),
+            place: OnceCell::new(),
         });
         let held: Weak<Self> = Rc::downgrade(&original);
-        original.place.set(boundary.hold(held));
+        let _ = original.place.set(boundary.hold(held));
         original
     }
 }
@@ -77,11 +75,5 @@ impl Release for Original {
     fn release(&self) {
         let params = self.params.take();
         drop(params);
-    }
-}
-
-impl Drop for Original {
-    fn drop(&mut self) {
-        self.boundary.let_go(self.place.get());
     }
 }

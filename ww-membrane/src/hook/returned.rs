@@ -1,11 +1,11 @@
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
 use capnp::capability::{Promise, Request};
 use capnp::private::capability::{ClientHook, ParamsHook, ResultsHook};
 use capnp::{Error, MessageSize, any_pointer};
 
-use crate::hook::boundary::{Boundary, Release};
+use crate::hook::boundary::{Boundary, Place, Release};
 use crate::hook::broken;
 use crate::hook::cross::{RESOLUTIONS, resolved};
 use crate::hook::flight::Flight;
@@ -39,7 +39,7 @@ struct Cover {
     settled: Cell<bool>,
     ptr: usize,
     boundary: Rc<Boundary>,
-    place: Cell<usize>,
+    place: OnceCell<Place>,
     line: Rc<Line>,
     /// Those promises of the same root.
     _covers: Option<Rc<()>>,
@@ -81,13 +81,13 @@ impl Returned {
             inner: RefCell::new(Hold::new(hook)),
             settled: Cell::new(settled),
             boundary: boundary.clone(),
-            place: Cell::new(usize::MAX),
+            place: OnceCell::new(),
             line: Rc::default(),
             _covers: (!settled).then(|| covers.clone()),
         });
         if !settled {
             let held: Weak<Cover> = Rc::downgrade(&cover);
-            cover.place.set(boundary.hold(held));
+            let _ = cover.place.set(boundary.hold(held));
         }
         Ok(Self(cover))
     }
@@ -120,12 +120,6 @@ impl Release for Cover {
         let left = self.inner.replace(Hold::new(end));
         self.settled.set(true);
         drop(left);
-    }
-}
-
-impl Drop for Cover {
-    fn drop(&mut self) {
-        self.boundary.let_go(self.place.get());
     }
 }
 

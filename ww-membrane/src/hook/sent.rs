@@ -1,4 +1,4 @@
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -13,7 +13,7 @@ use futures::future::Shared;
 
 use crate::Call;
 use crate::hook::answer::Answer;
-use crate::hook::boundary::{Boundary, Release};
+use crate::hook::boundary::{Boundary, Place, Release};
 use crate::hook::broken;
 use crate::hook::cross::{Direction, cross};
 use crate::hook::early::Early;
@@ -78,7 +78,7 @@ struct Promised<T: Arrival> {
 /// that holds it, and then nobody else lets go of either.
 struct Awaited<T: Arrival> {
     boundary: Rc<Boundary>,
-    place: Cell<usize>,
+    place: OnceCell<Place>,
     /// Away while it is being polled.
     answer: RefCell<Option<Awaiting<T>>>,
     /// Of whoever polled last.
@@ -275,12 +275,12 @@ impl<T: Arrival> Awaited<T> {
     fn new(boundary: &Rc<Boundary>, awaiting: Awaiting<T>) -> Rc<Self> {
         let awaited = Rc::new(Self {
             boundary: boundary.clone(),
-            place: Cell::new(0),
+            place: OnceCell::new(),
             answer: RefCell::new(Some(awaiting)),
             waker: RefCell::new(None),
         });
         let held: Weak<Self> = Rc::downgrade(&awaited);
-        awaited.place.set(boundary.hold(held));
+        let _ = awaited.place.set(boundary.hold(held));
         awaited
     }
 }
@@ -295,12 +295,6 @@ impl<T: Arrival> Release for Awaited<T> {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
-    }
-}
-
-impl<T: Arrival> Drop for Awaited<T> {
-    fn drop(&mut self) {
-        self.boundary.let_go(self.place.get());
     }
 }
 
