@@ -61,11 +61,16 @@ impl Ticker {
     /// # Errors
     ///
     /// The system refuses a thread for it.
-    pub(crate) fn start(&self) -> io::Result<()> {
+    pub(crate) fn start(self: &Arc<Self>) -> io::Result<()> {
         if self.armed.load(Ordering::SeqCst) {
             return Ok(());
         }
-        self.timer.start()
+        self.timer.start()?;
+        // A thread has just come free: the turn that goes on has none to tick.
+        if !self.armed.swap(true, Ordering::SeqCst) {
+            self.arm();
+        }
+        Ok(())
     }
 
     /// Begins a cell's turn.

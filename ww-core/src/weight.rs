@@ -27,7 +27,8 @@ pub(crate) struct Weight {
     work: usize,
 }
 
-/// The most that may be written when a cell starts: some ten milliseconds.
+/// The most that may be written when a cell starts, and by the compiler for what
+/// is written then: some ten milliseconds.
 const WORK: usize = 16 << 20;
 
 /// Why a component cannot be weighed.
@@ -35,8 +36,8 @@ const WORK: usize = 16 << 20;
 enum Unweighed {
     /// It has more parts, instances of parts included, than one may have.
     TooMany,
-    /// It has components within one another, or that instantiate one another, to
-    /// a greater depth than one may have.
+    /// It has components within one another, or that instantiate one another, or
+    /// instances within one another, to a greater depth than one may have.
     TooDeep,
     /// It is not valid, or refers to what is not there.
     Unclear,
@@ -49,11 +50,12 @@ impl Weight {
     ///
     /// [`Error::Compile`], if it is too heavy, or is not valid.
     pub(crate) fn of(wasm: &[u8]) -> Result<Self, Error> {
-        let weighed = Definition::read(wasm).and_then(|root| Linking::weigh(&root));
+        let weighed =
+            Definition::read(wasm).and_then(|(root, defined)| Linking::weigh(&root, defined));
         let reason: Arc<dyn StdError + Send + Sync> = match weighed {
             Ok(weight) if weight.work <= WORK => return Ok(weight),
             Ok(weight) => Box::<dyn StdError + Send + Sync>::from(format!(
-                "its instances of modules make the host write {} bytes to start them, of at most {WORK}",
+                "its modules and their instances come to {} bytes to be written, of at most {WORK}",
                 weight.work
             ))
             .into(),
@@ -116,7 +118,7 @@ impl fmt::Display for Unweighed {
             ),
             Self::TooDeep => write!(
                 f,
-                "the component has components within one another deeper than {}",
+                "the component has components or instances within one another deeper than {}",
                 definition::DEPTH
             ),
             Self::Unclear => f.write_str("the component's instances cannot be told"),

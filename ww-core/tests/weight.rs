@@ -173,6 +173,40 @@ fn components_do_not_multiply_without_bound() {
 }
 
 #[test]
+fn instances_do_not_stand_within_one_another_without_bound() {
+    // What is dropped one within the other takes the stack.
+    let mut chain = String::from("(instance $i0)");
+    for level in 1..80_000 {
+        let below = level - 1;
+        chain += &format!(r#"(instance $i{level} (export "a" (instance $i{below})))"#);
+    }
+    let chain = refused(&chain);
+    assert!(chain.contains("deeper than 100"), "{chain}");
+    // Each has the one before twice, which the engine copies.
+    let mut doubled = String::from("(instance $i0)");
+    for level in 1..19 {
+        let below = level - 1;
+        doubled += &format!(
+            r#"(instance $i{level} (export "a" (instance $i{below})) (export "b" (instance $i{below})))"#
+        );
+    }
+    doubled += &r#"(instance (export "a" (instance $i18)))"#.repeat(900);
+    let doubled = refused(&doubled);
+    assert!(doubled.contains("262144 parts"), "{doubled}");
+}
+
+#[test]
+fn modules_do_not_have_the_compiler_write_without_bound() {
+    let tables = "(table 1048576 funcref)".repeat(100);
+    let elements: String = (0..100)
+        .map(|table| format!("(elem (table {table}) (i32.const 1048575) func $f)"))
+        .collect();
+    // Of which there is no instance.
+    let reason = refused(&format!("(core module (func $f) {tables} {elements})"));
+    assert!(reason.contains("of at most 16777216"), "{reason}");
+}
+
+#[test]
 fn components_do_not_nest_without_bound() {
     let mut chain = String::from("(component $c0)");
     for level in 1..200 {

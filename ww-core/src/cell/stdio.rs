@@ -95,7 +95,8 @@ impl Output {
     /// A line has at most 8 KiB; what is longer is told in parts. What is not
     /// UTF-8 is replaced, and control characters are escaped, so that no guest
     /// writes a line of the log that is not its own. Others have their turn after
-    /// some lines; of a cell whose driver is dropped, what waited for that is lost.
+    /// some lines; what waits for that, 64 KiB at the most, is lost where the cell is
+    /// killed, goes beyond a limit or loses its driver.
     pub fn tracing() -> Self {
         Self(OutputKind::Tracing)
     }

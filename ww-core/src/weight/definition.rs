@@ -1,6 +1,6 @@
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, DataKind,
-    ElementItems, ElementKind, Encoding, Instance, Parser, Payload,
+    ElementItems, ElementKind, Encoding, Instance, Parser, Payload, TableSectionReader,
 };
 
 use super::{Unweighed, Weight};
@@ -28,6 +28,10 @@ const DATA: usize = 16;
 /// segment beside.
 const ELEMENT: usize = 16;
 const SEGMENT: usize = 64;
+
+/// Entries of a table that the compiler writes down at the most, and bytes of one.
+const PRECOMPUTED: u64 = 1 << 20;
+const ENTRY: usize = 4;
 
 /// Bytes of a segment of data that are copied in the time in which one is written
 /// of anything else.
@@ -82,8 +86,10 @@ enum Open<'a> {
 }
 
 impl<'a> Definition<'a> {
-    /// Reads a component in binary form, no code of its.
-    pub(super) fn read(wasm: &'a [u8]) -> Result<Self, Unweighed> {
+    /// Reads a component in binary form, no code of its. Also answers what the
+    /// modules that it defines take for themselves.
+    pub(super) fn read(wasm: &'a [u8]) -> Result<(Self, Weight), Unweighed> {
+        let mut defined = Weight::default();
         let mut open: Vec<Open<'a>> = Vec::new();
         let mut left = PARTS;
         for payload in Parser::new(0).parse_all(wasm) {
@@ -99,7 +105,9 @@ impl<'a> Definition<'a> {
                 (Payload::End(_), _) => {
                     let part = match open.pop().ok_or(Unweighed::Unclear)? {
                         Open::Module(weight) => Part::Module(weight),
-                        Open::Component(definition) if open.is_empty() => return Ok(definition),
+                        Open::Component(definition) if open.is_empty() => {
+                            return Ok((definition, defined));
+                        }
                         Open::Component(definition) => Part::Component(definition),
                     };
                     match open.last_mut() {
@@ -108,7 +116,12 @@ impl<'a> Definition<'a> {
                     }
                     left = left.checked_sub(1).ok_or(Unweighed::TooMany)?;
                 }
-                (payload, Some(Open::Module(weight))) => *weight += declared(payload)?,
+                (payload, Some(Open::Module(weight))) => {
+                    if let Payload::TableSection(tables) = &payload {
+                        defined += filled(tables)?;
+                    }
+                    *weight += declared(payload)?;
+                }
                 (payload, Some(Open::Component(definition))) => {
                     definition.take(payload, &mut left)?;
                 }
@@ -235,6 +248,17 @@ impl Kind {
             _ => None,
         }
     }
+}
+
+/// What the compiler makes of tables: it writes down what is in each from its
+/// beginning on, up to so many entries.
+fn filled(tables: &TableSectionReader<'_>) -> Result<Weight, Unweighed> {
+    let mut weight = Weight::default();
+    for table in tables.clone() {
+        let entries = table?.ty.initial.min(PRECOMPUTED);
+        weight += Weight::written(ENTRY * entries as usize);
+    }
+    Ok(weight)
 }
 
 /// What a section of a module adds to each of its instances.
