@@ -2,6 +2,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use blocking::Unblock;
 use bytes::Bytes;
@@ -85,7 +86,11 @@ impl Stdout {
         let Target::Writer(sink) = self.target.clone() else {
             return None;
         };
-        Some(poll_fn(move |cx| lock(&sink).poll_pump(cx)))
+        Some(poll_fn(move |cx| match sink.lock() {
+            Ok(mut sink) => sink.poll_pump(cx),
+            // The writer has panicked, which ends the cell.
+            Err(_) => Poll::Ready(()),
+        }))
     }
 
     pub(super) fn open(&self) -> DynOutputStream {
