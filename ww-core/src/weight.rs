@@ -1,12 +1,13 @@
 mod definition;
 mod linking;
+mod types;
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::ops::{AddAssign, Mul};
 use std::sync::Arc;
 
-use wasmparser::Validator;
+use wasmparser::BinaryReaderError;
 
 use self::definition::Definition;
 use self::linking::Linking;
@@ -39,7 +40,11 @@ enum Unweighed {
     /// It has components within one another, or that instantiate one another, or
     /// instances within one another, to a greater depth than one may have.
     TooDeep,
-    /// It is not valid, or refers to what is not there.
+    /// The types of its functions and instances have more parts, written out.
+    TooLong,
+    /// It is not valid.
+    Invalid(BinaryReaderError),
+    /// It refers to what is not there.
     Unclear,
 }
 
@@ -59,11 +64,8 @@ impl Weight {
                 weight.work
             ))
             .into(),
-            Err(Unweighed::Unclear) => match Validator::new().validate_all(wasm) {
-                Err(invalid) => Arc::new(invalid),
-                Ok(_) => Arc::new(Unweighed::Unclear),
-            },
-            Err(too_much) => Arc::new(too_much),
+            Err(Unweighed::Invalid(error)) => Arc::new(error),
+            Err(other) => Arc::new(other),
         };
         Err(Error::Compile(reason))
     }
@@ -121,6 +123,13 @@ impl fmt::Display for Unweighed {
                 "the component has components or instances within one another deeper than {}",
                 definition::DEPTH
             ),
+            Self::TooLong => write!(
+                f,
+                "the types of the component's functions and instances have more than {} parts, \
+                 each time that one is used",
+                definition::TYPES
+            ),
+            Self::Invalid(error) => error.fmt(f),
             Self::Unclear => f.write_str("the component's instances cannot be told"),
         }
     }
@@ -128,8 +137,8 @@ impl fmt::Display for Unweighed {
 
 impl StdError for Unweighed {}
 
-impl From<wasmparser::BinaryReaderError> for Unweighed {
-    fn from(_: wasmparser::BinaryReaderError) -> Self {
-        Self::Unclear
+impl From<BinaryReaderError> for Unweighed {
+    fn from(error: BinaryReaderError) -> Self {
+        Self::Invalid(error)
     }
 }

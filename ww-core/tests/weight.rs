@@ -196,6 +196,38 @@ fn instances_do_not_stand_within_one_another_without_bound() {
 }
 
 #[test]
+fn types_are_not_written_out_without_bound() {
+    // Each is the one before twice.
+    let mut types = String::from("(type $t0 (tuple u8 u8))");
+    for level in 1..17 {
+        let below = level - 1;
+        types += &format!("(type $t{level} (tuple $t{below} $t{below}))");
+    }
+    let lifted = format!(
+        r#"{types} (type $f (func (param "x" $t16)))
+        (core module $m (memory (export "m") 1)
+            (func (export "f") (param i32))
+            (func (export "r") (param i32 i32 i32 i32) (result i32) (i32.const 0)))
+        (core instance $m (instantiate $m))
+        {}"#,
+        r#"(func (type $f) (canon lift (core func $m "f") (memory $m "m") (realloc (func $m "r"))))"#
+            .repeat(100)
+    );
+    let functions: String = (0..100)
+        .map(|n| format!(r#"(export "f{n}" (func (type $f)))"#))
+        .collect();
+    let imported = format!(
+        r#"(type $i (instance {} (type $f (func (param "x" $t16))) {functions}))
+        (import "i" (instance (type $i)))"#,
+        types
+    );
+    for parts in [lifted, imported] {
+        let reason = refused(&parts);
+        assert!(reason.contains("4194304 parts"), "{reason}");
+    }
+}
+
+#[test]
 fn modules_do_not_have_the_compiler_write_without_bound() {
     let tables = "(table 1048576 funcref)".repeat(100);
     let elements: String = (0..100)

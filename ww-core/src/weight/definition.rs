@@ -1,8 +1,10 @@
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, DataKind,
-    ElementItems, ElementKind, Encoding, Instance, Parser, Payload, TableSectionReader,
+    ElementItems, ElementKind, Encoding, Instance, Parser, Payload, TableSectionReader, Validator,
+    WasmFeatures,
 };
 
+use super::types::{Seen, Types};
 use super::{Unweighed, Weight};
 
 /// The most parts of a component, and of what it instantiates.
@@ -10,6 +12,9 @@ pub(super) const PARTS: usize = 1 << 18;
 
 /// The most components within one another, and that instantiate one another.
 pub(super) const DEPTH: usize = 100;
+
+/// The most parts of the types of functions and instances, each time written out.
+pub(super) const TYPES: usize = 1 << 22;
 
 /// Bytes that a module's instance takes, whatever it declares.
 const INSTANCE: usize = 512;
@@ -45,6 +50,9 @@ pub(super) struct Definition<'a> {
     /// How many other parts it has: functions and types that it imports, exports,
     /// lifts, lowers or passes on.
     pub(super) others: usize,
+    /// How many parts the types of its functions and instances have, written out.
+    pub(super) types: usize,
+    seen: Seen,
 }
 
 /// A module or component, or an instance of one.
@@ -90,11 +98,18 @@ impl<'a> Definition<'a> {
     /// modules that it defines take for themselves.
     pub(super) fn read(wasm: &'a [u8]) -> Result<(Self, Weight), Unweighed> {
         let mut defined = Weight::default();
+        let (mut validator, mut types) = (
+            Validator::new_with_features(WasmFeatures::all()),
+            Types::default(),
+        );
         let mut open: Vec<Open<'a>> = Vec::new();
         let mut left = PARTS;
         for payload in Parser::new(0).parse_all(wasm) {
+            let payload = payload?;
+            // All that is below can be told only of what is valid so far.
+            validator.payload(&payload)?;
             let depth = open.len();
-            match (payload?, open.last_mut()) {
+            match (payload, open.last_mut()) {
                 (Payload::Version { .. }, _) if depth == DEPTH => {
                     return Err(Unweighed::TooDeep);
                 }
@@ -123,6 +138,10 @@ impl<'a> Definition<'a> {
                     *weight += declared(payload)?;
                 }
                 (payload, Some(Open::Component(definition))) => {
+                    if let Some(known) = validator.types(0) {
+                        let added = types.added(&known, &payload, &mut definition.seen)?;
+                        definition.types = definition.types.saturating_add(added);
+                    }
                     definition.take(payload, &mut left)?;
                 }
                 (_, None) => return Err(Unweighed::Unclear),

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::definition::{DEPTH, Definition, Kind, Named, PARTS, Part};
+use super::definition::{DEPTH, Definition, Kind, Named, PARTS, Part, TYPES};
 use super::{Unweighed, Weight};
 
 /// Follows what a component instantiates, as the engine will, and adds up what
@@ -17,6 +17,8 @@ pub(super) struct Linking<'d, 'a> {
     weight: Weight,
     /// Parts that may yet be.
     left: usize,
+    /// Parts of types that may yet be.
+    types: usize,
     /// How many components are being instantiated.
     depth: usize,
 }
@@ -69,6 +71,7 @@ impl<'d, 'a> Linking<'d, 'a> {
             scopes: Vec::new(),
             weight: defined,
             left: PARTS,
+            types: TYPES,
             depth: 0,
         };
         let root = Component {
@@ -91,6 +94,8 @@ impl<'d, 'a> Linking<'d, 'a> {
             return Err(Unweighed::TooDeep);
         }
         self.count(component.definition.others)?;
+        let types = self.types.checked_sub(component.definition.types);
+        self.types = types.ok_or(Unweighed::TooLong)?;
         let scope = self.scopes.len();
         self.scopes.push(Scope {
             around: component.around,
