@@ -37,8 +37,8 @@ const WORK: usize = 16 << 20;
 enum Unweighed {
     /// It has more parts, instances of parts included, than one may have.
     TooMany,
-    /// It has components within one another, or that instantiate one another, or
-    /// instances within one another, to a greater depth than one may have.
+    /// It has components within one another, or that instantiate one another, to
+    /// a greater depth than one may have.
     TooDeep,
     /// The types of its functions and instances have more parts, written out.
     TooLong,
@@ -120,7 +120,7 @@ impl fmt::Display for Unweighed {
             ),
             Self::TooDeep => write!(
                 f,
-                "the component has components or instances within one another deeper than {}",
+                "the component has components within one another deeper than {}",
                 definition::DEPTH
             ),
             Self::TooLong => write!(

@@ -49,19 +49,9 @@ enum Item<'d, 'a> {
     Instance(Exports<'d, 'a>),
 }
 
-/// What an instance exports.
-type Exports<'d, 'a> = Rc<Exported<'d, 'a>>;
-
-/// Items by name, of which some may be instances.
-#[derive(Default)]
-struct Exported<'d, 'a> {
-    items: HashMap<&'a str, Item<'d, 'a>>,
-    /// How many instances stand within one another below this one.
-    depth: usize,
-    /// How many parts it has, those of the instances in it included, each time: the
-    /// engine copies all of them.
-    parts: usize,
-}
+/// What an instance exports, by name. No deeper within one another than a valid
+/// type.
+type Exports<'d, 'a> = Rc<HashMap<&'a str, Item<'d, 'a>>>;
 
 impl<'d, 'a> Linking<'d, 'a> {
     /// Weighs all that an instance of `root` has, whose modules weigh `defined`
@@ -87,7 +77,7 @@ impl<'d, 'a> Linking<'d, 'a> {
     fn start(
         &mut self,
         component: Component<'d, 'a>,
-        given: Option<Exported<'d, 'a>>,
+        given: Option<HashMap<&'a str, Item<'d, 'a>>>,
     ) -> Result<Exports<'d, 'a>, Unweighed> {
         self.depth += 1;
         if self.depth > DEPTH {
@@ -103,7 +93,7 @@ impl<'d, 'a> Linking<'d, 'a> {
             components: Vec::new(),
             instances: Vec::new(),
         });
-        let mut exports = Vec::new();
+        let mut exports = HashMap::new();
         for part in &component.definition.parts {
             self.count(part.size())?;
             let item = match part {
@@ -113,10 +103,7 @@ impl<'d, 'a> Linking<'d, 'a> {
                     around: Some(scope),
                 }),
                 Part::Import(kind, name) => match (&given, kind) {
-                    (Some(given), _) => {
-                        let item = given.items.get(name).cloned();
-                        item.ok_or(Unweighed::Unclear)?
-                    }
+                    (Some(given), _) => given.get(name).cloned().ok_or(Unweighed::Unclear)?,
                     (None, Kind::Module) => Item::Module(Weight::default()),
                     (None, Kind::Component) => return Err(Unweighed::Unclear),
                     (None, Kind::Instance) => Item::Instance(Rc::default()),
@@ -131,7 +118,7 @@ impl<'d, 'a> Linking<'d, 'a> {
                 Part::Pick(kind, instance, name) => {
                     let instance = self.scopes[scope].instances.get(*instance as usize);
                     let instance = instance.ok_or(Unweighed::Unclear)?;
-                    match (instance.items.get(name), kind) {
+                    match (instance.get(name), kind) {
                         (Some(item), _) => item.clone(),
                         (None, Kind::Module) => Item::Module(Weight::default()),
                         (None, Kind::Instance) => Item::Instance(Rc::default()),
@@ -147,48 +134,25 @@ impl<'d, 'a> Linking<'d, 'a> {
                     let component = self.scopes[scope].components.get(*component as usize);
                     let component = *component.ok_or(Unweighed::Unclear)?;
                     let given = self.scopes[scope].named(named)?;
-                    self.count(given.parts)?;
                     Item::Instance(self.start(component, Some(given))?)
                 }
                 Part::Bundle(named) => Item::Instance(Rc::new(self.scopes[scope].named(named)?)),
                 Part::Export(named) => {
                     let item = self.scopes[scope].find(named.kind, named.index)?;
-                    exports.push((named.name, item.clone()));
+                    exports.insert(named.name, item.clone());
                     item
                 }
             };
-            if let Item::Instance(exports) = &item {
-                self.count(exports.parts)?;
-            }
             self.scopes[scope].add(item);
         }
         self.depth -= 1;
-        Ok(Rc::new(Exported::new(exports)?))
+        Ok(Rc::new(exports))
     }
 
     fn count(&mut self, parts: usize) -> Result<(), Unweighed> {
         self.left = self.left.checked_sub(parts).ok_or(Unweighed::TooMany)?;
         self.weight += Weight::held(PART) * parts;
         Ok(())
-    }
-}
-
-impl<'d, 'a> Exported<'d, 'a> {
-    fn new(items: impl IntoIterator<Item = (&'a str, Item<'d, 'a>)>) -> Result<Self, Unweighed> {
-        let mut exported = Self::default();
-        for (name, item) in items {
-            exported.parts = exported.parts.saturating_add(1);
-            if let Item::Instance(within) = &item {
-                exported.depth = exported.depth.max(within.depth + 1);
-                exported.parts = exported.parts.saturating_add(within.parts);
-            }
-            exported.items.insert(name, item);
-        }
-        // They are dropped as deep as they stand within one another.
-        match exported.depth > DEPTH {
-            true => Err(Unweighed::TooDeep),
-            false => Ok(exported),
-        }
     }
 }
 
@@ -203,12 +167,12 @@ impl<'d, 'a> Scope<'d, 'a> {
         item.ok_or(Unweighed::Unclear)
     }
 
-    fn named(&self, named: &[Named<'a>]) -> Result<Exported<'d, 'a>, Unweighed> {
+    fn named(&self, named: &[Named<'a>]) -> Result<HashMap<&'a str, Item<'d, 'a>>, Unweighed> {
         let items = named.iter().map(|named| {
             let item = self.find(named.kind, named.index)?;
             Ok((named.name, item))
         });
-        Exported::new(items.collect::<Result<Vec<_>, Unweighed>>()?)
+        items.collect()
     }
 
     fn add(&mut self, item: Item<'d, 'a>) {

@@ -5,7 +5,7 @@ use wasmparser::component_types::{
     ComponentAnyTypeId, ComponentDefinedType, ComponentEntityType, ComponentItem, ComponentValType,
 };
 use wasmparser::types::TypesRef;
-use wasmparser::{CanonicalFunction, Payload};
+use wasmparser::{CanonicalFunction, ComponentExternalKind, ComponentInstance, Payload};
 
 use super::Unweighed;
 
@@ -25,7 +25,8 @@ pub(super) struct Seen {
 
 impl Types {
     /// The parts of what a section has added to a component, of which `seen` was
-    /// there before: its functions and instances, and those that it lowers.
+    /// there before: its functions and instances, those that it lowers, and those
+    /// that it hands to other components.
     pub(super) fn added(
         &mut self,
         types: &TypesRef<'_>,
@@ -46,13 +47,29 @@ impl Types {
             let id = ComponentAnyTypeId::Instance(types.component_instance_at(index));
             parts = parts.saturating_add(self.parts(types, id));
         }
-        if let Payload::ComponentCanonicalSection(functions) = section {
-            for function in functions.clone() {
-                if let CanonicalFunction::Lower { func_index, .. } = function? {
-                    let id = ComponentAnyTypeId::Func(types.component_function_at(func_index));
-                    parts = parts.saturating_add(self.parts(types, id));
+        match section {
+            Payload::ComponentCanonicalSection(functions) => {
+                for function in functions.clone() {
+                    if let CanonicalFunction::Lower { func_index, .. } = function? {
+                        let id = ComponentAnyTypeId::Func(types.component_function_at(func_index));
+                        parts = parts.saturating_add(self.parts(types, id));
+                    }
                 }
             }
+            Payload::ComponentInstanceSection(instances) => {
+                for instance in instances.clone() {
+                    let ComponentInstance::Instantiate { args, .. } = instance? else {
+                        continue;
+                    };
+                    let given = args.iter();
+                    for given in given.filter(|arg| arg.kind == ComponentExternalKind::Instance) {
+                        let id = types.component_instance_at(given.index);
+                        let id = ComponentAnyTypeId::Instance(id);
+                        parts = parts.saturating_add(self.parts(types, id));
+                    }
+                }
+            }
+            _ => {}
         }
         Ok(parts)
     }
