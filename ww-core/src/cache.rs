@@ -44,6 +44,9 @@ const KEY: &str = "key";
 /// Bytes of a key, and of a seal.
 const LEN: usize = blake3::OUT_LEN;
 
+/// Changes with what an entry has, and with how components are weighed.
+const LAYOUT: u8 = 1;
+
 /// A directory with compiled programs.
 pub struct Cache {
     path: PathBuf,
@@ -97,45 +100,46 @@ impl Cache {
         let mut hasher = Digest(blake3::Hasher::new());
         // Version and settings of the compiler, and the processor's features.
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        hasher.0.update(hash);
+        hasher.0.update(&[LAYOUT]).update(hash);
         Id(hasher.0.finalize())
     }
 
-    /// The entry, where there is one with a valid seal. One without is removed.
-    pub(crate) fn find(&self, id: Id) -> Option<Artifact> {
+    /// The entry, where there is one with a valid seal: the component, and the
+    /// bytes that its instances take. One without is removed.
+    pub(crate) fn find(&self, id: Id) -> Option<(Artifact, usize)> {
         let name = id.name();
         let entry = Bytes::from(self.directory.read(&name, self.most)?);
-        let artifact = entry
-            .split_first_chunk::<LEN>()
-            .filter(|(seal, code)| self.seal(id, code) == **seal)
-            .map(|_| entry.slice(LEN..));
-        if artifact.is_none() {
+        let found = entry.split_first_chunk().and_then(|(seal, sealed)| {
+            let (instances, code) = sealed.split_first_chunk()?;
+            let instances = usize::try_from(u64::from_le_bytes(*instances)).ok()?;
+            (self.seal(id, instances, code) == *seal).then(|| (entry.slice_ref(code), instances))
+        });
+        if found.is_none() {
             self.directory.remove(&name);
         }
         // The seal was valid.
-        artifact.map(|code| Artifact::sealed(Unbroken(()), code))
+        found.map(|(code, instances)| (Artifact::sealed(Unbroken(()), code), instances))
     }
 
-    /// Keeps `artifact`, unless the directory does not take it: then a later
-    /// process compiles again.
-    pub(crate) fn keep(&self, id: Id, artifact: &Artifact) {
+    /// Keeps `artifact`, and the bytes that its instances take, unless the directory
+    /// does not take it: then a later process compiles again.
+    pub(crate) fn keep(&self, id: Id, artifact: &Artifact, instances: usize) {
         let code = artifact.bytes();
-        let room = (LEN + code.len()) as u64 <= self.most;
-        let seal = self.seal(id, code);
-        if room
-            && self
-                .directory
-                .write(&id.name(), &[seal.as_bytes(), code])
-                .is_ok()
-        {
+        let seal = self.seal(id, instances, code);
+        let entry = [seal.as_bytes(), &(instances as u64).to_le_bytes()[..], code];
+        let room = entry.iter().map(|part| part.len() as u64).sum::<u64>() <= self.most;
+        if room && self.directory.write(&id.name(), &entry).is_ok() {
             self.directory.trim(self.most, KEY);
         }
     }
 
     /// Covers the id, so that no entry can stand in another's place.
-    fn seal(&self, id: Id, code: &[u8]) -> blake3::Hash {
+    fn seal(&self, id: Id, instances: usize, code: &[u8]) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(id.0.as_bytes()).update(code);
+        hasher.update(id.0.as_bytes());
+        hasher
+            .update(&(instances as u64).to_le_bytes())
+            .update(code);
         hasher.finalize()
     }
 }

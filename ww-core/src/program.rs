@@ -36,7 +36,8 @@ pub(crate) struct Compiled {
     imports_rpc: bool,
     /// Linear memories that an instance has.
     memories: usize,
-    weight: Weight,
+    /// Bytes that its instances take beside those and tables.
+    instances: usize,
     /// Bytes of machine code.
     size: usize,
 }
@@ -72,9 +73,9 @@ impl Program {
         self.compiled.imports_rpc
     }
 
-    /// Bytes that an instance takes beside linear memories and tables.
-    pub(crate) fn weight(&self) -> usize {
-        self.compiled.weight.memory()
+    /// Bytes that its instances take beside linear memories and tables.
+    pub(crate) fn instances(&self) -> usize {
+        self.compiled.instances
     }
 
     /// A place for one cell: in the pool where that has one for it, otherwise
@@ -85,7 +86,7 @@ impl Program {
     /// [`Error::Full`]; [`Error::Limit`], if its instances alone need more memory
     /// than the limits allow.
     pub(crate) async fn place(&self, limits: &Limits) -> Result<Place, Error> {
-        if self.weight() > limits.memory {
+        if self.instances() > limits.memory {
             return Err(limits.exceeded(Limit::Memory));
         }
         let (room, compiled) = (self.runtime.room(), &self.compiled);
@@ -112,13 +113,13 @@ impl Place {
 }
 
 impl Compiled {
-    /// Compiles `wasm` and links it, and shows `keep` what it made. Takes a
-    /// processor for a while.
+    /// Compiles `wasm` and links it, and shows `keep` what it made, and the bytes
+    /// that its instances take. Takes a processor for a while.
     pub(crate) fn compile(
         tiers: &Tiers,
         wasm: &[u8],
         progress: &Progress,
-        keep: impl FnOnce(&Artifact),
+        keep: impl FnOnce(&Artifact, usize),
     ) -> Result<Self, Error> {
         if !wasm.starts_with(COMPONENT) {
             return Err(Error::NotAComponent {
@@ -126,17 +127,22 @@ impl Compiled {
             });
         }
         progress.begin(Phase::Compiling);
-        let weight = Weight::of(wasm)?;
+        let instances = Weight::of(wasm)?.memory();
         let artifact = Artifact::compile(tiers.compiler(), wasm)
             .map_err(|error| Error::Compile(cause(error)))?;
         progress.begin(Phase::Linking);
-        let compiled = Self::load(tiers, &artifact, weight)?;
-        keep(&artifact);
+        let compiled = Self::load(tiers, &artifact, instances)?;
+        keep(&artifact, instances);
         Ok(compiled)
     }
 
-    /// Loads and links what a component of `weight` was compiled to.
-    pub(crate) fn load(tiers: &Tiers, artifact: &Artifact, weight: Weight) -> Result<Self, Error> {
+    /// Loads and links what a component was compiled to, whose instances take so many
+    /// bytes.
+    pub(crate) fn load(
+        tiers: &Tiers,
+        artifact: &Artifact,
+        instances: usize,
+    ) -> Result<Self, Error> {
         let mappings = Mappings::take(CODE)?;
         let pooled = match &tiers.pooled {
             // What does not fit the pool is no error.
@@ -159,7 +165,7 @@ impl Compiled {
             spilled: OnceCell::new(),
             imports_rpc,
             memories: required.map_or(0, |required| required.num_memories as usize),
-            weight,
+            instances,
             size: artifact.bytes().len(),
             linked,
         })

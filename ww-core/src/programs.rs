@@ -15,7 +15,6 @@ use crate::error::{Error, cause};
 use crate::phase::{Observer, Phase, Progress};
 use crate::program::Compiled;
 use crate::tier::Tiers;
-use crate::weight::Weight;
 
 #[cfg(test)]
 mod tests;
@@ -183,20 +182,20 @@ struct Job {
 impl Job {
     fn run(&self) -> Result<Compiled, Error> {
         let Some(cache) = &self.cache else {
-            return Compiled::compile(&self.tiers, &self.wasm, &self.progress, |_| ());
+            return Compiled::compile(&self.tiers, &self.wasm, &self.progress, |_, _| ());
         };
         self.progress.begin(Phase::Seeking);
         let id = Cache::id(self.tiers.compiler(), &self.hash);
-        if let Some(artifact) = cache.find(id) {
+        if let Some((artifact, instances)) = cache.find(id) {
             self.progress.begin(Phase::Linking);
-            match Compiled::load(&self.tiers, &artifact, Weight::of(&self.wasm)?) {
+            match Compiled::load(&self.tiers, &artifact, instances) {
                 // What was kept was linked before. If it is not any more, the
                 // compiler says why; for what there is no room, it need not run.
                 Err(error) if !matches!(error, Error::Full { .. }) => {}
                 loaded => return loaded,
             }
         }
-        let keep = |artifact: &Artifact| cache.keep(id, artifact);
+        let keep = |artifact: &Artifact, instances| cache.keep(id, artifact, instances);
         Compiled::compile(&self.tiers, &self.wasm, &self.progress, keep)
     }
 }

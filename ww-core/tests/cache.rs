@@ -59,6 +59,16 @@ fn runs(program: Program) -> bool {
     })
 }
 
+/// The most memory that a cell of it holds.
+fn takes(program: Program) -> usize {
+    block_on(async {
+        let cell = Builder::new().program(program).spawn().await;
+        let cell = cell.expect("it spawns");
+        cell.wait().await.expect("it exits");
+        cell.usage().peak_memory
+    })
+}
+
 fn place() -> (TempDir, PathBuf) {
     let parent = tempfile::tempdir().expect("there is a place for it");
     let directory = parent.path().join("programs");
@@ -265,4 +275,17 @@ fn who_opens_at_the_same_time_shares_one_key() {
         compile(one, &command(0));
         assert_eq!(compile(other, &command(0)).1, FOUND);
     }
+}
+
+#[test]
+fn what_instances_take_is_found_with_the_program() {
+    const PAGE: usize = 64 << 10;
+    let (_parent, directory) = place();
+    let (program, phases) = compile(open(&directory), &command(0));
+    assert_eq!(phases, COMPILED);
+    let taken = takes(program);
+    assert!(taken > PAGE, "{taken}");
+    let (program, phases) = compile(open(&directory), &command(0));
+    assert_eq!(phases, FOUND);
+    assert_eq!(takes(program), taken);
 }

@@ -328,7 +328,13 @@ impl Builder {
         let (sender, receiver) = oneshot::channel();
         let start = Start {
             place,
-            state: State::new(wasi, connection, limits, program.weight(), shared.clone()),
+            state: State::new(
+                wasi,
+                connection,
+                limits,
+                program.instances(),
+                shared.clone(),
+            ),
             shared: Unstarted::new(shared.clone()),
             budget: Budget::new(&limits, &runtime),
             ticker: runtime.ticker(),
