@@ -14,8 +14,8 @@ use crate::error::Error;
 /// For a new head, the next cell is made ready first: its image is loaded and,
 /// where it is pinned, verified, and its component compiled. Then the epoch
 /// advances, which revokes every session of the ones before; the old cell is
-/// killed, and when it has ended the new one starts. Where it cannot be made ready, nothing changes:
-/// the old cell and its epoch stay.
+/// killed, and when it has ended the new one starts. Where it cannot be made ready,
+/// nothing changes: the old cell and its epoch stay.
 ///
 /// Nothing happens while [`next`](Self::next) is not polled. Dropping the
 /// rollout kills the cell.

@@ -52,7 +52,6 @@ pub(super) struct Definition<'a> {
     pub(super) others: usize,
     /// How many parts the types of its functions and instances have, written out.
     pub(super) types: usize,
-    seen: Seen,
 }
 
 /// A module or component, or an instance of one.
@@ -90,7 +89,7 @@ pub(super) enum Kind {
 /// What is being read.
 enum Open<'a> {
     Module(Weight),
-    Component(Definition<'a>),
+    Component(Definition<'a>, Seen),
 }
 
 impl<'a> Definition<'a> {
@@ -115,18 +114,18 @@ impl<'a> Definition<'a> {
                 }
                 (Payload::Version { encoding, .. }, _) => open.push(match encoding {
                     Encoding::Module => Open::Module(Weight::held(INSTANCE)),
-                    Encoding::Component => Open::Component(Self::default()),
+                    Encoding::Component => Open::Component(Self::default(), Seen::default()),
                 }),
                 (Payload::End(_), _) => {
                     let part = match open.pop().ok_or(Unweighed::Unclear)? {
                         Open::Module(weight) => Part::Module(weight),
-                        Open::Component(definition) if open.is_empty() => {
+                        Open::Component(definition, _) if open.is_empty() => {
                             return Ok((definition, defined));
                         }
-                        Open::Component(definition) => Part::Component(definition),
+                        Open::Component(definition, _) => Part::Component(definition),
                     };
                     match open.last_mut() {
-                        Some(Open::Component(around)) => around.parts.push(part),
+                        Some(Open::Component(around, _)) => around.parts.push(part),
                         _ => return Err(Unweighed::Unclear),
                     }
                     left = left.checked_sub(1).ok_or(Unweighed::TooMany)?;
@@ -137,9 +136,9 @@ impl<'a> Definition<'a> {
                     }
                     *weight += declared(payload)?;
                 }
-                (payload, Some(Open::Component(definition))) => {
+                (payload, Some(Open::Component(definition, seen))) => {
                     if let Some(known) = validator.types(0) {
-                        let added = types.added(&known, &payload, &mut definition.seen)?;
+                        let added = types.added(&known, &payload, seen)?;
                         definition.types = definition.types.saturating_add(added);
                     }
                     definition.take(payload, &mut left)?;
@@ -203,15 +202,17 @@ impl<'a> Definition<'a> {
                             component_index,
                             args,
                         } => {
-                            self.others += args.len();
                             let named = args.iter().map(|a| Named::of(a.name, a.kind, a.index));
-                            Part::Start(component_index, named.flatten().collect())
+                            let named: Vec<_> = named.flatten().collect();
+                            self.others += args.len() - named.len();
+                            Part::Start(component_index, named)
                         }
                         ComponentInstance::FromExports(exports) => {
-                            self.others += exports.len();
                             let named = exports.iter();
                             let named = named.map(|e| Named::of(e.name.name, e.kind, e.index));
-                            Part::Bundle(named.flatten().collect())
+                            let named: Vec<_> = named.flatten().collect();
+                            self.others += exports.len() - named.len();
+                            Part::Bundle(named)
                         }
                     };
                     self.add(part, left)?;

@@ -58,7 +58,7 @@ impl Sink {
     /// How much [`Sink::write`] takes now.
     pub(super) fn check_write(&mut self) -> StreamResult<usize> {
         self.check()?;
-        Ok(if self.is_blocked() { 0 } else { self.room() })
+        Ok(if self.flushing { 0 } else { self.room() })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> StreamResult<()> {
