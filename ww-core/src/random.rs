@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A source of random bytes.
 ///
@@ -39,6 +40,28 @@ impl<R: Random + ?Sized> Random for Box<R> {
 
     fn insecure_seed(&mut self) -> io::Result<[u64; 2]> {
         (**self).insecure_seed()
+    }
+}
+
+/// A source that several cells draw from, each when it asks.
+#[derive(Clone)]
+pub(crate) struct Common(Arc<Mutex<dyn Random>>);
+
+impl Common {
+    pub(crate) fn new(random: impl Random) -> Self {
+        Self(Arc::new(Mutex::new(random)))
+    }
+}
+
+impl Random for Common {
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        random.fill(bytes)
+    }
+
+    fn insecure_seed(&mut self) -> io::Result<[u64; 2]> {
+        let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        random.insecure_seed()
     }
 }
 

@@ -15,6 +15,7 @@ use super::lines::Stream;
 use super::local::Local;
 use super::ready::Ready;
 use super::shared::Shared;
+use super::sources::Sources;
 use super::start::{Bootstrap, Start, Unstarted};
 use super::state::State;
 use super::stdio::{Input, Output};
@@ -60,8 +61,7 @@ pub struct Builder {
     transport: Transport,
     bootstrap: Option<Bootstrap>,
     limits: Limits,
-    clock: Option<Arc<dyn Clock>>,
-    random: Option<Box<dyn Random>>,
+    sources: Sources,
     neighbour: Option<Arc<Shared>>,
 }
 
@@ -82,8 +82,7 @@ impl Builder {
             transport: Transport::default(),
             bootstrap: None,
             limits: Limits::default(),
-            clock: None,
-            random: None,
+            sources: Sources::default(),
             neighbour: None,
         }
     }
@@ -202,15 +201,23 @@ impl Builder {
         self
     }
 
-    /// The time that the guest sees and sleeps by, in place of the runtime's.
+    /// The time that the guest and its children see and sleep by, in place of the
+    /// runtime's. [`Limits::wall`] goes by the runtime's all the same.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.clock = Some(Arc::new(clock));
+        self.sources.clock = Some(Arc::new(clock));
         self
     }
 
-    /// The random numbers that the guest gets, in place of the system's.
-    pub fn random(mut self, random: impl Random + 'static) -> Self {
-        self.random = Some(Box::new(random));
+    /// The random numbers that the guest and its children get, in place of the
+    /// system's: all draw from the one source.
+    pub fn random(mut self, random: impl Random) -> Self {
+        self.sources.random = Some(random::Common::new(random));
+        self
+    }
+
+    /// Both of them.
+    pub(crate) fn sources(mut self, sources: Sources) -> Self {
+        self.sources = sources;
         self
     }
 
@@ -276,7 +283,11 @@ impl Builder {
 
         let limits = self.limits;
         let place = program.place(&limits).await?;
-        let shared = Arc::new(Shared::new(self.image.clone(), limits.cpu));
+        let shared = Arc::new(Shared::new(
+            self.image.clone(),
+            self.sources.clone(),
+            &limits,
+        ));
         let name = self.name.as_deref();
         let span = tracing::info_span!("cell", id = shared.id, name);
         let mut connection = Connection::default();
@@ -321,8 +332,8 @@ impl Builder {
             stderr,
             mounts,
             scratch: ScratchSpace::new(limits.scratch, refused),
-            clock: self.clock.unwrap_or_else(|| runtime.clock()),
-            random: self.random.unwrap_or_else(|| Box::new(random::System)),
+            clock: self.sources.clock(&runtime),
+            random: self.sources.random(),
             shared: shared.clone(),
         });
         let (sender, receiver) = oneshot::channel();

@@ -67,7 +67,7 @@ pub(crate) fn run(
         let closing = outputs.map(|(stream, output)| (stream, output.close()));
         // Whoever takes it may take it slowly.
         drop(store);
-        shared.meter.freed();
+        shared.freed();
         drop(place);
         let output_error = closed(closing).await;
         Ok(Exit {
@@ -79,11 +79,12 @@ pub(crate) fn run(
 }
 
 async fn call(program: &Linked, store: &mut Store<State>, shared: &Shared) -> Result<i32, Error> {
-    store.data().started();
+    store.data_mut().started()?;
     let instance = match program.pre.instantiate_async(&mut *store).await {
         Ok(instance) => instance,
         Err(error) => {
-            let (limits, growth) = (store.data().limits(), store.data().refused());
+            let growth = store.data_mut().take_refused();
+            let limits = store.data().limits();
             return trap::unstarted(error, limits, shared.meter.refused(), growth);
         }
     };

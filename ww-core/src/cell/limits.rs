@@ -17,9 +17,9 @@ use crate::error::Error;
 pub struct Limits {
     /// Linear memories, tables and instances of all the cell's modules together,
     /// in bytes. An entry of a table counts as a pointer; an instance takes some
-    /// for each global, function and passive element that its module declares. A
-    /// component whose instances need more does not start. Growth beyond is
-    /// refused.
+    /// for each global, function and passive element that its module declares. What
+    /// all cells below it hold counts as well. A component whose instances need more
+    /// does not start. Growth beyond is refused.
     pub memory: usize,
     /// Entries of one table. Growth beyond is refused.
     pub table_elements: usize,

@@ -27,6 +27,8 @@ pub struct Usage {
     pub interruptions: u64,
     /// Linear memories, tables and instances held now, in bytes.
     pub memory: usize,
+    /// The same of all cells below this one together.
+    pub memory_below: usize,
     /// The most of them held at any time, in bytes.
     pub peak_memory: usize,
     /// Bytes that the guest has read from its standard input.
@@ -53,6 +55,7 @@ pub(crate) struct Meter {
     below_nanos: AtomicU64,
     interruptions: AtomicU64,
     memory: AtomicUsize,
+    memory_below: AtomicUsize,
     peak_memory: AtomicUsize,
     stdio_in: AtomicU64,
     stdio_out: AtomicU64,
@@ -92,20 +95,43 @@ impl Meter {
 
     /// Notes that memories, tables and instances grew by `bytes`, and says what the most
     /// of them was before.
-    pub(crate) fn grew(&self, bytes: usize) -> usize {
+    pub(super) fn grew(&self, bytes: usize) -> usize {
         let now = self.memory.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.peak_memory.fetch_max(now, Ordering::Relaxed)
     }
 
     /// Takes back what the last [`grew`](Self::grew) noted.
-    pub(crate) fn did_not_grow(&self, bytes: usize, peak: usize) {
+    pub(super) fn did_not_grow(&self, bytes: usize, peak: usize) {
         self.memory.fetch_sub(bytes, Ordering::Relaxed);
         self.peak_memory.store(peak, Ordering::Relaxed);
     }
 
-    /// Notes that the guest's memory was freed.
-    pub(crate) fn freed(&self) {
-        self.memory.store(0, Ordering::Relaxed);
+    /// Notes that the guest's memory was freed, and says how much of it there was.
+    pub(super) fn freed(&self) -> usize {
+        self.memory.swap(0, Ordering::Relaxed)
+    }
+
+    /// Notes that a cell below this one grew by `bytes`.
+    pub(super) fn grew_below(&self, bytes: usize) {
+        self.memory_below.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes that a cell below this one has given so many bytes back.
+    pub(super) fn freed_below(&self, bytes: usize) {
+        self.memory_below.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn memory(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    fn memory_below(&self) -> usize {
+        self.memory_below.load(Ordering::Relaxed)
+    }
+
+    /// How much memory the guest holds, and all that are below it.
+    pub(super) fn held(&self) -> usize {
+        self.memory().saturating_add(self.memory_below())
     }
 
     /// Notes that the guest has read from its standard input.
@@ -152,7 +178,8 @@ impl Meter {
             busy: self.busy(),
             busy_below: self.busy_below(),
             interruptions: self.interruptions.load(Ordering::Relaxed),
-            memory: self.memory.load(Ordering::Relaxed),
+            memory: self.memory(),
+            memory_below: self.memory_below(),
             peak_memory: self.peak_memory.load(Ordering::Relaxed),
             stdio_in: self.stdio_in.load(Ordering::Relaxed),
             stdio_out: self.stdio_out.load(Ordering::Relaxed),

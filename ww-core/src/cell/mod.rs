@@ -21,6 +21,7 @@ mod rest;
 mod run;
 mod shared;
 mod signal;
+mod sources;
 mod start;
 mod state;
 mod stdio;
@@ -39,4 +40,5 @@ pub use stdio::{Input, Output};
 
 pub(crate) use ready::Ready;
 pub(crate) use shared::Shared;
+pub(crate) use sources::Sources;
 pub(crate) use state::State;

@@ -269,7 +269,7 @@ impl Run {
     /// Frees the guest's memory and closes its ends of the pipes.
     fn free(&mut self) {
         self.guest = None;
-        self.shared.meter.freed();
+        self.shared.freed();
     }
 
     /// Frees the guest, and breaks what it exported.

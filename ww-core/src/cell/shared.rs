@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 use futures::future::LocalBoxFuture;
 use ww_image::Image;
 
+use super::limits::{Limit, Limits};
 use super::local::Local;
 use super::meter::{Meter, Usage};
 use super::signal::Signal;
+use super::sources::Sources;
+use crate::error::Error;
 
 /// Something to do on a cell's thread.
 pub(crate) type Errand = Box<dyn FnOnce(Local) -> LocalBoxFuture<'static, ()> + Send>;
@@ -19,12 +22,16 @@ pub(crate) struct Shared {
     pub(crate) signal: Arc<Signal>,
     /// What the cell sees at `/`, where that is an image.
     pub(crate) image: Option<Image>,
+    /// Where its time and randomness are from.
+    pub(crate) sources: Sources,
     killed: AtomicBool,
     /// Errands that the thread has not picked up; `None` once the cell ended.
     errands: Mutex<Option<Vec<Errand>>>,
     pub(crate) meter: Meter,
-    /// What the cell and those below it may spend of the processor's time; as long
-    /// as can be, where that is not limited.
+    /// Bytes of memory that the cell and those below it may hold.
+    memory: usize,
+    /// What they may spend of the processor's time; as long as can be, where that is
+    /// not limited.
     cpu: Duration,
     /// The cell that it is a child of.
     above: OnceLock<Arc<Self>>,
@@ -51,16 +58,18 @@ pub(crate) mod part {
 }
 
 impl Shared {
-    pub(crate) fn new(image: Option<Image>, cpu: Option<Duration>) -> Self {
+    pub(crate) fn new(image: Option<Image>, sources: Sources, limits: &Limits) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(1);
         Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             signal: Arc::default(),
             image,
+            sources,
             killed: AtomicBool::new(false),
             errands: Mutex::new(Some(Vec::new())),
             meter: Meter::default(),
-            cpu: cpu.unwrap_or(Duration::MAX),
+            memory: limits.memory,
+            cpu: limits.cpu.unwrap_or(Duration::MAX),
             above: OnceLock::new(),
             slice: AtomicU64::new(0),
         }
@@ -82,6 +91,50 @@ impl Shared {
     /// Whether the cell and those below it have used up their time.
     pub(super) fn is_spent(&self) -> bool {
         self.meter.spent() >= self.cpu
+    }
+
+    /// Those it is below, the nearest first.
+    fn above(&self) -> impl Iterator<Item = &Arc<Self>> {
+        iter::successors(self.above.get(), |shared| shared.above.get())
+    }
+
+    /// Takes note of so many bytes more, and answers what the most of them was before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Limit`] where that is more than the cell may hold, or one that it is
+    /// below. Nothing is noted then but that.
+    pub(super) fn grow(&self, bytes: usize) -> Result<usize, Error> {
+        for shared in iter::once(self).chain(self.above().map(|above| &**above)) {
+            let bound = shared.memory;
+            if bytes > bound.saturating_sub(shared.meter.held()) {
+                shared.meter.refuse(Limit::Memory);
+                return Err(Error::Limit {
+                    limit: Limit::Memory,
+                    bound: bound as u64,
+                });
+            }
+        }
+        for above in self.above() {
+            above.meter.grew_below(bytes);
+        }
+        Ok(self.meter.grew(bytes))
+    }
+
+    /// Takes back what the last [`grow`](Self::grow) noted.
+    pub(super) fn did_not_grow(&self, bytes: usize, peak: usize) {
+        self.meter.did_not_grow(bytes, peak);
+        for above in self.above() {
+            above.meter.freed_below(bytes);
+        }
+    }
+
+    /// Takes note that the guest's memory was freed.
+    pub(super) fn freed(&self) {
+        let bytes = self.meter.freed();
+        for above in self.above() {
+            above.meter.freed_below(bytes);
+        }
     }
 
     pub(crate) fn kill(&self) {
@@ -140,7 +193,7 @@ impl Drop for Busy<'_> {
     fn drop(&mut self) {
         let nanos = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.shared.meter.ran(nanos);
-        for above in iter::successors(self.shared.above.get(), |shared| shared.above.get()) {
+        for above in self.shared.above() {
             above.meter.ran_below(nanos);
             if above.is_spent() {
                 above.signal.raise(part::CALL);
@@ -155,5 +208,44 @@ impl std::fmt::Debug for Shared {
             .field("killed", &self.is_killed())
             .field("usage", &self.usage())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_below_counts_above_until_it_is_given_back() {
+        let cell = |memory| {
+            let mut limits = Limits::default();
+            limits.memory = memory;
+            Arc::new(Shared::new(None, Sources::default(), &limits))
+        };
+        let [top, middle, child] = [100, 80, 60].map(cell);
+        middle.belongs_to(&top);
+        child.belongs_to(&middle);
+        let bound = |grown: Result<usize, Error>| match grown {
+            Err(Error::Limit {
+                limit: Limit::Memory,
+                bound,
+            }) => bound,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(bound(child.grow(61)), 60);
+        let peak = child.grow(50).expect("it fits");
+        assert_eq!(bound(middle.grow(31)), 80);
+        middle.grow(30).expect("it fits");
+        assert_eq!(bound(top.grow(21)), 100);
+        top.grow(20).expect("it fits");
+        // Its own has room, and the next.
+        assert_eq!(bound(child.grow(1)), 80);
+        assert_eq!(middle.usage().refused, Some(Limit::Memory));
+        child.did_not_grow(50, peak);
+        assert_eq!(top.usage().memory_below, 30);
+        middle.freed();
+        middle.freed();
+        assert_eq!(top.usage().memory_below, 0);
+        assert_eq!(top.usage().memory, 20);
     }
 }

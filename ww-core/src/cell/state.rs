@@ -8,6 +8,7 @@ use wasmtime_wasi_io::IoView;
 use super::limits::{Limit, Limits};
 use super::plain::Plain;
 use super::shared::Shared;
+use crate::error::Error;
 use crate::rpc::Connection;
 use crate::wasi::{self, Host, Stdout, View, Wasi};
 
@@ -26,12 +27,12 @@ pub(crate) struct State {
 /// Refuses growth beyond the limits, and meters what is granted.
 struct Bounds {
     limits: Limits,
-    /// Bytes of linear memories and tables, and what instances take beside.
-    memory: usize,
+    /// Bytes that instances take beside memories and tables.
+    instances: usize,
     /// Given back if the growth fails after it was granted.
     last: Grant,
     /// What was in the way of the last growth.
-    refused: Option<Limit>,
+    refused: Option<Error>,
     shared: Arc<Shared>,
 }
 
@@ -58,7 +59,7 @@ impl State {
             connection,
             bounds: Bounds {
                 limits,
-                memory: instances,
+                instances,
                 last: Grant::default(),
                 refused: None,
                 shared,
@@ -68,8 +69,12 @@ impl State {
     }
 
     /// Takes note that instances are made now.
-    pub(crate) fn started(&self) {
-        self.bounds.shared.meter.grew(self.bounds.memory);
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Limit`], if there is no memory for them.
+    pub(crate) fn started(&mut self) -> Result<(), Error> {
+        self.bounds.shared.grow(self.bounds.instances).map(drop)
     }
 
     /// Takes note of what the guest says of a panic: so much of it that it can
@@ -89,9 +94,9 @@ impl State {
         &self.bounds.limits
     }
 
-    /// The limit that was in the way where something was last to grow.
-    pub(crate) fn refused(&self) -> Option<Limit> {
-        self.bounds.refused
+    /// What was in the way where something was last to grow.
+    pub(crate) fn take_refused(&mut self) -> Option<Error> {
+        self.bounds.refused.take()
     }
 
     pub(crate) fn connection(&mut self) -> &mut Connection {
@@ -128,19 +133,19 @@ impl View for State {
 
 impl Bounds {
     fn grant(&mut self, bytes: usize) -> bool {
-        if bytes > self.limits.memory.saturating_sub(self.memory) {
-            return self.refuse(Limit::Memory);
+        match self.shared.grow(bytes) {
+            Ok(peak) => {
+                self.refused = None;
+                self.last = Grant { bytes, peak };
+                true
+            }
+            Err(error) => self.refuse(Limit::Memory, error),
         }
-        self.refused = None;
-        self.memory += bytes;
-        let peak = self.shared.meter.grew(bytes);
-        self.last = Grant { bytes, peak };
-        true
     }
 
-    fn refuse(&mut self, limit: Limit) -> bool {
+    fn refuse(&mut self, limit: Limit, error: Error) -> bool {
         self.last = Grant::default();
-        self.refused = Some(limit);
+        self.refused = Some(error);
         self.shared.meter.refuse(limit);
         false
     }
@@ -164,8 +169,7 @@ impl ResourceLimiter for Bounds {
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
         let Grant { bytes, peak } = std::mem::take(&mut self.last);
         if bytes > 0 {
-            self.memory -= bytes;
-            self.shared.meter.did_not_grow(bytes, peak);
+            self.shared.did_not_grow(bytes, peak);
         }
         Ok(())
     }
@@ -182,7 +186,8 @@ impl ResourceLimiter for Bounds {
         // First, because a table's maximum may as well be that of its place in
         // the pool.
         if desired > self.limits.table_elements {
-            return Ok(self.refuse(Limit::TableElements));
+            let error = self.limits.exceeded(Limit::TableElements);
+            return Ok(self.refuse(Limit::TableElements, error));
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);

@@ -39,23 +39,22 @@ pub(super) fn ended(
 }
 
 /// What ended a guest before, or while, it was instantiated. `refused` is the
-/// last limit that refused it something, and `growth` the one that was in the
-/// way where something was last to grow.
+/// last limit that refused it something, and `growth` what was in the way where
+/// something was last to grow.
 pub(super) fn unstarted(
     error: wasmtime::Error,
     limits: &Limits,
     refused: Option<Limit>,
-    growth: Option<Limit>,
+    growth: Option<Error>,
 ) -> Result<i32, Error> {
     // With a backtrace, it is the guest's own start function that failed.
     let ran = error.is::<Trap>() || error.is::<WasmBacktrace>() || error.is::<wasi::Exit>();
     if ran || error.is::<Error>() {
         return ended(error, limits, refused, None);
     }
-    match exceeded(&error).or(growth) {
-        Some(limit) => Err(limits.exceeded(limit)),
-        None => Err(Error::Instantiate(cause(error))),
-    }
+    let exceeded = exceeded(&error).map(|limit| limits.exceeded(limit));
+    let unknown = || Error::Instantiate(cause(error));
+    Err(exceeded.or(growth).unwrap_or_else(unknown))
 }
 
 /// The limit that wasmtime, or a table of handles, found exceeded. Wasmtime

@@ -19,8 +19,10 @@ use super::options::{Options, handed_down};
 use super::process::Process;
 use super::program::Compiled;
 use super::quota::Quota;
-use crate::cell::{self, Driver, Input, Limits, Local, Output, Start, Transport};
+use crate::cell::{self, Driver, Input, Limits, Local, Output, Sources, Start, Transport};
+use crate::clock::Clock;
 use crate::network::Network;
+use crate::random::{self, Random};
 use crate::{Compilation, Program, Runtime};
 
 /// The server of the wire's `Executor`: runs code as cells, on the thread where
@@ -38,6 +40,7 @@ pub struct Spawner {
     quota: Rc<Quota>,
     /// Where images to run are looked for.
     image: Option<Image>,
+    sources: Sources,
 }
 
 /// Where cells are started.
@@ -65,11 +68,13 @@ impl Spawner {
             limits: Limits::default(),
             quota: Rc::default(),
             image: None,
+            sources: Sources::default(),
         }
     }
 
     /// A spawner whose cells run beside the cell of `local`, as its children;
-    /// [`Limits::children`] says how many. Each has the limits of that cell.
+    /// [`Limits::children`] says how many. Each has the limits of that cell, its clock,
+    /// and its source of randomness.
     pub fn beside(local: &Local, runtime: &Runtime, network: Arc<dyn Network>) -> Self {
         Self {
             runtime: runtime.clone(),
@@ -79,6 +84,7 @@ impl Spawner {
             limits: *local.limits(),
             quota: local.quota(),
             image: local.shared().image.clone(),
+            sources: local.shared().sources.clone(),
         }
     }
 
@@ -93,6 +99,20 @@ impl Spawner {
     /// asks for.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The time that its cells see and sleep by; see
+    /// [`Builder::clock`](cell::Builder::clock).
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.sources.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// The random numbers that its cells get, all of them from the one source; see
+    /// [`Builder::random`](cell::Builder::random).
+    pub fn random(mut self, random: impl Random) -> Self {
+        self.sources.random = Some(random::Common::new(random));
         self
     }
 
@@ -142,6 +162,7 @@ impl Spawner {
             .argv(options.args)
             .transport(options.transport)
             .limits(options.limits)
+            .sources(self.sources.clone())
             .stderr(Output::piped());
         if options.transport != Transport::Stdio {
             builder = builder.stdin(Input::piped()).stdout(Output::piped());

@@ -6,14 +6,19 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use futures::future::{Either, select};
 use futures::{AsyncReadExt, FutureExt};
-use ww_core::cell::Output;
+use ww_core::Error;
+use ww_core::cell::{Input, Local, Output};
 use ww_core::clock::{Clock, Virtual};
+use ww_core::network::Offline;
 use ww_core::random::Seeded;
+use ww_core::serve::Spawner;
 use ww_rpc::peer_capnp::executor;
+use ww_rpc::stream;
 
 use crate::patience::patiently;
-use crate::stage::{Wakes, guest};
+use crate::stage::{RUNTIME, Wakes, guest};
 
 /// An `Executor` whose answers depend on what it was told before, and when.
 struct Scribe {
@@ -103,4 +108,59 @@ fn another_seed_gives_another_life() {
     for (one, other) in lines.take(4) {
         assert_ne!(one, other, "chance decides it");
     }
+}
+
+/// What a child says, of a parent whose clock and chance are replaced.
+fn childhood(seed: u64) -> String {
+    let clock = Virtual::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    let parent = guest("echo-child")
+        .stdin(Input::piped())
+        .clock(clock.clone())
+        .random(Seeded::new(seed));
+    patiently(async {
+        let (cell, start) = parent.prepare().await.expect("it is ready");
+        let scribes = clock.clone();
+        let said = cell.with(async move |local: Local| {
+            let scribe: executor::Client = capnp_rpc::new_client(Scribe {
+                clock: scribes,
+                told: Arc::default(),
+                count: RefCell::default(),
+            });
+            let spawner = Spawner::beside(&local, &RUNTIME, Arc::new(Offline::new()));
+            let mut compile = Rc::new(spawner).client().compile_request();
+            compile.get().set_wasm(&example_images::wasm("dice"));
+            let compiled = compile.send().promise.await?;
+            let mut spawn = compiled.get()?.get_program()?.spawn_request();
+            let mut bootstrap = spawn.get().init_bootstrap();
+            bootstrap.set_as_capability(scribe.client.hook);
+            let process = spawn.send().promise.await?.get()?.get_process()?;
+            let stdout = process.stdout_request().send().promise.await?;
+            let mut stdout = stream::Reader::new(stdout.get()?.get_stream()?);
+            let mut said = String::new();
+            let read = stdout.read_to_string(&mut said).await;
+            read.expect("it is text");
+            Ok::<_, Error>(said)
+        });
+        let advancing = async {
+            loop {
+                let deadline = clock.slept_on().await;
+                clock.advance(deadline - clock.now());
+            }
+        };
+        let driving = select(start.drive(), Box::pin(advancing));
+        match select(driving, Box::pin(said)).await {
+            Either::Right((said, _)) => said.expect("the child runs"),
+            Either::Left(_) => panic!("the parent waits"),
+        }
+    })
+}
+
+#[test]
+fn children_have_their_time_and_chance_of_their_parent() {
+    let said = childhood(1);
+    assert!(said.contains("order") && said.contains("told at"), "{said}");
+    for _ in 0..3 {
+        assert_eq!(childhood(1), said);
+    }
+    assert_ne!(childhood(2), said);
 }

@@ -1,5 +1,6 @@
 //! What keeps a child alive, and what ends it.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,9 +14,17 @@ use ww_core::cell::{Builder, Cell, Input, Limit, Limits};
 use ww_core::network::Offline;
 use ww_core::serve::Spawner;
 use ww_core::{Error, Runtime};
-use ww_rpc::peer_capnp::{executor, process};
+use ww_rpc::cell_capnp::program;
+use ww_rpc::peer_capnp::{byte_stream, executor, process};
 
-use crate::stage::{Answer, Spawn, Stage, compile, echo, read, stderr, stdin, stdout, wait, write};
+use crate::stage::{
+    Answer, Spawn, Stage, compile, echo, kill, read, stderr, stdin, stdout, wait, write,
+};
+
+thread_local! {
+    /// Children do not leave their thread, and live on here.
+    static KEPT: RefCell<Vec<Waiting>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Is held by the child's connection, and so dropped when the child has ended.
 struct Held(#[allow(dead_code, reason = "its drop is what is looked for")] oneshot::Sender<()>);
@@ -269,5 +278,70 @@ fn a_cell_spends_its_time_through_its_children_too() {
         let usage = parent.usage();
         assert!(usage.busy + usage.busy_below >= OWN, "{usage:?}");
         assert!(usage.busy_below > Duration::ZERO, "{usage:?}");
+    });
+}
+
+/// A child that waits for more on its standard input.
+struct Waiting {
+    process: process::Client,
+    _input: byte_stream::Client,
+    /// Bytes of memory.
+    held: usize,
+}
+
+async fn waiting(program: &program::Client) -> Answer<Waiting> {
+    let child = Spawn::args(&["echo"]).spawn(program).await?;
+    let (input, output) = (stdin(&child).await?, stdout(&child).await?);
+    write(&input, b"a line\n").await?;
+    if read(&output, 64).await?.is_empty() {
+        // It ended.
+        wait(&child).await?;
+    }
+    let usage = child.usage_request().send().promise.await?;
+    let held = usage.get()?.get_usage()?.get_memory_bytes();
+    Ok(Waiting {
+        process: child,
+        _input: input,
+        held: held as usize,
+    })
+}
+
+#[test]
+fn a_cells_memory_is_what_its_children_hold_too() {
+    Stage::run(async |stage| {
+        let runtime = Runtime::shared().unwrap();
+        let family = async |limits, count: usize| {
+            let parent = parent(&stage, limits).await;
+            let runtime = runtime.clone();
+            let spawning = parent.with(move |local| async move {
+                let spawner = Spawner::beside(&local, &runtime, Arc::new(Offline::new()));
+                let program = compile(&Rc::new(spawner).client(), "echo-child").await?;
+                let mut children = Vec::new();
+                for _ in 0..count {
+                    children.push(waiting(&program).await?);
+                }
+                let refused = waiting(&program).await.map(|child| child.held);
+                kill(&children.pop().unwrap().process).await?;
+                let again = waiting(&program).await.map(|child| child.held);
+                KEPT.set(children);
+                Ok((refused, again))
+            });
+            let answers = spawning.await.unwrap();
+            (parent.usage(), answers)
+        };
+        let (usage, (one, again)) = family(Limits::default(), 1).await;
+        let one = one.unwrap();
+        assert_eq!(again.unwrap(), one);
+
+        let mut limits = Limits::default();
+        limits.memory = usage.memory + 2 * one + one / 2;
+        let (usage, (refused, again)) = family(limits, 2).await;
+        let error = refused.unwrap_err();
+        let bound = format!("more than its {} bytes of memory", limits.memory);
+        assert!(error.extra.contains(&bound), "{error}");
+        // The place of one that was killed was there for another, which has ended.
+        assert_eq!(again.unwrap(), one);
+        assert_eq!(usage.memory_below, one);
+        assert_eq!(usage.refused, Some(Limit::Memory));
     });
 }
