@@ -32,22 +32,24 @@ struct Limits {
   # is as the parent's own.
 
   memoryBytes @0 :UInt64 = 0xffffffffffffffff;
-  # Linear memories and tables together.
+  # Linear memories, tables and instances, those of the cells below it included.
 
   handles @1 :UInt32 = 0xffffffff;
   # Handles to resources that are open at a time.
 
   children @2 :UInt32 = 0xffffffff;
-  # Cells that run below it at a time.
+  # Cells that run below it at a time: an executor runs them below the cell that it
+  # was granted to, whoever holds it.
 
   cpuNanos @3 :UInt64 = 0xffffffffffffffff;
-  # Processor time, in nanoseconds. A cell that has used it up ends.
+  # Time in which its code runs, and that of the cells below it, in nanoseconds. A
+  # cell that has used it up ends.
 
   wallNanos @4 :UInt64 = 0xffffffffffffffff;
   # Time from its start, in nanoseconds. A cell that lives longer ends.
 
   scratchBytes @5 :UInt64 = 0xffffffffffffffff;
-  # Its scratch directories together.
+  # Its scratch directories together, where its host gives it any.
 
   stdioBytes @6 :UInt64 = 0xffffffffffffffff;
   # What each of its standard streams holds before its writer waits.
@@ -67,10 +69,10 @@ struct Usage {
   # Time in which the cell's code ran, in nanoseconds.
 
   memoryBytes @1 :UInt64;
-  # Linear memory held now.
+  # Linear memories, tables and instances held now.
 
   peakMemoryBytes @2 :UInt64;
-  # The most linear memory held at any time.
+  # The most of them held at any time.
 
   stdioBytesIn @3 :UInt64;
   # Bytes that the cell has read from its standard input.
@@ -96,6 +98,12 @@ struct Usage {
   refused @10 :Text;
   # What the cell was refused last, because a limit of its own was reached.
   # Empty when nothing was.
+
+  busyBelowNanos @11 :UInt64;
+  # Time in which the code of all cells below it ran, in nanoseconds.
+
+  memoryBelowBytes @12 :UInt64;
+  # What all cells below it hold of memory now.
 }
 
 interface Program {

@@ -68,7 +68,9 @@ interface Process {
 
   wait @3 () -> (exitCode :Int32);
   # Waits for the cell to exit. May be called any number of times, also after
-  # the exit. Fails where the cell did not exit by itself: a trap, a kill.
+  # the exit. Fails where the cell did not exit by itself: a trap, a kill; and with
+  # `overloaded` where a limit had ended its RPC connection before it exited: what
+  # went beyond which, and the exit code, are in the text.
 
   bootstrap @4 () -> (cap :Capability);
   # The capability that the cell exports.

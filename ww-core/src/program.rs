@@ -73,6 +73,16 @@ impl Program {
         self.compiled.imports_rpc
     }
 
+    /// Tells it from all others, as long as it is held.
+    pub(crate) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.compiled).addr()
+    }
+
+    /// Bytes of machine code.
+    pub(crate) fn size(&self) -> usize {
+        self.compiled.size()
+    }
+
     /// Bytes that its instances take beside linear memories and tables.
     pub(crate) fn instances(&self) -> usize {
         self.compiled.instances

@@ -59,6 +59,10 @@ pub struct Limits {
     /// Cells that run below this one at a time, spawned through what it
     /// bootstrapped, by itself or by those below it. One more is not spawned.
     pub children: usize,
+    /// Bytes of machine code of the programs that are held at a time through what it
+    /// bootstrapped, each counted once: compiled ones, and those of cells that run. One
+    /// more is refused.
+    pub code: usize,
 }
 
 /// One of the [`Limits`].
@@ -87,6 +91,8 @@ pub enum Limit {
     Scratch,
     /// [`Limits::children`].
     Children,
+    /// [`Limits::code`].
+    Code,
 }
 
 impl Default for Limits {
@@ -110,6 +116,7 @@ impl Default for Limits {
             rpc: ww_rpc::Limits::default(),
             scratch: 64 << 20,
             children: 64,
+            code: 256 << 20,
         }
     }
 }
@@ -133,6 +140,7 @@ impl Limits {
             Limit::Rpc => self.rpc.calls as u64,
             Limit::Scratch => self.scratch,
             Limit::Children => self.children as u64,
+            Limit::Code => self.code as u64,
         };
         Error::Limit { limit, bound }
     }
@@ -140,7 +148,7 @@ impl Limits {
 
 impl Limit {
     /// Every limit, at the place that [`code`](Self::code) gives.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Memory,
         Self::TableElements,
         Self::Handles,
@@ -152,6 +160,7 @@ impl Limit {
         Self::Rpc,
         Self::Scratch,
         Self::Children,
+        Self::Code,
     ];
 
     /// A number for it, never 0.
@@ -170,6 +179,7 @@ impl Limit {
         match self {
             Self::Memory => format!("the cell needs more than its {bound} bytes of memory"),
             Self::Scratch => format!("the cell needs more than its {bound} bytes of scratch space"),
+            Self::Code => format!("the cell holds more than its {bound} bytes of machine code"),
             Self::TableElements => {
                 format!("the cell needs a table of more than its {bound} entries")
             }
@@ -200,6 +210,7 @@ impl fmt::Display for Limit {
             Self::Rpc => "RPC",
             Self::Scratch => "scratch space",
             Self::Children => "children",
+            Self::Code => "machine code",
         })
     }
 }

@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -32,7 +32,7 @@ struct Inner {
     newcomers: RefCell<Option<Vec<LocalBoxFuture<'static, ()>>>>,
     connection: RefCell<Connection>,
     limits: Limits,
-    quota: Rc<Quota>,
+    quota: OnceCell<Rc<Quota>>,
     /// Cells that end with this one; `None` when it ended.
     children: RefCell<Option<Vec<Weak<Shared>>>>,
 }
@@ -44,7 +44,7 @@ impl Local {
                 shared,
                 nest,
                 limits,
-                quota: Rc::default(),
+                quota: OnceCell::new(),
                 newcomers: RefCell::new(Some(Vec::new())),
                 connection: RefCell::new(Connection::Idle {
                     wanted: None,
@@ -109,7 +109,9 @@ impl Local {
 
     /// What its executors have together, however many sessions it grafts.
     pub(crate) fn quota(&self) -> Rc<Quota> {
-        self.inner.quota.clone()
+        let inner = &self.inner;
+        let quota = || Rc::new(Quota::new(Some(inner.shared.clone())));
+        inner.quota.get_or_init(quota).clone()
     }
 
     pub(crate) fn nest(&self) -> &Nest {

@@ -198,6 +198,7 @@ impl Run {
             let error = match ended {
                 Ok(()) => capnp::Error::disconnected("the cell closed its RPC connection".into()),
                 Err(error) => {
+                    tracing::debug!(%error, "RPC connection ended");
                     if error.kind == capnp::ErrorKind::Overloaded {
                         self.shared.meter.refuse(Limit::Rpc);
                     }

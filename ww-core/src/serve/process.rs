@@ -16,6 +16,7 @@ use ww_rpc::peer_capnp::process::{
 };
 use ww_rpc::stream::{Sink, Source};
 
+use super::quota::Held;
 use crate::cell::{Cell, Local};
 use crate::pipe;
 
@@ -44,6 +45,7 @@ struct Child {
     local: Local,
     stdout: Option<pipe::Reader>,
     stderr: Option<pipe::Reader>,
+    _program: Rc<Held>,
 }
 
 /// The write end of a cell's standard input. Not part of the child, so that it
@@ -73,7 +75,12 @@ impl Process {
     /// The parent's view of `cell`, of whose standard streams all that do not
     /// carry RPC are piped. What the parent hands to the cell by calls passes
     /// `membrane`, as what it hands down does.
-    pub(super) fn new(cell: Cell, local: Local, membrane: Option<Membrane>) -> Self {
+    pub(super) fn new(
+        cell: Cell,
+        local: Local,
+        program: Rc<Held>,
+        membrane: Option<Membrane>,
+    ) -> Self {
         let around = membrane.map(|session| Around {
             session,
             inside: Membrane::ungated(),
@@ -85,6 +92,7 @@ impl Process {
             stderr: cell.take_stderr().inspect(lossy),
             cell,
             local,
+            _program: program,
         };
         Self {
             child: Rc::new(child),
@@ -252,6 +260,8 @@ impl process::Server for Process {
         usage.set_calls_in(used.calls_in);
         usage.set_calls_out(used.calls_out);
         usage.set_interruptions(used.interruptions);
+        usage.set_busy_below_nanos(used.busy_below.as_nanos().try_into().unwrap_or(u64::MAX));
+        usage.set_memory_below_bytes(used.memory_below as u64);
         if let Some(limit) = used.refused {
             usage.set_refused(limit.to_string());
         }

@@ -4,7 +4,7 @@ use capnp::Error;
 use ww_rpc::cell_capnp::program::{self, SpawnParams, SpawnResults};
 
 use super::options::{Options, handed_down};
-use super::quota::Share;
+use super::quota::Held;
 use super::spawner::Spawner;
 use crate::Program;
 
@@ -12,15 +12,15 @@ use crate::Program;
 pub(super) struct Compiled {
     spawner: Rc<Spawner>,
     program: Program,
-    _held: Share,
+    held: Rc<Held>,
 }
 
 impl Compiled {
-    pub(super) fn new(spawner: Rc<Spawner>, held: Share, program: Program) -> Self {
+    pub(super) fn new(spawner: Rc<Spawner>, held: Rc<Held>, program: Program) -> Self {
         Self {
             spawner,
             program,
-            _held: held,
+            held,
         }
     }
 }
@@ -39,7 +39,7 @@ impl program::Server for Compiled {
         drop(params);
         let process = self
             .spawner
-            .spawn(self.program.clone(), options, bootstrap)
+            .spawn(self.program.clone(), self.held.clone(), options, bootstrap)
             .await?;
         results.get().set_process(process);
         Ok(())

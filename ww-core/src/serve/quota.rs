@@ -1,61 +1,98 @@
-use std::cell::Cell;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use capnp::Error;
 
+use crate::Program;
+use crate::cell::{Limit, Shared};
+
 /// The most calls that may wait for a compilation.
 const MOST_COMPILING: usize = 16;
 
-/// The most programs that may be held. Each has machine code, whose memory and
-/// mappings are the whole process's.
+/// The most programs that may be held. Each has mappings and a descriptor, which
+/// are the whole process's.
 const MOST_PROGRAMS: usize = 256;
 
 /// What the executors of one cell's sessions have of the process together.
-#[derive(Debug)]
 pub(crate) struct Quota {
+    /// Told what it is refused.
+    cell: Option<Arc<Shared>>,
     compiling: Cell<usize>,
     /// One compilation at a time, so that others' code is compiled as well.
     turn: Arc<Semaphore>,
-    programs: Cell<usize>,
+    /// Programs that are held, by what they are known as.
+    held: RefCell<HashMap<usize, Weak<Held>>>,
+    /// Bytes of their machine code.
+    code: Cell<usize>,
 }
 
-/// One of what is counted, until this is dropped.
-pub(super) struct Share {
+/// A place among the calls that compile, until this is dropped.
+pub(super) struct Compiling(Rc<Quota>);
+
+/// A program that counts, until this is dropped.
+pub(super) struct Held {
     of: Rc<Quota>,
-    counter: fn(&Quota) -> &Cell<usize>,
-}
-
-impl Default for Quota {
-    fn default() -> Self {
-        Self {
-            compiling: Cell::default(),
-            turn: Arc::new(Semaphore::new(1)),
-            programs: Cell::default(),
-        }
-    }
+    program: Program,
 }
 
 impl Quota {
+    pub(crate) fn new(cell: Option<Arc<Shared>>) -> Self {
+        Self {
+            cell,
+            compiling: Cell::default(),
+            turn: Arc::new(Semaphore::new(1)),
+            held: RefCell::default(),
+            code: Cell::default(),
+        }
+    }
+
     /// Reserves a place among the calls that compile.
     ///
     /// # Errors
     ///
     /// `Overloaded` when there are as many as there may be.
-    pub(super) fn compilation(self: &Rc<Self>) -> Result<Share, Error> {
-        let waiting = "calls of this executor wait for a compilation already";
-        self.take(|quota| &quota.compiling, MOST_COMPILING, waiting)
+    pub(super) fn compilation(self: &Rc<Self>) -> Result<Compiling, Error> {
+        let count = self.compiling.get();
+        if count == MOST_COMPILING {
+            return Err(Error::overloaded(format!(
+                "{count} calls of this executor wait for a compilation already"
+            )));
+        }
+        self.compiling.set(count + 1);
+        Ok(Compiling(self.clone()))
     }
 
-    /// Reserves a place among the programs that are held.
+    /// Counts `program` among those that are held, of whose machine code there may
+    /// be `most` bytes; once, however often it is held.
     ///
     /// # Errors
     ///
-    /// `Overloaded` when there are as many as there may be.
-    pub(super) fn program(self: &Rc<Self>) -> Result<Share, Error> {
-        let held = "programs of this executor are held already";
-        self.take(|quota| &quota.programs, MOST_PROGRAMS, held)
+    /// `Overloaded` when that is too much, or when there are as many as there may be.
+    pub(super) fn hold(self: &Rc<Self>, program: &Program, most: usize) -> Result<Rc<Held>, Error> {
+        let mut held = self.held.borrow_mut();
+        if let Some(held) = held.get(&program.identity()).and_then(Weak::upgrade) {
+            return Ok(held);
+        }
+        if held.len() == MOST_PROGRAMS {
+            return Err(self.refused(format!("holds {MOST_PROGRAMS} programs already")));
+        }
+        let code = self.code.get().saturating_add(program.size());
+        if code > most {
+            return Err(self.refused(format!(
+                "holds no more than {most} bytes of machine code, and with this program it \
+                 would be {code}"
+            )));
+        }
+        self.code.set(code);
+        let new = Rc::new(Held {
+            of: self.clone(),
+            program: program.clone(),
+        });
+        held.insert(program.identity(), Rc::downgrade(&new));
+        Ok(new)
     }
 
     /// Waits until no other compiles.
@@ -63,27 +100,23 @@ impl Quota {
         self.turn.acquire_arc().await
     }
 
-    fn take(
-        self: &Rc<Self>,
-        counter: fn(&Self) -> &Cell<usize>,
-        most: usize,
-        full: &str,
-    ) -> Result<Share, Error> {
-        let count = counter(self);
-        if count.get() == most {
-            return Err(Error::overloaded(format!("{most} {full}")));
+    fn refused(&self, why: String) -> Error {
+        if let Some(cell) = &self.cell {
+            cell.meter.refuse(Limit::Code);
         }
-        count.set(count.get() + 1);
-        Ok(Share {
-            of: self.clone(),
-            counter,
-        })
+        Error::overloaded(format!("this executor {why}"))
     }
 }
 
-impl Drop for Share {
+impl Drop for Compiling {
     fn drop(&mut self) {
-        let count = (self.counter)(&self.of);
-        count.set(count.get() - 1);
+        self.0.compiling.update(|count| count - 1);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.of.held.borrow_mut().remove(&self.program.identity());
+        self.of.code.update(|code| code - self.program.size());
     }
 }

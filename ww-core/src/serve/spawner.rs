@@ -18,7 +18,7 @@ use super::fault::fault;
 use super::options::{Options, handed_down};
 use super::process::Process;
 use super::program::Compiled;
-use super::quota::Quota;
+use super::quota::{Held, Quota};
 use crate::cell::{self, Driver, Input, Limits, Local, Output, Sources, Start, Transport};
 use crate::clock::Clock;
 use crate::network::Network;
@@ -66,7 +66,7 @@ impl Spawner {
             place: Place::Here(Box::new(drive)),
             membrane: None,
             limits: Limits::default(),
-            quota: Rc::default(),
+            quota: Rc::new(Quota::new(None)),
             image: None,
             sources: Sources::default(),
         }
@@ -144,17 +144,19 @@ impl Spawner {
     pub(super) async fn spawn(
         &self,
         program: Program,
+        held: Rc<Held>,
         options: Options,
         bootstrap: Option<Client>,
     ) -> Result<process::Client, Error> {
         let builder = cell::Builder::new().program(program);
-        self.start(builder, options, bootstrap).await
+        self.start(builder, held, options, bootstrap).await
     }
 
     /// Runs what `builder` was given as a new cell.
     async fn start(
         &self,
         builder: cell::Builder,
+        held: Rc<Held>,
         options: Options,
         bootstrap: Option<Client>,
     ) -> Result<process::Client, Error> {
@@ -176,6 +178,7 @@ impl Spawner {
         Ok(capnp_rpc::new_client(Process::new(
             cell,
             local,
+            held,
             self.membrane.clone(),
         )))
     }
@@ -189,6 +192,11 @@ impl Spawner {
             let _ = &turn;
         });
         Ok(program.await?)
+    }
+
+    /// Counts `program` among those that its cell holds.
+    fn hold(&self, program: &Program) -> Result<Rc<Held>, Error> {
+        self.quota.hold(program, self.limits.code)
     }
 
     fn hand_down<C: FromClientHook>(&self, inside: C) -> C {
@@ -228,10 +236,12 @@ impl executor::Server for Spawner {
         drop(params);
         let program = self.compiled(self.runtime.compile(wasm)).await?;
         drop(compilation);
+        let held = self.hold(&program)?;
         // Made anew for each child, because a spawner that held its own host
         // would hold itself.
         let host = Host::new(self.clone()).client();
-        let process = self.spawn(program, options, Some(host.cast_to())).await?;
+        let process = self.spawn(program, held, options, Some(host.cast_to()));
+        let process = process.await?;
         results.get().set_process(process);
         Ok(())
     }
@@ -251,11 +261,12 @@ impl executor::Server for Spawner {
         params: CompileParams,
         mut results: CompileResults,
     ) -> Result<(), Error> {
-        let (held, compilation) = (self.quota.program()?, self.quota.compilation()?);
+        let compilation = self.quota.compilation()?;
         let wasm = Bytes::copy_from_slice(params.get()?.get_wasm()?);
         drop(params);
         let program = self.compiled(self.runtime.compile(wasm)).await?;
         drop(compilation);
+        let held = self.hold(&program)?;
         let compiled = Compiled::new(self.clone(), held, program);
         results.get().set_program(capnp_rpc::new_client(compiled));
         Ok(())
@@ -280,8 +291,9 @@ impl executor::Server for Spawner {
         let nested = image.nested(&path).await.map_err(|error| fault(&error))?;
         let program = self.compiled(self.runtime.load(&nested)).await?;
         drop(compilation);
+        let held = self.hold(&program)?;
         let builder = cell::Builder::new().program(program).image(nested);
-        let process = self.start(builder, options, bootstrap).await?;
+        let process = self.start(builder, held, options, bootstrap).await?;
         results.get().set_process(process);
         Ok(())
     }

@@ -5,13 +5,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use capnp::ErrorKind;
 use capnp::capability::FromClientHook;
 use futures_lite::future::{block_on, poll_once, yield_now};
 use ww_core::cache::Cache;
+use ww_core::cell::Limits;
 use ww_core::network::Offline;
 use ww_core::serve::Spawner;
 use ww_core::{Phase, Runtime};
 use ww_membrane::Membrane;
+use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::{executor, process};
 
 use crate::stage::{Answer, Spawn, Stage, compile, echo, kill, stderr, stdin, stdout, text, wait};
@@ -166,16 +169,31 @@ fn what_is_handed_down_passes_the_membrane() {
 fn an_executor_has_no_more_programs_than_it_may() {
     Stage::run(async |stage| {
         let executor = stage.executor();
+        // One that exits with 0 or 1, whichever number it has.
+        let compile = async |number: usize| {
+            let text = format!(
+                r#"(component
+                    (core module $run (func (export "run") (result i32)
+                        (i32.eqz (i32.const {number}))))
+                    (core instance $run (instantiate $run))
+                    (func $run (result (result)) (canon lift (core func $run "run")))
+                    (instance (export "wasi:cli/run@0.2.0") (export "run" (func $run))))"#
+            );
+            let mut request = executor.compile_request();
+            request.get().set_wasm(&wat::parse_str(text).unwrap());
+            request.send().promise.await?.get()?.get_program()
+        };
         let mut programs = Vec::new();
-        for _ in 0..256 {
-            programs.push(compile(&executor, "hello").await.unwrap());
+        for number in 0..256 {
+            programs.push(compile(number).await.unwrap());
         }
-        let refused = compile(&executor, "hello").await.map(drop).unwrap_err();
-        assert_eq!(refused.kind, capnp::ErrorKind::Overloaded, "{refused}");
-        programs.pop();
-        programs.push(compile(&executor, "hello").await.unwrap());
-        let refused = compile(&executor, "hello").await.map(drop);
-        assert!(refused.is_err());
+        let refused = compile(256).await.map(drop).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Overloaded, "{refused}");
+        // One that is held already is not one more.
+        programs.push(compile(255).await.unwrap());
+        programs.remove(1);
+        programs.push(compile(256).await.unwrap());
+        assert!(compile(1).await.is_err());
     });
 }
 
@@ -210,5 +228,45 @@ fn a_compilation_that_was_given_up_keeps_its_turn_until_it_is_over() {
         compile(&executor, "hello").await.unwrap();
         // That of the other is there as well.
         assert_eq!(kept(), before + 2);
+    });
+}
+
+/// What the error says of machine code: how many bytes there would be.
+fn code(refused: Answer<program::Client>) -> usize {
+    let error = refused.map(drop).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+    assert!(error.extra.contains("bytes of machine code"), "{error}");
+    let (_, would_be) = error.extra.rsplit_once(' ').unwrap();
+    would_be.parse().unwrap()
+}
+
+#[test]
+fn the_machine_code_that_a_cell_holds_is_bounded_and_each_program_counts_once() {
+    Stage::run(async |stage| {
+        let bounded = |most| {
+            let mut limits = Limits::default();
+            limits.code = most;
+            Rc::new(stage.spawner(Offline::new()).limits(limits)).client()
+        };
+        let none = bounded(0);
+        let hello = code(compile(&none, "hello").await);
+        let echo = code(compile(&none, "echo-child").await);
+
+        let executor = bounded(hello.max(echo));
+        let first = compile(&executor, "hello").await.unwrap();
+        let again = compile(&executor, "hello").await.unwrap();
+        assert_eq!(code(compile(&executor, "echo-child").await), hello + echo);
+        drop(first);
+        // A cell holds it as well, whoever else does.
+        let child = Spawn::args(&["hello"]).spawn(&again).await.unwrap();
+        drop(again);
+        yield_now().await;
+        code(compile(&executor, "echo-child").await);
+        wait(&child).await.unwrap();
+        drop(child);
+        while let Err(error) = compile(&executor, "echo-child").await {
+            assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+            yield_now().await;
+        }
     });
 }

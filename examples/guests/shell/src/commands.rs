@@ -32,20 +32,20 @@ pub async fn echo(session: &Session, message: &str) -> Result<String, Error> {
     Ok(response.get()?.get_response()?.to_string()? + "\n")
 }
 
-/// Runs `svc/NAME` with an empty standard input; `args` is its whole argv.
+/// Runs the image `svc/NAME` with an empty standard input, and hands it the host;
+/// `args` is its whole argv.
 pub async fn run(session: &Session, name: &str, args: &[&str]) -> Result<String, Error> {
     if name.contains(['/', '.']) {
         return Err(format!("{name}: not the name of a service").into());
     }
-    let wasm = std::fs::read(format!("/svc/{name}/bin/main.wasm"))
-        .map_err(|error| format!("{name}: {error}"))?;
-    let mut request = session.executor.run_bytes_request();
-    request.get().set_wasm(&wasm);
-    let mut argv = request.get().init_args(args.len() as u32);
-    for (index, arg) in (0..).zip(args) {
-        argv.set(index, arg);
-    }
-    let child = request.send().pipeline.get_process();
+    let mut request = session.executor.run_image_request();
+    request.get().set_path(format!("svc/{name}").as_str());
+    request.get().init_options().set_args(args)?;
+    let mut bootstrap = request.get().init_bootstrap();
+    bootstrap.set_as_capability(session.host.client.hook.clone());
+    let response = request.send().promise.await;
+    let response = response.map_err(|error| format!("{name}: {error}"))?;
+    let child = response.get()?.get_process()?;
 
     let stdin = child.stdin_request().send().pipeline.get_stream();
     bytes::close(&stdin).await?;
