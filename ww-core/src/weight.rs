@@ -1,5 +1,6 @@
 mod definition;
 mod linking;
+mod size;
 mod types;
 
 use std::error::Error as StdError;
@@ -42,6 +43,13 @@ enum Unweighed {
     TooDeep,
     /// The types of its functions and instances have more parts, written out.
     TooLong,
+    /// What its instances and components hold has more parts, each time that one of
+    /// them is handed on.
+    TooLarge,
+    /// It carries more values between components than the compiler writes code for.
+    TooFar,
+    /// It imports a module or a component.
+    NotGiven,
     /// It is not valid.
     Invalid(BinaryReaderError),
     /// It refers to what is not there.
@@ -120,15 +128,28 @@ impl fmt::Display for Unweighed {
             ),
             Self::TooDeep => write!(
                 f,
-                "the component has components within one another deeper than {}",
+                "the component has components or instances within one another deeper than {}",
                 definition::DEPTH
             ),
             Self::TooLong => write!(
                 f,
                 "the types of the component's functions and instances have more than {} parts, \
-                 each time that one is used",
+                 written out each time that one is used",
                 definition::TYPES
             ),
+            Self::TooLarge => write!(
+                f,
+                "what the component's instances and components hold has more than {} parts, \
+                 counted each time that one of them is handed on",
+                linking::COPIES
+            ),
+            Self::TooFar => f.write_str(
+                "the component's parts call one another with more strings and lists than can be \
+                 compiled",
+            ),
+            Self::NotGiven => {
+                f.write_str("the component imports a module or a component, which no host gives")
+            }
             Self::Invalid(error) => error.fmt(f),
             Self::Unclear => f.write_str("the component's instances cannot be told"),
         }

@@ -255,3 +255,129 @@ fn components_do_not_nest_without_bound() {
         assert!(reason.contains("deeper than 100"), "{reason}");
     }
 }
+
+#[test]
+fn components_do_not_take_in_others_without_bound() {
+    // Each takes in the one before twice.
+    let mut closures = String::from("(component $c0)");
+    for level in 1..22 {
+        let below = level - 1;
+        let alias = format!("(alias outer 1 $c{below} (component))");
+        closures += &format!("(component $c{level} {alias} {alias})");
+    }
+    let closures = refused(&closures);
+    assert!(closures.contains("1048576 parts"), "{closures}");
+    // And once, so that they do not grow but in depth.
+    let mut chain = String::from("(component $c0)");
+    for level in 1..900 {
+        let below = level - 1;
+        chain += &format!("(component $c{level} (alias outer 1 $c{below} (component)))");
+    }
+    let chain = refused(&chain);
+    assert!(chain.contains("deeper than 100"), "{chain}");
+}
+
+#[test]
+fn what_an_instance_holds_counts_whatever_its_type_says() {
+    // A component that takes it for an empty instance hands it out within another.
+    let deeper = r#"(component $c (import "i" (instance $i))
+            (instance $o (export "a" (instance $i))) (export "o" (instance $o)))
+        (instance $i0)"#;
+    let deeper = (1..400).fold(deeper.to_owned(), |parts, level| {
+        let below = level - 1;
+        parts
+            + &format!(
+                r#"(instance $o{level} (instantiate $c (with "i" (instance $i{below}))))
+                (alias export $o{level} "o" (instance $i{level}))"#
+            )
+    });
+    let deeper = refused(&deeper);
+    assert!(deeper.contains("deeper than 100"), "{deeper}");
+
+    let exports: String = (0..5000)
+        .map(|number| format!(r#"(export "e{number}" (instance $n))"#))
+        .collect();
+    let wider = format!(
+        r#"(instance $n) (instance $i {exports})
+        (component $c (import "i" (instance $i)) {})
+        (instance (instantiate $c (with "i" (instance $i))))"#,
+        r#"(instance (export "a" (instance $i)))"#.repeat(900)
+    );
+    let wider = refused(&wider);
+    assert!(wider.contains("1048576 parts"), "{wider}");
+}
+
+#[test]
+fn names_count_for_their_length() {
+    let name = "a".repeat(90_000);
+    let parts = format!(
+        r#"(core module $m) (component $c (alias outer 1 $m (core module $m))
+            (export "{name}" (core module $m)))
+        {}"#,
+        "(instance (instantiate $c))".repeat(990)
+    );
+    let reason = refused(&parts);
+    assert!(reason.contains("4194304 parts"), "{reason}");
+}
+
+#[test]
+fn types_that_are_handed_on_count() {
+    let mut types = String::from("(type $t0 (tuple u8 u8))");
+    for level in 1..17 {
+        let below = level - 1;
+        types += &format!("(type $t{level} (tuple $t{below} $t{below}))");
+    }
+    let given = r#"(instance (instantiate $c (with "t" (type $t16))))"#.repeat(100);
+    let reason = refused(&format!("{types} (component $c) {given}"));
+    assert!(reason.contains("4194304 parts"), "{reason}");
+}
+
+#[test]
+fn what_is_written_to_carry_values_is_bounded() {
+    let kind = format!(r#"(param "x" (tuple {}))"#, "string ".repeat(24));
+    let lower = r#"(core func (canon lower (func $f) string-encoding=utf16
+        (memory (core memory $m "m")) (realloc (core func $m "r"))))"#;
+    let memory = r#"(core module $m (memory (export "m") 1) (func (export "f") (param i32))
+            (func (export "r") (param i32 i32 i32 i32) (result i32) i32.const 0))
+        (core instance $m (instantiate $m))"#;
+    let parts = format!(
+        r#"(component $a {memory}
+            (func (export "f") {kind} (canon lift (core func $m "f")
+                (memory (core memory $m "m")) (realloc (core func $m "r")))))
+        (instance $a (instantiate $a))
+        (component $b (import "f" (func $f {kind})) {memory} {})
+        (instance (instantiate $b (with "f" (func $a "f"))))"#,
+        lower.repeat(300)
+    );
+    let reason = refused(&parts);
+    assert!(reason.contains("strings and lists"), "{reason}");
+}
+
+#[test]
+fn the_compiler_does_not_write_down_memories_without_bound() {
+    let memories = "(memory 256)".repeat(20);
+    let ends: String = (0..20)
+        .map(|memory| {
+            format!(
+                r#"(data (memory {memory}) (i32.const 0) "a")
+                (data (memory {memory}) (i32.const 16777213) "b")"#
+            )
+        })
+        .collect();
+    let reason = refused(&format!("(core module {memories} {ends})"));
+    assert!(reason.contains("of at most 16777216"), "{reason}");
+}
+
+#[test]
+fn what_no_host_gives_is_named() {
+    for import in [
+        r#"(import "m" (core module))"#,
+        r#"(import "c" (component))"#,
+    ] {
+        let reason = refused(import);
+        assert!(
+            reason.contains("imports a module or a component"),
+            "{reason}"
+        );
+    }
+}

@@ -1,10 +1,13 @@
+use std::collections::HashMap;
+
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, DataKind,
-    ElementItems, ElementKind, Encoding, Instance, Parser, Payload, TableSectionReader, Validator,
-    WasmFeatures,
+    DataSectionReader, ElementItems, ElementKind, Encoding, Instance, Operator, Parser, Payload,
+    TableSectionReader, Validator, WasmFeatures,
 };
 
-use super::types::{Seen, Types};
+use super::size;
+use super::types::{Extent, Seen, Types};
 use super::{Unweighed, Weight};
 
 /// The most parts of a component, and of what it instantiates.
@@ -15,6 +18,9 @@ pub(super) const DEPTH: usize = 100;
 
 /// The most parts of the types of functions and instances, each time written out.
 pub(super) const TYPES: usize = 1 << 22;
+
+/// The most that the compiler writes to carry values between components: seconds.
+pub(super) const CARRIED: usize = 1 << 18;
 
 /// Bytes that a module's instance takes, whatever it declares.
 const INSTANCE: usize = 512;
@@ -38,6 +44,9 @@ const SEGMENT: usize = 64;
 const PRECOMPUTED: u64 = 1 << 20;
 const ENTRY: usize = 4;
 
+/// Bytes of a memory that the compiler writes down, whatever is in between.
+const IMAGE: u64 = 16 << 20;
+
 /// Bytes of a segment of data that are copied in the time in which one is written
 /// of anything else.
 const COPIED: usize = 8;
@@ -50,8 +59,13 @@ pub(super) struct Definition<'a> {
     /// How many other parts it has: functions and types that it imports, exports,
     /// lifts, lowers or passes on.
     pub(super) others: usize,
-    /// How many parts the types of its functions and instances have, written out.
-    pub(super) types: usize,
+    /// What the types of its functions and instances come to.
+    pub(super) types: Extent,
+    /// How many of the other parts it exports, names counted for their length.
+    pub(super) exported: usize,
+    /// What it takes in from around it by aliases, for itself and for what is defined
+    /// in it: the component that stands so many around the next one, and the item.
+    captured: Vec<(Kind, u32, u32)>,
 }
 
 /// A module or component, or an instance of one.
@@ -67,8 +81,8 @@ pub(super) enum Part<'a> {
     Run(u32),
     /// An instance of a component.
     Start(u32, Vec<Named<'a>>),
-    /// An instance of what is there.
-    Bundle(Vec<Named<'a>>),
+    /// An instance of what is there, of which so many are other parts.
+    Bundle(Vec<Named<'a>>, usize),
     Export(Named<'a>),
 }
 
@@ -88,7 +102,7 @@ pub(super) enum Kind {
 
 /// What is being read.
 enum Open<'a> {
-    Module(Weight),
+    Module(Weight, Images),
     Component(Definition<'a>, Seen),
 }
 
@@ -102,9 +116,16 @@ impl<'a> Definition<'a> {
             Types::default(),
         );
         let mut open: Vec<Open<'a>> = Vec::new();
-        let mut left = PARTS;
+        let (mut left, mut written_out) = (PARTS, TYPES);
         for payload in Parser::new(0).parse_all(wasm) {
             let payload = payload?;
+            if let Payload::ComponentInstanceSection(instances) = &payload
+                && let Some(known) = validator.types(0)
+            {
+                let parts = types.instantiated(&known, instances)?;
+                let left = written_out.checked_sub(parts);
+                written_out = left.ok_or(Unweighed::TooLong)?;
+            }
             // All that is below can be told only of what is valid so far.
             validator.payload(&payload)?;
             let depth = open.len();
@@ -113,16 +134,24 @@ impl<'a> Definition<'a> {
                     return Err(Unweighed::TooDeep);
                 }
                 (Payload::Version { encoding, .. }, _) => open.push(match encoding {
-                    Encoding::Module => Open::Module(Weight::held(INSTANCE)),
+                    Encoding::Module => Open::Module(Weight::held(INSTANCE), Images::default()),
                     Encoding::Component => Open::Component(Self::default(), Seen::default()),
                 }),
                 (Payload::End(_), _) => {
                     let part = match open.pop().ok_or(Unweighed::Unclear)? {
-                        Open::Module(weight) => Part::Module(weight),
+                        Open::Module(weight, images) => {
+                            defined += images.weight();
+                            Part::Module(weight)
+                        }
                         Open::Component(definition, _) if open.is_empty() => {
                             return Ok((definition, defined));
                         }
-                        Open::Component(definition, _) => Part::Component(definition),
+                        Open::Component(definition, _) => {
+                            if let Some(Open::Component(around, _)) = open.last_mut() {
+                                around.capture(&definition, &mut left)?;
+                            }
+                            Part::Component(definition)
+                        }
                     };
                     match open.last_mut() {
                         Some(Open::Component(around, _)) => around.parts.push(part),
@@ -130,16 +159,17 @@ impl<'a> Definition<'a> {
                     }
                     left = left.checked_sub(1).ok_or(Unweighed::TooMany)?;
                 }
-                (payload, Some(Open::Module(weight))) => {
-                    if let Payload::TableSection(tables) = &payload {
-                        defined += filled(tables)?;
+                (payload, Some(Open::Module(weight, images))) => {
+                    match &payload {
+                        Payload::TableSection(tables) => defined += filled(tables)?,
+                        Payload::DataSection(segments) => images.take(segments)?,
+                        _ => {}
                     }
                     *weight += declared(payload)?;
                 }
                 (payload, Some(Open::Component(definition, seen))) => {
                     if let Some(known) = validator.types(0) {
-                        let added = types.added(&known, &payload, seen)?;
-                        definition.types = definition.types.saturating_add(added);
+                        definition.types += types.added(&known, &payload, seen)?;
                     }
                     definition.take(payload, &mut left)?;
                 }
@@ -174,6 +204,9 @@ impl<'a> Definition<'a> {
                                 ComponentOuterAliasKind::Component => Some(Kind::Component),
                                 _ => None,
                             };
+                            if let (Some(kind), Some(beyond)) = (kind, count.checked_sub(1)) {
+                                self.captured.push((kind, beyond, index));
+                            }
                             kind.map(|kind| Part::Outer(kind, count, index))
                         }
                         ComponentAlias::CoreInstanceExport { .. } => None,
@@ -211,8 +244,10 @@ impl<'a> Definition<'a> {
                             let named = exports.iter();
                             let named = named.map(|e| Named::of(e.name.name, e.kind, e.index));
                             let named: Vec<_> = named.flatten().collect();
-                            self.others += exports.len() - named.len();
-                            Part::Bundle(named)
+                            let others = exports.len() - named.len();
+                            self.others += others;
+                            let names = exports.iter().map(|e| size::named(e.name.name));
+                            Part::Bundle(named, others + names.sum::<usize>())
                         }
                     };
                     self.add(part, left)?;
@@ -221,9 +256,13 @@ impl<'a> Definition<'a> {
             Payload::ComponentExportSection(exports) => {
                 for export in exports {
                     let export = export?;
+                    self.exported += size::named(export.name.name);
                     match Named::of(export.name.name, export.kind, export.index) {
                         Some(named) => self.add(Part::Export(named), left)?,
-                        None => self.others += 1,
+                        None => {
+                            self.others += 1;
+                            self.exported += 1;
+                        }
                     }
                 }
             }
@@ -234,6 +273,26 @@ impl<'a> Definition<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes in what a component that is defined in it does, where that is not its
+    /// own.
+    fn capture(&mut self, inner: &Self, left: &mut usize) -> Result<(), Unweighed> {
+        let captured = inner.captured.iter();
+        let beyond = captured.filter_map(|&(kind, count, index)| {
+            let count = count.checked_sub(1)?;
+            Some((kind, count, index))
+        });
+        let before = self.captured.len();
+        self.captured.extend(beyond);
+        let more = self.captured.len() - before;
+        *left = left.checked_sub(more).ok_or(Unweighed::TooMany)?;
+        Ok(())
+    }
+
+    /// What it takes in from around it.
+    pub(super) fn captured(&self) -> &[(Kind, u32, u32)] {
+        &self.captured
     }
 
     fn add(&mut self, part: Part<'a>, left: &mut usize) -> Result<(), Unweighed> {
@@ -247,7 +306,7 @@ impl Part<'_> {
     /// How many parts it counts as.
     pub(super) fn size(&self) -> usize {
         match self {
-            Self::Start(_, named) | Self::Bundle(named) => 1 + named.len(),
+            Self::Start(_, named) | Self::Bundle(named, _) => 1 + named.len(),
             _ => 1,
         }
     }
@@ -267,6 +326,45 @@ impl Kind {
             ComponentExternalKind::Instance => Some(Self::Instance),
             _ => None,
         }
+    }
+}
+
+/// Where a module's memories have what they have from the start, from the first
+/// byte to the last, as far as that is known.
+#[derive(Default)]
+struct Images(HashMap<u32, (u64, u64)>);
+
+impl Images {
+    fn take(&mut self, segments: &DataSectionReader<'_>) -> Result<(), Unweighed> {
+        for segment in segments.clone() {
+            let segment = segment?;
+            if let DataKind::Active {
+                memory_index,
+                offset_expr,
+            } = segment.kind
+            {
+                let from = match offset_expr.get_operators_reader().read()? {
+                    Operator::I32Const { value } => u64::from(value.cast_unsigned()),
+                    Operator::I64Const { value } => value.cast_unsigned(),
+                    _ => continue,
+                };
+                let to = from.saturating_add(segment.data.len() as u64);
+                let (first, last) = self.0.entry(memory_index).or_insert((from, to));
+                (*first, *last) = (from.min(*first), to.max(*last));
+            }
+        }
+        Ok(())
+    }
+
+    /// The compiler writes down all of that. What is longer, it does only where it
+    /// is full.
+    fn weight(&self) -> Weight {
+        let mut weight = Weight::default();
+        for (first, last) in self.0.values() {
+            let bytes = (last - first).min(IMAGE) as usize;
+            weight += Weight::written(bytes / COPIED);
+        }
+        weight
     }
 }
 

@@ -1,7 +1,8 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::definition::{DEPTH, Definition, Kind, Named, PARTS, Part, TYPES};
+use super::definition::{CARRIED, DEPTH, Definition, Kind, Named, PARTS, Part, TYPES};
+use super::size::Size;
 use super::{Unweighed, Weight};
 
 /// Follows what a component instantiates, as the engine will, and adds up what
@@ -19,12 +20,20 @@ pub(super) struct Linking<'d, 'a> {
     left: usize,
     /// Parts of types that may yet be.
     types: usize,
+    /// What may yet be written to carry values.
+    carried: usize,
+    /// Items that may yet be copied.
+    copies: usize,
     /// How many components are being instantiated.
     depth: usize,
 }
 
 /// Bytes that an instance of a component takes for each of its parts.
 const PART: usize = 64;
+
+/// The most items that the engine copies, which it does with all that an instance or a
+/// component holds each time that it is handed on: a few hundred bytes each.
+pub(super) const COPIES: usize = 1 << 20;
 
 /// An instance of a component, as it comes to be.
 struct Scope<'d, 'a> {
@@ -40,6 +49,8 @@ struct Scope<'d, 'a> {
 struct Component<'d, 'a> {
     definition: &'d Definition<'a>,
     around: Option<usize>,
+    /// With what it takes in from around it.
+    size: Size,
 }
 
 #[derive(Clone)]
@@ -49,9 +60,12 @@ enum Item<'d, 'a> {
     Instance(Exports<'d, 'a>),
 }
 
-/// What an instance exports, by name. No deeper within one another than a valid
-/// type.
-type Exports<'d, 'a> = Rc<HashMap<&'a str, Item<'d, 'a>>>;
+/// What an instance exports.
+#[derive(Clone)]
+struct Exports<'d, 'a> {
+    by_name: Rc<HashMap<&'a str, Item<'d, 'a>>>,
+    size: Size,
+}
 
 impl<'d, 'a> Linking<'d, 'a> {
     /// Weighs all that an instance of `root` has, whose modules weigh `defined`
@@ -62,11 +76,14 @@ impl<'d, 'a> Linking<'d, 'a> {
             weight: defined,
             left: PARTS,
             types: TYPES,
+            carried: CARRIED,
+            copies: COPIES,
             depth: 0,
         };
         let root = Component {
             definition: root,
             around: None,
+            size: Size::ONE,
         };
         linking.start(root, None)?;
         Ok(linking.weight)
@@ -84,8 +101,11 @@ impl<'d, 'a> Linking<'d, 'a> {
             return Err(Unweighed::TooDeep);
         }
         self.count(component.definition.others)?;
-        let types = self.types.checked_sub(component.definition.types);
-        self.types = types.ok_or(Unweighed::TooLong)?;
+        let types = component.definition.types;
+        let left = self.types.checked_sub(types.parts);
+        self.types = left.ok_or(Unweighed::TooLong)?;
+        let left = self.carried.checked_sub(types.carried);
+        self.carried = left.ok_or(Unweighed::TooFar)?;
         let scope = self.scopes.len();
         self.scopes.push(Scope {
             around: component.around,
@@ -94,35 +114,35 @@ impl<'d, 'a> Linking<'d, 'a> {
             instances: Vec::new(),
         });
         let mut exports = HashMap::new();
+        let mut size = Size::ONE.and(component.definition.exported);
         for part in &component.definition.parts {
             self.count(part.size())?;
             let item = match part {
                 Part::Module(weight) => Item::Module(*weight),
-                Part::Component(definition) => Item::Component(Component {
-                    definition,
-                    around: Some(scope),
-                }),
+                Part::Component(definition) => {
+                    let mut size = Size::ONE;
+                    for &(kind, count, index) in definition.captured() {
+                        size = size.with(self.around(scope, kind, count, index)?.size())?;
+                    }
+                    Item::Component(Component {
+                        definition,
+                        around: Some(scope),
+                        size,
+                    })
+                }
                 Part::Import(kind, name) => match (&given, kind) {
                     (Some(given), _) => given.get(name).cloned().ok_or(Unweighed::Unclear)?,
-                    (None, Kind::Module) => Item::Module(Weight::default()),
-                    (None, Kind::Component) => return Err(Unweighed::Unclear),
-                    (None, Kind::Instance) => Item::Instance(Rc::default()),
+                    (None, Kind::Instance) => Item::Instance(Exports::of_host()),
+                    (None, Kind::Module | Kind::Component) => return Err(Unweighed::NotGiven),
                 },
-                Part::Outer(kind, count, index) => {
-                    let mut from = scope;
-                    for _ in 0..*count {
-                        from = self.scopes[from].around.ok_or(Unweighed::Unclear)?;
-                    }
-                    self.scopes[from].find(*kind, *index)?
-                }
+                Part::Outer(kind, count, index) => self.around(scope, *kind, *count, *index)?,
                 Part::Pick(kind, instance, name) => {
                     let instance = self.scopes[scope].instances.get(*instance as usize);
                     let instance = instance.ok_or(Unweighed::Unclear)?;
-                    match (instance.get(name), kind) {
+                    match (instance.by_name.get(name), kind) {
                         (Some(item), _) => item.clone(),
-                        (None, Kind::Module) => Item::Module(Weight::default()),
-                        (None, Kind::Instance) => Item::Instance(Rc::default()),
-                        (None, Kind::Component) => return Err(Unweighed::Unclear),
+                        (None, Kind::Instance) => Item::Instance(Exports::of_host()),
+                        (None, Kind::Module | Kind::Component) => return Err(Unweighed::NotGiven),
                     }
                 }
                 Part::Run(module) => {
@@ -133,20 +153,54 @@ impl<'d, 'a> Linking<'d, 'a> {
                 Part::Start(component, named) => {
                     let component = self.scopes[scope].components.get(*component as usize);
                     let component = *component.ok_or(Unweighed::Unclear)?;
-                    let given = self.scopes[scope].named(named)?;
+                    let (given, handed) = self.scopes[scope].named(named)?;
+                    self.copy(handed)?;
                     Item::Instance(self.start(component, Some(given))?)
                 }
-                Part::Bundle(named) => Item::Instance(Rc::new(self.scopes[scope].named(named)?)),
+                Part::Bundle(named, others) => {
+                    let (by_name, size) = self.scopes[scope].named(named)?;
+                    Item::Instance(Exports {
+                        by_name: Rc::new(by_name),
+                        size: size.and(*others),
+                    })
+                }
                 Part::Export(named) => {
                     let item = self.scopes[scope].find(named.kind, named.index)?;
+                    size = size.with(item.size())?;
                     exports.insert(named.name, item.clone());
                     item
                 }
             };
+            self.copy(item.size())?;
             self.scopes[scope].add(item);
         }
         self.depth -= 1;
-        Ok(Rc::new(exports))
+        Ok(Exports {
+            by_name: Rc::new(exports),
+            size,
+        })
+    }
+
+    /// An item of the component that stands so many around that of `scope`.
+    fn around(
+        &self,
+        scope: usize,
+        kind: Kind,
+        count: u32,
+        index: u32,
+    ) -> Result<Item<'d, 'a>, Unweighed> {
+        let mut from = scope;
+        for _ in 0..count {
+            from = self.scopes[from].around.ok_or(Unweighed::Unclear)?;
+        }
+        self.scopes[from].find(kind, index)
+    }
+
+    /// Takes note that the engine copies so much.
+    fn copy(&mut self, size: Size) -> Result<(), Unweighed> {
+        let left = self.copies.checked_sub(size.items);
+        self.copies = left.ok_or(Unweighed::TooLarge)?;
+        Ok(())
     }
 
     fn count(&mut self, parts: usize) -> Result<(), Unweighed> {
@@ -167,12 +221,19 @@ impl<'d, 'a> Scope<'d, 'a> {
         item.ok_or(Unweighed::Unclear)
     }
 
-    fn named(&self, named: &[Named<'a>]) -> Result<HashMap<&'a str, Item<'d, 'a>>, Unweighed> {
+    /// Items by their names, and the size of what holds them.
+    fn named(
+        &self,
+        named: &[Named<'a>],
+    ) -> Result<(HashMap<&'a str, Item<'d, 'a>>, Size), Unweighed> {
+        let mut size = Size::ONE;
         let items = named.iter().map(|named| {
             let item = self.find(named.kind, named.index)?;
+            size = size.with(item.size())?;
             Ok((named.name, item))
         });
-        items.collect()
+        let items: Result<_, Unweighed> = items.collect();
+        Ok((items?, size))
     }
 
     fn add(&mut self, item: Item<'d, 'a>) {
@@ -180,6 +241,26 @@ impl<'d, 'a> Scope<'d, 'a> {
             Item::Module(weight) => self.modules.push(weight),
             Item::Component(component) => self.components.push(component),
             Item::Instance(exports) => self.instances.push(exports),
+        }
+    }
+}
+
+impl Item<'_, '_> {
+    fn size(&self) -> Size {
+        match self {
+            Self::Module(_) => Size::ONE,
+            Self::Component(component) => component.size,
+            Self::Instance(exports) => exports.size,
+        }
+    }
+}
+
+impl Exports<'_, '_> {
+    /// What the host gives, which holds neither modules nor components.
+    fn of_host() -> Self {
+        Self {
+            by_name: Rc::default(),
+            size: Size::ONE,
         }
     }
 }

@@ -1,19 +1,33 @@
 use std::collections::HashMap;
 use std::mem;
+use std::ops::AddAssign;
 
 use wasmparser::component_types::{
     ComponentAnyTypeId, ComponentDefinedType, ComponentEntityType, ComponentItem, ComponentValType,
 };
 use wasmparser::types::TypesRef;
-use wasmparser::{CanonicalFunction, ComponentExternalKind, ComponentInstance, Payload};
+use wasmparser::{
+    CanonicalFunction, ComponentExternalKind, ComponentInstance, ComponentInstanceSectionReader,
+    Payload, PrimitiveValType,
+};
 
 use super::Unweighed;
+use super::size::named;
 
 /// How many parts types have when they are written out, each mention of another
 /// type in full: the engine goes through them like that.
 #[derive(Default)]
 pub(super) struct Types {
-    known: HashMap<ComponentAnyTypeId, usize>,
+    known: HashMap<ComponentAnyTypeId, Extent>,
+}
+
+/// What a type comes to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extent {
+    /// Parts, written out. A name counts for its length.
+    pub(super) parts: usize,
+    /// What the compiler writes to carry values from one component to another.
+    pub(super) carried: usize,
 }
 
 /// How many functions and instances a component has so far.
@@ -23,36 +37,44 @@ pub(super) struct Seen {
     instances: u32,
 }
 
+/// What it writes for a string or a list is this many times what it writes for
+/// another value, and it writes no more than so much in one function.
+const COPY: usize = 40;
+const FUNCTION: usize = 1000;
+
 impl Types {
-    /// The parts of what a section has added to a component, of which `seen` was
-    /// there before: its functions and instances, those that it lowers, and those
-    /// that it hands to other components.
+    /// What a section has added to a component, of which `seen` was there before:
+    /// its functions and instances, those that it lowers, and what it hands to other
+    /// components.
     pub(super) fn added(
         &mut self,
         types: &TypesRef<'_>,
         section: &Payload<'_>,
         seen: &mut Seen,
-    ) -> Result<usize, Unweighed> {
+    ) -> Result<Extent, Unweighed> {
         let now = Seen {
             functions: types.component_function_count(),
             instances: types.component_instance_count(),
         };
         let before = mem::replace(seen, now);
         let mut parts = 0_usize;
+        let mut carried = 0_usize;
         for index in before.functions..seen.functions {
             let id = ComponentAnyTypeId::Func(types.component_function_at(index));
-            parts = parts.saturating_add(self.parts(types, id));
+            parts = parts.saturating_add(self.extent(types, id).parts);
         }
         for index in before.instances..seen.instances {
             let id = ComponentAnyTypeId::Instance(types.component_instance_at(index));
-            parts = parts.saturating_add(self.parts(types, id));
+            parts = parts.saturating_add(self.extent(types, id).parts);
         }
         match section {
             Payload::ComponentCanonicalSection(functions) => {
                 for function in functions.clone() {
                     if let CanonicalFunction::Lower { func_index, .. } = function? {
                         let id = ComponentAnyTypeId::Func(types.component_function_at(func_index));
-                        parts = parts.saturating_add(self.parts(types, id));
+                        let extent = self.extent(types, id);
+                        parts = parts.saturating_add(extent.parts);
+                        carried = carried.saturating_add(extent.carried.min(FUNCTION));
                     }
                 }
             }
@@ -61,62 +83,113 @@ impl Types {
                     let ComponentInstance::Instantiate { args, .. } = instance? else {
                         continue;
                     };
-                    let given = args.iter();
-                    for given in given.filter(|arg| arg.kind == ComponentExternalKind::Instance) {
-                        let id = types.component_instance_at(given.index);
-                        let id = ComponentAnyTypeId::Instance(id);
-                        parts = parts.saturating_add(self.parts(types, id));
+                    for given in &args {
+                        let id = match given.kind {
+                            ComponentExternalKind::Instance => ComponentAnyTypeId::Instance(
+                                types.component_instance_at(given.index),
+                            ),
+                            ComponentExternalKind::Type => types.component_any_type_at(given.index),
+                            ComponentExternalKind::Func => {
+                                ComponentAnyTypeId::Func(types.component_function_at(given.index))
+                            }
+                            ComponentExternalKind::Component => {
+                                ComponentAnyTypeId::Component(types.component_at(given.index))
+                            }
+                            ComponentExternalKind::Module | ComponentExternalKind::Value => {
+                                continue;
+                            }
+                        };
+                        parts = parts.saturating_add(self.extent(types, id).parts);
                     }
                 }
             }
             _ => {}
         }
+        Ok(Extent { parts, carried })
+    }
+
+    /// How many parts the components have that a section makes instances of: whoever
+    /// validates it writes them out, so this is to be asked before.
+    pub(super) fn instantiated(
+        &mut self,
+        types: &TypesRef<'_>,
+        section: &ComponentInstanceSectionReader<'_>,
+    ) -> Result<usize, Unweighed> {
+        let mut parts = 0_usize;
+        for instance in section.clone() {
+            if let ComponentInstance::Instantiate {
+                component_index, ..
+            } = instance?
+                && component_index < types.component_count()
+            {
+                let id = ComponentAnyTypeId::Component(types.component_at(component_index));
+                parts = parts.saturating_add(self.extent(types, id).parts);
+            }
+        }
         Ok(parts)
     }
 
     /// A valid type does not stand within itself, nor deeper than 100 others.
-    fn parts(&mut self, types: &TypesRef<'_>, id: ComponentAnyTypeId) -> usize {
+    fn extent(&mut self, types: &TypesRef<'_>, id: ComponentAnyTypeId) -> Extent {
         if let Some(known) = self.known.get(&id) {
             return *known;
         }
-        let within = match id {
-            ComponentAnyTypeId::Resource(_) => 0,
+        let mut extent = Extent::of(1);
+        extent += match id {
+            ComponentAnyTypeId::Resource(_) => Extent::default(),
             ComponentAnyTypeId::Defined(id) => self.defined(types, &types[id]),
             ComponentAnyTypeId::Func(id) => {
                 let function = &types[id];
+                let names = function.params.iter().map(|(name, _)| name.as_str());
+                let mut extent = Extent::of(names.map(named).sum());
                 let values = function.params.iter().map(|(_, value)| value);
-                self.values(types, values.chain(&function.result))
+                extent += self.values(types, values.chain(&function.result));
+                extent
             }
-            ComponentAnyTypeId::Instance(id) => self.items(types, types[id].exports.values()),
+            ComponentAnyTypeId::Instance(id) => self.items(types, &types[id].exports),
             ComponentAnyTypeId::Component(id) => {
                 let component = &types[id];
-                let items = component.imports.values().chain(component.exports.values());
-                self.items(types, items)
+                let mut extent = self.items(types, &component.imports);
+                extent += self.items(types, &component.exports);
+                extent
             }
         };
-        let parts = within.saturating_add(1);
-        self.known.insert(id, parts);
-        parts
+        self.known.insert(id, extent);
+        extent
     }
 
-    fn defined(&mut self, types: &TypesRef<'_>, defined: &ComponentDefinedType) -> usize {
+    fn defined(&mut self, types: &TypesRef<'_>, defined: &ComponentDefinedType) -> Extent {
         match defined {
-            ComponentDefinedType::Primitive(_)
-            | ComponentDefinedType::Own(_)
-            | ComponentDefinedType::Borrow(_) => 0,
-            ComponentDefinedType::Record(record) => self.values(types, record.fields.values()),
+            ComponentDefinedType::Primitive(primitive) => Extent::of_primitive(*primitive),
+            ComponentDefinedType::Own(_) | ComponentDefinedType::Borrow(_) => Extent::of(1),
+            ComponentDefinedType::Record(record) => {
+                let names = record.fields.keys().map(|name| named(name));
+                let mut extent = Extent::of(names.sum());
+                extent += self.values(types, record.fields.values());
+                extent
+            }
             ComponentDefinedType::Variant(variant) => {
+                let names = variant.cases.keys().map(|name| 1 + named(name));
+                let mut extent = Extent::of(names.sum());
                 let cases = variant.cases.values();
-                let named = variant.cases.len();
-                self.values(types, cases.filter_map(|case| case.ty.as_ref())) + named
+                extent += self.values(types, cases.filter_map(|case| case.ty.as_ref()));
+                extent
             }
             ComponentDefinedType::Tuple(tuple) => self.values(types, &tuple.types),
-            ComponentDefinedType::Flags(names) | ComponentDefinedType::Enum(names) => names.len(),
+            ComponentDefinedType::Flags(names) | ComponentDefinedType::Enum(names) => {
+                Extent::of(names.iter().map(|name| 1 + named(name)).sum())
+            }
             ComponentDefinedType::List { element, .. }
             | ComponentDefinedType::FixedLengthList { element, .. } => {
-                self.values(types, [element])
+                let mut extent = Extent::copied();
+                extent += self.values(types, [element]);
+                extent
             }
-            ComponentDefinedType::Map { key, value, .. } => self.values(types, [key, value]),
+            ComponentDefinedType::Map { key, value, .. } => {
+                let mut extent = Extent::copied();
+                extent += self.values(types, [key, value]);
+                extent
+            }
             ComponentDefinedType::Option { ty, .. } => self.values(types, [ty]),
             ComponentDefinedType::Result { ok, err, .. } => {
                 self.values(types, ok.iter().chain(err))
@@ -131,34 +204,74 @@ impl Types {
         &mut self,
         types: &TypesRef<'_>,
         values: impl IntoIterator<Item = &'v ComponentValType>,
-    ) -> usize {
-        let parts = values.into_iter().map(|value| match value {
-            ComponentValType::Primitive(_) => 1,
-            ComponentValType::Type(id) => self.parts(types, ComponentAnyTypeId::Defined(*id)),
-        });
-        parts.fold(0, usize::saturating_add)
+    ) -> Extent {
+        let mut extent = Extent::default();
+        for value in values {
+            extent += match value {
+                ComponentValType::Primitive(primitive) => Extent::of_primitive(*primitive),
+                ComponentValType::Type(id) => self.extent(types, ComponentAnyTypeId::Defined(*id)),
+            };
+        }
+        extent
     }
 
     fn items<'i>(
         &mut self,
         types: &TypesRef<'_>,
-        items: impl Iterator<Item = &'i ComponentItem>,
-    ) -> usize {
-        let parts = items.map(|item| match item.ty {
-            ComponentEntityType::Module(id) => {
-                let module = &types[id];
-                module.imports.len() + module.exports.len() + 1
-            }
-            ComponentEntityType::Func(id) => self.parts(types, ComponentAnyTypeId::Func(id)),
-            ComponentEntityType::Value(value) => self.values(types, [&value]),
-            ComponentEntityType::Type { referenced, .. } => self.parts(types, referenced),
-            ComponentEntityType::Instance(id) => {
-                self.parts(types, ComponentAnyTypeId::Instance(id))
-            }
-            ComponentEntityType::Component(id) => {
-                self.parts(types, ComponentAnyTypeId::Component(id))
-            }
-        });
-        parts.fold(0, usize::saturating_add)
+        items: impl IntoIterator<Item = (&'i String, &'i ComponentItem)>,
+    ) -> Extent {
+        let mut extent = Extent::default();
+        for (name, item) in items {
+            extent += Extent::of(named(name));
+            extent += match item.ty {
+                ComponentEntityType::Module(id) => {
+                    let module = &types[id];
+                    let imports = module.imports.keys();
+                    let imports = imports.map(|(from, name)| 1 + named(from) + named(name));
+                    let exports = module.exports.keys().map(|name| 1 + named(name));
+                    Extent::of(1 + imports.chain(exports).sum::<usize>())
+                }
+                ComponentEntityType::Func(id) => self.extent(types, ComponentAnyTypeId::Func(id)),
+                ComponentEntityType::Value(value) => self.values(types, [&value]),
+                ComponentEntityType::Type { referenced, .. } => self.extent(types, referenced),
+                ComponentEntityType::Instance(id) => {
+                    self.extent(types, ComponentAnyTypeId::Instance(id))
+                }
+                ComponentEntityType::Component(id) => {
+                    self.extent(types, ComponentAnyTypeId::Component(id))
+                }
+            };
+        }
+        extent
+    }
+}
+
+impl Extent {
+    fn of(parts: usize) -> Self {
+        Self {
+            parts,
+            carried: parts,
+        }
+    }
+
+    fn copied() -> Self {
+        Self {
+            parts: 1,
+            carried: COPY,
+        }
+    }
+
+    fn of_primitive(primitive: PrimitiveValType) -> Self {
+        match primitive {
+            PrimitiveValType::String => Self::copied(),
+            _ => Self::of(1),
+        }
+    }
+}
+
+impl AddAssign for Extent {
+    fn add_assign(&mut self, other: Self) {
+        self.parts = self.parts.saturating_add(other.parts);
+        self.carried = self.carried.saturating_add(other.carried);
     }
 }
