@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub(crate) struct Meter {
     rpc: OnceLock<Arc<Traffic>>,
     /// The code of the limit that refused last, or 0.
     refused: AtomicU8,
+    /// A bit for the code of each limit that is in the log.
+    logged: AtomicU32,
 }
 
 impl Meter {
@@ -161,9 +163,10 @@ impl Meter {
     }
 
     pub(crate) fn refuse(&self, limit: Limit) {
-        let before = self.refused.swap(limit.code(), Ordering::Relaxed);
+        self.refused.store(limit.code(), Ordering::Relaxed);
+        let bit = 1 << limit.code();
         // A guest that asks again and again does not fill the log.
-        if before != limit.code() {
+        if self.logged.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
             tracing::debug!(%limit, "refused");
         }
     }

@@ -133,6 +133,16 @@ fn a_life_is_told_in_the_span_of_its_cell() {
     let grow = "(loop (drop (memory.grow (i32.const 1)))
         (br_if 0 (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
         (drop (memory.grow (i32.const 1)))";
+    let mut tight_twice = tight;
+    tight_twice.table_elements = 10;
+    let in_turns = r#"(table 1 funcref)
+        (func (export "run") (result i32) (local $left i32)
+            (local.set $left (i32.const 10))
+            (loop
+                (drop (memory.grow (i32.const 10)))
+                (drop (table.grow (ref.null func) (i32.const 10)))
+                (br_if 0 (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+            (i32.const 0))"#;
     let cases = [
         (
             guest("exits").args(["7"]).name("seven"),
@@ -148,6 +158,16 @@ fn a_life_is_told_in_the_span_of_its_cell() {
                 // Once, however often.
                 "[cell name=\"eager\"] # refused limit=memory",
                 "[cell name=\"eager\"] # exited code=0",
+            ],
+        ),
+        (
+            wat::component(in_turns).limits(tight_twice).name("greedy"),
+            vec![
+                "[cell name=\"greedy\"] # started",
+                // Once each, though they take turns.
+                "[cell name=\"greedy\"] # refused limit=memory",
+                "[cell name=\"greedy\"] # refused limit=table entries",
+                "[cell name=\"greedy\"] # exited code=0",
             ],
         ),
         (
