@@ -11,7 +11,7 @@ use futures_lite::future::{block_on, zip};
 use tempfile::TempDir;
 use ww_core::cache::Cache;
 use ww_core::cell::Builder;
-use ww_core::{Error, Phase, Program, Runtime};
+use ww_core::{Error, Phase, Program, Runtime, RuntimeBuilder};
 
 /// A command that succeeds, told from others by `number`.
 fn command(number: usize) -> Vec<u8> {
@@ -29,9 +29,8 @@ fn command(number: usize) -> Vec<u8> {
     wat::parse_str(text).expect("it is well-formed")
 }
 
-fn runtime(cache: Cache) -> Runtime {
-    let builder = Runtime::builder().workers(1).cells(2);
-    builder.cache(cache).build().expect("it starts")
+fn builder() -> RuntimeBuilder {
+    Runtime::builder().workers(1).cells(2)
 }
 
 fn open(directory: &Path) -> Cache {
@@ -41,9 +40,15 @@ fn open(directory: &Path) -> Cache {
 /// A program as a process makes it that has just started, and what it went
 /// through for it.
 fn compile(cache: Cache, wasm: &[u8]) -> (Program, Vec<Phase>) {
+    compile_on(builder().cache(cache), wasm)
+}
+
+/// The same, on a runtime of these settings.
+fn compile_on(runtime: RuntimeBuilder, wasm: &[u8]) -> (Program, Vec<Phase>) {
     let phases = Arc::new(Mutex::new(Vec::new()));
     let seen = phases.clone();
-    let compilation = runtime(cache)
+    let runtime = runtime.build().expect("it starts");
+    let compilation = runtime
         .compile(wasm.to_vec())
         .observe(move |phase| seen.lock().expect("nobody panics").push(phase));
     let program = block_on(compilation).expect("it compiles");
@@ -107,6 +112,22 @@ fn what_one_process_compiled_the_next_one_finds() {
     assert!(runs(program));
     assert_eq!(compile(open(&directory), &command(1)).1, COMPILED);
     assert_eq!(entries(&directory).len(), 2);
+}
+
+#[test]
+fn what_was_compiled_under_other_settings_is_left_to_those() {
+    let (_parent, directory) = place();
+    let wasm = command(0);
+    let settings = [false, true];
+    for expected in [&COMPILED[..], &FOUND[..]] {
+        for source_lines in settings {
+            let builder = builder().source_lines(source_lines);
+            let (program, phases) = compile_on(builder.cache(open(&directory)), &wasm);
+            assert_eq!(phases, expected, "source lines: {source_lines}");
+            assert!(runs(program), "source lines: {source_lines}");
+        }
+    }
+    assert_eq!(entries(&directory).len(), settings.len());
 }
 
 #[test]
