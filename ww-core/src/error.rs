@@ -1,4 +1,6 @@
+use std::any::Any;
 use std::error::Error as StdError;
+use std::iter::successors;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -191,6 +193,20 @@ pub(crate) fn cause(error: wasmtime::Error) -> Cause {
     error.into_boxed_dyn_error().into()
 }
 
+/// What an error says, and what its causes say.
+pub(crate) fn with_causes(error: &(dyn StdError + 'static)) -> String {
+    let causes = successors(Some(error), |error| (*error).source());
+    let text: Vec<_> = causes.map(ToString::to_string).collect();
+    text.join(": ")
+}
+
+/// What a panic said, where it said something.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
 impl From<ww_image::Error> for Error {
     fn from(error: ww_image::Error) -> Self {
         Self::Image(Arc::new(error))
@@ -213,13 +229,7 @@ impl From<Error> for capnp::Error {
             Error::Full { .. } | Error::Limit { .. } => capnp::ErrorKind::Overloaded,
             _ => capnp::ErrorKind::Failed,
         };
-        let mut extra = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            extra.push_str(": ");
-            extra.push_str(&error.to_string());
-            source = error.source();
-        }
+        let extra = with_causes(&error);
         Self { kind, extra }
     }
 }

@@ -1,4 +1,3 @@
-use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,7 +10,7 @@ use futures::future::{BoxFuture, Shared};
 
 use crate::artifact::Artifact;
 use crate::cache::Cache;
-use crate::error::{Error, cause};
+use crate::error::{Error, cause, panic_text};
 use crate::phase::{Observer, Phase, Progress};
 use crate::program::Compiled;
 use crate::tier::Tiers;
@@ -236,13 +235,7 @@ fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
 fn caught<T>(compile: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     // Nothing of what was touched is used again.
     catch_unwind(AssertUnwindSafe(compile)).unwrap_or_else(|panic| {
-        let text = format!("the compiler panicked: {}", message(&*panic));
+        let text = format!("the compiler panicked: {}", panic_text(&*panic));
         Err(Error::Compile(cause(wasmtime::Error::msg(text))))
     })
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a word")
 }

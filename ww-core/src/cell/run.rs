@@ -1,4 +1,3 @@
-use std::any::Any;
 use std::future::Future;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +19,7 @@ use super::local::{Local, ended};
 use super::rest::{MESSAGES, Rest};
 use super::shared::{Shared, part};
 use super::start::Connect;
-use crate::error::Error;
+use crate::error::{Error, panic_text};
 use crate::ticker::Ticker;
 
 /// How often a poll looks at the cell's parts before it lets others run.
@@ -235,7 +234,7 @@ impl Run {
         let entered = span.enter();
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *self).poll(cx)));
         let polled = polled.unwrap_or_else(|panic| {
-            let message = panic_message(&*panic);
+            let message = panic_text(&*panic).to_owned();
             let end = || self.finish(Err(Error::Panicked { message }));
             // What is dropped may panic again: then the cell was dropped.
             let _ = catch_unwind(AssertUnwindSafe(end));
@@ -360,11 +359,4 @@ impl Drop for Run {
             }
         });
     }
-}
-
-/// What a panic said, where it said something.
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_owned()
 }

@@ -1,8 +1,8 @@
 use std::error::Error;
 
+use crate::error::with_causes;
+
 /// An error as it goes over the wire: its text and the text of its causes.
 pub(super) fn fault(error: &(dyn Error + 'static)) -> capnp::Error {
-    let causes = std::iter::successors(Some(error), |error| (*error).source());
-    let text: Vec<_> = causes.map(ToString::to_string).collect();
-    capnp::Error::failed(text.join(": "))
+    capnp::Error::failed(with_causes(error))
 }
