@@ -177,9 +177,9 @@ impl Limit {
     /// What it means to a cell that this limit, of `bound`, ends.
     pub(crate) fn verdict(self, bound: u64) -> String {
         match self {
-            Self::Memory => format!("the cell needs more than its {bound} bytes of memory"),
-            Self::Scratch => format!("the cell needs more than its {bound} bytes of scratch space"),
-            Self::Code => format!("the cell holds more than its {bound} bytes of machine code"),
+            Self::Memory | Self::Scratch | Self::Code => {
+                format!("the cell needs more than its {bound} bytes of {self}")
+            }
             Self::TableElements => {
                 format!("the cell needs a table of more than its {bound} entries")
             }
