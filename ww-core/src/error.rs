@@ -218,8 +218,9 @@ impl From<Error> for capnp::Error {
     /// chain goes into the text.
     ///
     /// The kind is `Disconnected` for a cell that was killed, dropped, or has
-    /// ended, `Overloaded` for one that a limit has ended, and otherwise
-    /// `Failed`.
+    /// ended, `Overloaded` for one that a limit has ended and where the process
+    /// has no room for one more, and otherwise `Failed`. What a call failed with
+    /// stays as it is.
     fn from(error: Error) -> Self {
         if let Error::Rpc(error) = error {
             return error;

@@ -4,8 +4,7 @@
 /// wait for an answer that nobody reads, and so could two vats that both write
 /// more than the other takes. A peer that goes beyond a limit loses the
 /// connection instead, so each limit is well beyond ordinary use. The error is of
-/// kind [`Overloaded`](capnp::ErrorKind::Overloaded), except where one message
-/// is too long in itself.
+/// kind [`Overloaded`](capnp::ErrorKind::Overloaded), whichever limit it was.
 ///
 /// ```
 /// let mut limits = ww_rpc::Limits::default();
@@ -101,6 +100,10 @@ impl Default for Limits {
     /// flight, 32 of them on one another, with 128 MiB; 64 promises in a row;
     /// 1,048,576 cancelled ones, and as many of ours unanswered; 65,536 exports;
     /// 128 MiB that wait to be read.
+    ///
+    /// Messages of one connection thus take up to 320 MiB: one that is being read,
+    /// those of calls, and those that wait. What capnp-rpc keeps of each call and
+    /// capability comes beside that, up to 240 MiB of it for cancelled calls.
     fn default() -> Self {
         Self {
             message_words: 8 << 20,

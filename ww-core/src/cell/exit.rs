@@ -28,8 +28,9 @@ impl Exit {
     }
 
     /// Why the cell's RPC connection ended, where that was before the guest's
-    /// own end and the guest's own doing: bytes that are no Cap'n Proto, or a
-    /// message over the limit.
+    /// own end and the guest's own doing: bytes that are no Cap'n Proto, messages
+    /// that the protocol does not allow, the guest's saying so, or more than some
+    /// limit of [`Limits::rpc`](super::Limits::rpc) allows, with kind `Overloaded`.
     pub fn rpc_error(&self) -> Option<&capnp::Error> {
         self.rpc_error.as_deref()
     }

@@ -55,8 +55,11 @@ impl Cell {
         async move { outcome.await.unwrap_or(Err(Error::Dropped)) }
     }
 
-    /// Ends the cell: at once where it waits, within two interruption ticks
-    /// where it computes. Harmless where it has ended.
+    /// Ends the cell: at the next turn of its thread where it waits, within two
+    /// interruptions of its guest where it computes. One instruction is not
+    /// interrupted, even if it fills all of a memory, and neither is what the host
+    /// does in one call of the guest's: the end comes after. Harmless where the cell
+    /// has ended.
     pub fn kill(&self) {
         self.shared.kill();
     }

@@ -19,7 +19,8 @@ pub struct Limits {
     /// in bytes. An entry of a table counts as a pointer; an instance takes some
     /// for each global, function and passive element that its module declares. What
     /// all cells below it hold counts as well. A component whose instances need more
-    /// does not start. Growth beyond is refused.
+    /// does not start. Growth beyond is refused. What the cell's pipes, its RPC
+    /// connection and its scratch directories hold comes beside this.
     pub memory: usize,
     /// Entries of one table. Growth beyond is refused.
     pub table_elements: usize,
@@ -36,9 +37,11 @@ pub struct Limits {
     /// process's memory mappings, however small it is. A component that needs
     /// more does not start.
     pub memories: usize,
-    /// Processor time of the guest's code, and of host calls that it does not
-    /// wait in, together with that of all cells below it. Compilation and the host's
-    /// servers do not count. A cell that has used it up ends, and those below it.
+    /// Time in which the guest's code, and host calls that it does not wait in, ran
+    /// on its thread, together with that of all cells below it. A monotonic clock
+    /// tells it, so what the system gave to other threads meanwhile counts. Compilation
+    /// and the host's servers do not. A cell that has used it up ends, and those below
+    /// it.
     pub cpu: Option<Duration>,
     /// Time from the cell's start, by its runtime's clock. A cell that lives
     /// longer ends.
@@ -51,7 +54,10 @@ pub struct Limits {
     /// before its writer waits.
     pub rpc_buffer: usize,
     /// What the guest may ask of the host over its RPC connection. Going beyond
-    /// ends the connection, not the cell.
+    /// ends the connection, not the cell. What the host keeps of its messages comes
+    /// beside `memory`, by default up to 320 MiB: 64 MiB of one that is being read,
+    /// 128 MiB of calls in flight, and 128 MiB that wait to be read by the guest. What
+    /// each call and each capability takes beside its messages is not among that.
     pub rpc: ww_rpc::Limits,
     /// Bytes of the cell's scratch directories together, what files, directories
     /// and names take in the host included. What needs more is refused.
