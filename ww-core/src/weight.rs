@@ -1,5 +1,7 @@
+mod code;
 mod definition;
 mod linking;
+mod module;
 mod size;
 mod types;
 
@@ -48,6 +50,8 @@ enum Unweighed {
     TooLarge,
     /// It carries more values between components than the compiler writes code for.
     TooFar,
+    /// The code of its functions has too many of these.
+    TooHard(&'static str),
     /// It imports a module or a component.
     NotGiven,
     /// It is not valid.
@@ -146,6 +150,10 @@ impl fmt::Display for Unweighed {
             Self::TooFar => f.write_str(
                 "the component's parts call one another with more strings and lists than can be \
                  compiled",
+            ),
+            Self::TooHard(what) => write!(
+                f,
+                "the code of the component's functions has too many {what} to be compiled"
             ),
             Self::NotGiven => {
                 f.write_str("the component imports a module or a component, which no host gives")

@@ -381,3 +381,42 @@ fn what_no_host_gives_is_named() {
         );
     }
 }
+
+#[test]
+fn code_does_not_have_the_compiler_work_without_bound() {
+    let values = "i32 ".repeat(1000);
+    let given = "(local.get 0)".repeat(1000);
+    let wide = format!("(type $t (func (param {values}) (result {values})))");
+    let locals = format!("(func (local {}))", "i32 ".repeat(50_000)).repeat(100);
+    let called = format!(
+        "{wide} (func $f (type $t) {given} {})",
+        "(call $f)".repeat(100)
+    );
+    let blocks = format!(
+        "{wide} (func (type $t) {given} {} {})",
+        "loop (type $t)".repeat(100),
+        "end ".repeat(100)
+    );
+    let branches = format!(
+        "{wide} (func (type $t) {given} (br_table {} (i32.const 0)))",
+        "0 ".repeat(100)
+    );
+    let adds: String = (0..1000)
+        .map(|local| format!("(local.set {local} (i32.add (local.get {local}) (i32.const 1)))"))
+        .collect();
+    let loops = format!(
+        "(func (local {values}) {} {adds} {})",
+        "loop ".repeat(100),
+        "(br_if 0 (local.get 0)) end ".repeat(100)
+    );
+    for (code, what) in [
+        (locals, "too many locals to be"),
+        (called, "too many values"),
+        (blocks, "too many values"),
+        (branches, "too many values"),
+        (loops, "too many locals within loops"),
+    ] {
+        let reason = refused(&format!("(core module {code})"));
+        assert!(reason.contains(what), "{what}: {reason}");
+    }
+}

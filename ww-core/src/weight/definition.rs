@@ -1,11 +1,10 @@
-use std::collections::HashMap;
-
 use wasmparser::{
-    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, DataKind,
-    DataSectionReader, ElementItems, ElementKind, Encoding, Instance, Operator, Parser, Payload,
-    TableSectionReader, Validator, WasmFeatures,
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, Encoding,
+    Instance, Parser, Payload, Validator, WasmFeatures,
 };
 
+use super::code::Effort;
+use super::module::Module;
 use super::size;
 use super::types::{Extent, Seen, Types};
 use super::{Unweighed, Weight};
@@ -21,35 +20,6 @@ pub(super) const TYPES: usize = 1 << 22;
 
 /// The most that the compiler writes to carry values between components: seconds.
 pub(super) const CARRIED: usize = 1 << 18;
-
-/// Bytes that a module's instance takes, whatever it declares.
-const INSTANCE: usize = 512;
-
-/// Bytes that an instance takes for each thing that its module imports or
-/// declares: functions, of what both of them take together; memories and tables
-/// without what is in them; globals; segments of data.
-const IMPORT: usize = 64;
-const FUNCTION: usize = 32;
-const MEMORY: usize = 256;
-const TABLE: usize = 128;
-const GLOBAL: usize = 16;
-const DATA: usize = 16;
-
-/// Bytes of an element of a segment, and of what an instance keeps of a passive
-/// segment beside.
-const ELEMENT: usize = 16;
-const SEGMENT: usize = 64;
-
-/// Entries of a table that the compiler writes down at the most, and bytes of one.
-const PRECOMPUTED: u64 = 1 << 20;
-const ENTRY: usize = 4;
-
-/// Bytes of a memory that the compiler writes down, whatever is in between.
-const IMAGE: u64 = 16 << 20;
-
-/// Bytes of a segment of data that are copied in the time in which one is written
-/// of anything else.
-const COPIED: usize = 8;
 
 /// A component as it is written down.
 #[derive(Default)]
@@ -102,7 +72,7 @@ pub(super) enum Kind {
 
 /// What is being read.
 enum Open<'a> {
-    Module(Weight, Images),
+    Module(Box<Module>),
     Component(Definition<'a>, Seen),
 }
 
@@ -110,7 +80,7 @@ impl<'a> Definition<'a> {
     /// Reads a component in binary form, no code of its. Also answers what the
     /// modules that it defines take for themselves.
     pub(super) fn read(wasm: &'a [u8]) -> Result<(Self, Weight), Unweighed> {
-        let mut defined = Weight::default();
+        let (mut defined, mut effort) = (Weight::default(), Effort::default());
         let (mut validator, mut types) = (
             Validator::new_with_features(WasmFeatures::all()),
             Types::default(),
@@ -134,14 +104,14 @@ impl<'a> Definition<'a> {
                     return Err(Unweighed::TooDeep);
                 }
                 (Payload::Version { encoding, .. }, _) => open.push(match encoding {
-                    Encoding::Module => Open::Module(Weight::held(INSTANCE), Images::default()),
+                    Encoding::Module => Open::Module(Box::default()),
                     Encoding::Component => Open::Component(Self::default(), Seen::default()),
                 }),
                 (Payload::End(_), _) => {
                     let part = match open.pop().ok_or(Unweighed::Unclear)? {
-                        Open::Module(weight, images) => {
-                            defined += images.weight();
-                            Part::Module(weight)
+                        Open::Module(module) => {
+                            defined += module.compiled();
+                            Part::Module(module.weight())
                         }
                         Open::Component(definition, _) if open.is_empty() => {
                             return Ok((definition, defined));
@@ -159,13 +129,9 @@ impl<'a> Definition<'a> {
                     }
                     left = left.checked_sub(1).ok_or(Unweighed::TooMany)?;
                 }
-                (payload, Some(Open::Module(weight, images))) => {
-                    match &payload {
-                        Payload::TableSection(tables) => defined += filled(tables)?,
-                        Payload::DataSection(segments) => images.take(segments)?,
-                        _ => {}
-                    }
-                    *weight += declared(payload)?;
+                (payload, Some(Open::Module(module))) => {
+                    effort += module.take(&payload)?;
+                    effort.bounded(wasm.len())?;
                 }
                 (payload, Some(Open::Component(definition, seen))) => {
                     if let Some(known) = validator.types(0) {
@@ -327,99 +293,4 @@ impl Kind {
             _ => None,
         }
     }
-}
-
-/// Where a module's memories have what they have from the start, from the first
-/// byte to the last, as far as that is known.
-#[derive(Default)]
-struct Images(HashMap<u32, (u64, u64)>);
-
-impl Images {
-    fn take(&mut self, segments: &DataSectionReader<'_>) -> Result<(), Unweighed> {
-        for segment in segments.clone() {
-            let segment = segment?;
-            if let DataKind::Active {
-                memory_index,
-                offset_expr,
-            } = segment.kind
-            {
-                let from = match offset_expr.get_operators_reader().read()? {
-                    Operator::I32Const { value } => u64::from(value.cast_unsigned()),
-                    Operator::I64Const { value } => value.cast_unsigned(),
-                    _ => continue,
-                };
-                let to = from.saturating_add(segment.data.len() as u64);
-                let (first, last) = self.0.entry(memory_index).or_insert((from, to));
-                (*first, *last) = (from.min(*first), to.max(*last));
-            }
-        }
-        Ok(())
-    }
-
-    /// The compiler writes down all of that. What is longer, it does only where it
-    /// is full.
-    fn weight(&self) -> Weight {
-        let mut weight = Weight::default();
-        for (first, last) in self.0.values() {
-            let bytes = (last - first).min(IMAGE) as usize;
-            weight += Weight::written(bytes / COPIED);
-        }
-        weight
-    }
-}
-
-/// What the compiler makes of tables: it writes down what is in each from its
-/// beginning on, up to so many entries.
-fn filled(tables: &TableSectionReader<'_>) -> Result<Weight, Unweighed> {
-    let mut weight = Weight::default();
-    for table in tables.clone() {
-        let entries = table?.ty.initial.min(PRECOMPUTED);
-        weight += Weight::written(ENTRY * entries as usize);
-    }
-    Ok(weight)
-}
-
-/// What a section of a module adds to each of its instances.
-fn declared(section: Payload<'_>) -> Result<Weight, Unweighed> {
-    let many = |size: usize, count: u32| Weight::held(size) * count as usize;
-    let mut weight = Weight::default();
-    match section {
-        Payload::ImportSection(imports) => {
-            for import in imports.into_imports() {
-                import?;
-                weight += Weight::held(IMPORT);
-            }
-        }
-        Payload::FunctionSection(functions) => weight += many(FUNCTION, functions.count()),
-        Payload::MemorySection(memories) => weight += many(MEMORY, memories.count()),
-        Payload::TableSection(tables) => weight += many(TABLE, tables.count()),
-        Payload::GlobalSection(globals) => weight += many(GLOBAL, globals.count()),
-        Payload::TagSection(tags) => weight += many(GLOBAL, tags.count()),
-        Payload::ElementSection(segments) => {
-            for segment in segments {
-                let segment = segment?;
-                let elements = match segment.items {
-                    ElementItems::Functions(functions) => functions.count(),
-                    ElementItems::Expressions(_, expressions) => expressions.count(),
-                };
-                let bytes = ELEMENT * elements as usize;
-                match segment.kind {
-                    ElementKind::Passive => weight += Weight::held(SEGMENT + bytes),
-                    ElementKind::Active { .. } => weight += Weight::written(SEGMENT + bytes),
-                    ElementKind::Declared => {}
-                }
-            }
-        }
-        Payload::DataSection(segments) => {
-            for segment in segments {
-                let segment = segment?;
-                weight += Weight::held(DATA);
-                if let DataKind::Active { .. } = segment.kind {
-                    weight += Weight::written(segment.data.len() / COPIED);
-                }
-            }
-        }
-        _ => {}
-    }
-    Ok(weight)
 }
