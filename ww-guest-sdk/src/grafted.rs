@@ -2,13 +2,15 @@ use std::cell::RefCell;
 use std::fmt;
 
 use capnp::ErrorKind;
+use capnp::traits::Owned;
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, Shared};
-use ww_rpc::stem_capnp::signer;
+use ww_rpc::membrane_capnp::wetware_session;
+use ww_rpc::stem_capnp::{membrane, signer};
 
-use crate::{Error, Membrane, Session, graft, graft_as};
+use crate::{Error, Session, graft, graft_as};
 
-type Grafting = Shared<LocalBoxFuture<'static, Result<Session, capnp::Error>>>;
+type Grafting<E> = Shared<LocalBoxFuture<'static, Result<Session<E>, capnp::Error>>>;
 
 /// A membrane that is grafted when a session is first needed, and again when
 /// that has died: its epoch has passed, or it was revoked.
@@ -30,16 +32,16 @@ type Grafting = Shared<LocalBoxFuture<'static, Result<Session, capnp::Error>>>;
 /// }
 /// # }
 /// ```
-pub struct Grafted {
-    membrane: Membrane,
+pub struct Grafted<E = wetware_session::Owned> {
+    membrane: membrane::Client<E>,
     signer: Option<signer::Client>,
     /// The session that is used, once it was granted.
-    current: RefCell<Option<Grafting>>,
+    current: RefCell<Option<Grafting<E>>>,
 }
 
-impl Grafted {
+impl<E: Owned + Unpin + 'static> Grafted<E> {
     /// Grafts `membrane` with a null signer, each time.
-    pub fn new(membrane: Membrane) -> Self {
+    pub fn new(membrane: membrane::Client<E>) -> Self {
         Self {
             membrane,
             signer: None,
@@ -48,7 +50,7 @@ impl Grafted {
     }
 
     /// Grafts in the name of the peer whose signer `signer` is.
-    pub fn signed(membrane: Membrane, signer: signer::Client) -> Self {
+    pub fn signed(membrane: membrane::Client<E>, signer: signer::Client) -> Self {
         Self {
             signer: Some(signer),
             ..Self::new(membrane)
@@ -61,7 +63,7 @@ impl Grafted {
     /// # Errors
     ///
     /// Those of [`graft`]. The next who asks grafts again.
-    pub async fn session(&self) -> Result<Session, capnp::Error> {
+    pub async fn session(&self) -> Result<Session<E>, capnp::Error> {
         let grafting = self.grafting();
         let session = grafting.clone().await;
         if session.is_err() {
@@ -77,12 +79,12 @@ impl Grafted {
     /// # Errors
     ///
     /// Those of [`session`](Self::session), and those of `work`.
-    pub async fn with<T, E>(
+    pub async fn with<T, F>(
         &self,
-        work: impl AsyncFnOnce(&Session) -> Result<T, E>,
+        work: impl AsyncFnOnce(&Session<E>) -> Result<T, F>,
     ) -> Result<T, Error>
     where
-        E: Into<Error>,
+        F: Into<Error>,
     {
         let grafting = self.grafting();
         let session = grafting
@@ -98,7 +100,7 @@ impl Grafted {
         })
     }
 
-    fn grafting(&self) -> Grafting {
+    fn grafting(&self) -> Grafting<E> {
         let mut current = self.current.borrow_mut();
         let grafting = current.get_or_insert_with(|| {
             let (membrane, signer) = (self.membrane.clone(), self.signer.clone());
@@ -114,7 +116,7 @@ impl Grafted {
     }
 
     /// Lets go of a session, unless somebody has already.
-    fn forget(&self, grafting: &Grafting) {
+    fn forget(&self, grafting: &Grafting<E>) {
         let mut current = self.current.borrow_mut();
         let dead = current.take_if(|current| current.ptr_eq(grafting));
         // Released outside of the borrow.
@@ -123,7 +125,7 @@ impl Grafted {
     }
 }
 
-impl fmt::Debug for Grafted {
+impl<E> fmt::Debug for Grafted<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let current = self.current.borrow();
         let session = current.as_ref().and_then(|grafting| grafting.peek());

@@ -83,6 +83,7 @@ mod export;
 mod flag;
 pub mod fs;
 mod grafted;
+mod granted;
 mod line;
 #[cfg(feature = "tracing")]
 pub mod logging;
@@ -102,6 +103,7 @@ pub use closing::{closed, serve};
 pub use error::Error;
 pub use export::export;
 pub use grafted::Grafted;
+pub use granted::Wetware;
 pub use outcome::{Exit, Outcome};
 pub use session::{Membrane, Session, graft, graft_as};
 pub use stdio::{stderr, stdin, stdout};

@@ -1,32 +1,58 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::rc::Rc;
+
 use capnp::Error;
 use capnp::capability::Request;
-use ww_rpc::membrane_capnp::wetware_session::Owned as Extension;
-use ww_rpc::peer_capnp::{executor, host};
+use capnp::traits::Owned;
+use ww_rpc::membrane_capnp::wetware_session;
 use ww_rpc::stem_capnp::membrane::{self, graft_params, graft_results};
 use ww_rpc::stem_capnp::{signer, status_poller};
 
-/// What the first cell of a host bootstraps.
-pub type Membrane = membrane::Client<Extension>;
+use crate::granted::{Granted, Wetware};
 
-/// What a grafted [`Membrane`] grants, for as long as the epoch lasts.
-#[derive(Clone)]
-pub struct Session {
+/// What the first cell of a host bootstraps, unless the host brings a session
+/// of its own: `membrane::Client<reception::Owned>` then, say.
+pub type Membrane = membrane::Client<wetware_session::Owned>;
+
+/// What a grafted membrane grants, for as long as the epoch lasts.
+///
+/// `E` is the extension in the application's own schema, whose capabilities are
+/// read with [`extension`](Self::extension). The session of a Wetware host has
+/// them as fields, those of [`Wetware`].
+pub struct Session<E = wetware_session::Owned> {
     /// Sequence number of the epoch that the session was issued under.
     pub epoch: u64,
     /// Fails once the session is stale.
     pub status: status_poller::Client,
-    /// The peer that runs the cell.
-    pub host: host::Client,
-    /// Runs further cells on that peer.
-    pub executor: executor::Client,
+    granted: Rc<Granted>,
+    /// What is read from `granted`.
+    extension: PhantomData<fn() -> E>,
 }
 
 /// Opens a session with a null signer: nothing is proven.
 ///
+/// ```
+/// use example_greeting::greeting_capnp::reception;
+/// use ww_guest_sdk::stem_capnp::membrane;
+/// use ww_guest_sdk::{Error, graft};
+///
+/// # async fn example(membrane: membrane::Client<reception::Owned>) -> Result<(), Error> {
+/// // Of an application that grants its own `Reception`.
+/// let session = graft(&membrane).await?;
+/// let greeter = session.extension()?.get_greeter()?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// Those of the host, which may ask for proof.
-pub async fn graft(membrane: &Membrane) -> Result<Session, Error> {
+pub async fn graft<E>(membrane: &membrane::Client<E>) -> Result<Session<E>, Error>
+where
+    E: Owned + Unpin + 'static,
+{
     open(membrane.graft_request()).await
 }
 
@@ -35,13 +61,28 @@ pub async fn graft(membrane: &Membrane) -> Result<Session, Error> {
 /// # Errors
 ///
 /// Those of the host, which may ask for another proof, and those of the signer.
-pub async fn graft_as(membrane: &Membrane, signer: signer::Client) -> Result<Session, Error> {
+pub async fn graft_as<E>(
+    membrane: &membrane::Client<E>,
+    signer: signer::Client,
+) -> Result<Session<E>, Error>
+where
+    E: Owned + Unpin + 'static,
+{
     let mut request = membrane.graft_request();
     request.get().set_signer(signer);
     open(request).await
 }
 
-impl Session {
+impl<E: Owned> Session<E> {
+    /// What is granted. It may be read as often as one likes.
+    ///
+    /// # Errors
+    ///
+    /// What the host granted is no struct.
+    pub fn extension(&self) -> Result<E::Reader<'_>, Error> {
+        self.granted.read::<E>()
+    }
+
     /// Waits for the session's end, which is that of its epoch at the latest,
     /// and answers why it came. Costs nothing meanwhile.
     ///
@@ -59,24 +100,45 @@ impl Session {
     }
 }
 
-async fn open(
-    request: Request<graft_params::Owned<Extension>, graft_results::Owned<Extension>>,
-) -> Result<Session, Error> {
-    let response = request.send().promise.await?;
-    let session = response.get()?.get_session()?;
-    let extension = session.get_extension()?;
-    Ok(Session {
-        epoch: session.get_issued_epoch()?.get_seq(),
-        status: session.get_status_poller()?,
-        host: extension.get_host()?,
-        executor: extension.get_executor()?,
-    })
+impl Deref for Session {
+    type Target = Wetware;
+
+    fn deref(&self) -> &Wetware {
+        self.granted.wetware()
+    }
 }
 
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<E> Clone for Session<E> {
+    fn clone(&self) -> Self {
+        Self {
+            epoch: self.epoch,
+            status: self.status.clone(),
+            granted: self.granted.clone(),
+            extension: PhantomData,
+        }
+    }
+}
+
+impl<E> fmt::Debug for Session<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("epoch", &self.epoch)
             .finish_non_exhaustive()
     }
+}
+
+async fn open<E>(
+    request: Request<graft_params::Owned<E>, graft_results::Owned<E>>,
+) -> Result<Session<E>, Error>
+where
+    E: Owned + Unpin + 'static,
+{
+    let response = request.send().promise.await?;
+    let session = response.get()?.get_session()?;
+    Ok(Session {
+        epoch: session.get_issued_epoch()?.get_seq(),
+        status: session.get_status_poller()?,
+        granted: Rc::new(Granted::copy::<E>(session)?),
+        extension: PhantomData,
+    })
 }

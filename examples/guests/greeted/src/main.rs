@@ -1,8 +1,8 @@
 //! Asks a host that speaks the application's own schema for a greeting.
 
 use example_greeting::greeting_capnp::reception;
-use ww_guest_sdk::Error;
 use ww_guest_sdk::stem_capnp::membrane;
+use ww_guest_sdk::{Error, graft};
 
 #[cfg(test)]
 mod tests;
@@ -19,9 +19,8 @@ async fn greeting(
     membrane: &membrane::Client<reception::Owned>,
     name: Option<&str>,
 ) -> Result<String, Error> {
-    let response = membrane.graft_request().send().promise.await?;
-    let session = response.get()?.get_session()?;
-    let greeter = session.get_extension()?.get_greeter()?;
+    let session = graft(membrane).await?;
+    let greeter = session.extension()?.get_greeter()?;
 
     let mut request = greeter.greet_request();
     request.get().set_name(name.unwrap_or("stranger"));

@@ -1,26 +1,26 @@
 //! Enters a club in the name of a peer whose key it never sees.
 
-use example_greeting::greeting_capnp::{greeter, invitation, reception};
-use ww_guest_sdk::Error;
-use ww_guest_sdk::capnp;
+use example_greeting::greeting_capnp::{invitation, reception};
 use ww_guest_sdk::stem_capnp::{membrane, signer};
+use ww_guest_sdk::{Error, graft, graft_as};
 
 type Club = membrane::Client<reception::Owned>;
 
 #[ww_guest_sdk::main]
 async fn main(lobby: membrane::Client<invitation::Owned>) -> Result<(), Error> {
-    let response = lobby.graft_request().send().promise.await?;
-    let invitation = response.get()?.get_session()?.get_extension()?;
+    let session = graft(&lobby).await?;
+    let invitation = session.extension()?;
     let signer: signer::Client = invitation.get_signer().get_as_capability()?;
     let club: Club = invitation.get_club().get_as_capability()?;
 
-    let alone = enter(&club, None).await;
+    let alone = graft(&club).await;
     println!(
         "without a signer: {}",
         alone.err().map_or_else(String::new, |error| error.extra)
     );
 
-    let greeter = enter(&club, Some(&signer)).await?;
+    let session = graft_as(&club, signer.clone()).await?;
+    let greeter = session.extension()?.get_greeter()?;
     let response = greeter.greet_request().send().promise.await?;
     println!("{}", response.get()?.get_greeting()?.to_str()?);
 
@@ -33,20 +33,4 @@ async fn main(lobby: membrane::Client<invitation::Owned>) -> Result<(), Error> {
         signed.err().map_or_else(String::new, |error| error.extra)
     );
     Ok(())
-}
-
-async fn enter(
-    club: &Club,
-    signer: Option<&signer::Client>,
-) -> Result<greeter::Client, capnp::Error> {
-    let mut request = club.graft_request();
-    if let Some(signer) = signer {
-        request.get().set_signer(signer.clone());
-    }
-    let response = request.send().promise.await?;
-    response
-        .get()?
-        .get_session()?
-        .get_extension()?
-        .get_greeter()
 }
