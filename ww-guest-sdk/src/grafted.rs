@@ -16,20 +16,25 @@ type Grafting<E> = Shared<LocalBoxFuture<'static, Result<Session<E>, capnp::Erro
 /// that has died: its epoch has passed, or it was revoked.
 ///
 /// ```
+/// use ww_guest_sdk::capnp::ErrorKind;
 /// use ww_guest_sdk::{Error, Grafted, Membrane};
 ///
 /// # async fn example(membrane: Membrane) -> Result<(), Error> {
 /// let grafted = Grafted::new(membrane);
-/// loop {
-///     let answer = grafted
+/// let ask = async || {
+///     grafted
 ///         .with(async |session| session.executor.echo_request().send().promise.await)
-///         .await;
+///         .await
+/// };
+/// let answer = match ask().await {
 ///     // A call that the epoch's end cut short may have been carried out, so
-///     // whether to make it again is for the guest to say.
-///     if answer.is_ok() {
-///         return Ok(());
-///     }
-/// }
+///     // whether to make it again is for the guest to say. Once: where the host
+///     // itself has gone, each call fails so, and at once.
+///     Err(error) if error.kind() == Some(ErrorKind::Disconnected) => ask().await?,
+///     answer => answer?,
+/// };
+/// println!("{}", answer.get()?.get_response()?.to_str()?);
+/// # Ok(())
 /// # }
 /// ```
 pub struct Grafted<E = wetware_session::Owned> {
@@ -74,7 +79,9 @@ impl<E: Owned + Unpin + 'static> Grafted<E> {
 
     /// Does `work` with a session. Where that fails with kind `Disconnected`,
     /// the session is given up, so that whoever is next has a new one. The work
-    /// itself is not done again: it may have been done in part.
+    /// itself is not done again: it may have been done in part. Nor is there a
+    /// pause: where the host has gone, or refuses, this fails at once, so whoever
+    /// tries for as long as it takes has to [sleep](crate::time::sleep) in between.
     ///
     /// # Errors
     ///
