@@ -37,7 +37,7 @@ type Grafting<E> = Shared<LocalBoxFuture<'static, Result<Session<E>, capnp::Erro
 /// # Ok(())
 /// # }
 /// ```
-pub struct Grafted<E = wetware_session::Owned> {
+pub struct Grafted<E: Owned = wetware_session::Owned> {
     membrane: membrane::Client<E>,
     signer: Option<signer::Client>,
     /// The session that is used, once it was granted.
@@ -132,7 +132,7 @@ impl<E: Owned + Unpin + 'static> Grafted<E> {
     }
 }
 
-impl<E> fmt::Debug for Grafted<E> {
+impl<E: Owned> fmt::Debug for Grafted<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let current = self.current.borrow();
         let session = current.as_ref().and_then(|grafting| grafting.peek());

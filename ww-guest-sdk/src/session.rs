@@ -1,5 +1,4 @@
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Deref;
 use std::rc::Rc;
 
@@ -21,14 +20,12 @@ pub type Membrane = membrane::Client<wetware_session::Owned>;
 /// `E` is the extension in the application's own schema, whose capabilities are
 /// read with [`extension`](Self::extension). The session of a Wetware host has
 /// them as fields, those of [`Wetware`].
-pub struct Session<E = wetware_session::Owned> {
+pub struct Session<E: Owned = wetware_session::Owned> {
     /// Sequence number of the epoch that the session was issued under.
     pub epoch: u64,
     /// Fails once the session is stale.
     pub status: status_poller::Client,
-    granted: Rc<Granted>,
-    /// What is read from `granted`.
-    extension: PhantomData<fn() -> E>,
+    granted: Rc<Granted<E>>,
 }
 
 /// Opens a session with a null signer: nothing is proven.
@@ -73,14 +70,15 @@ where
     open(request).await
 }
 
-impl<E: Owned> Session<E> {
-    /// What is granted. It may be read as often as one likes.
+impl<E: Owned + 'static> Session<E> {
+    /// What is granted. How much may be read of one answer is bounded, so keep its
+    /// capabilities rather than read it again for each call.
     ///
     /// # Errors
     ///
     /// What the host granted is no struct.
     pub fn extension(&self) -> Result<E::Reader<'_>, Error> {
-        self.granted.read::<E>()
+        self.granted.read()
     }
 
     /// Waits for the session's end, which is that of its epoch at the latest,
@@ -108,18 +106,17 @@ impl Deref for Session {
     }
 }
 
-impl<E> Clone for Session<E> {
+impl<E: Owned> Clone for Session<E> {
     fn clone(&self) -> Self {
         Self {
             epoch: self.epoch,
             status: self.status.clone(),
             granted: self.granted.clone(),
-            extension: PhantomData,
         }
     }
 }
 
-impl<E> fmt::Debug for Session<E> {
+impl<E: Owned> fmt::Debug for Session<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("epoch", &self.epoch)
@@ -135,10 +132,11 @@ where
 {
     let response = request.send().promise.await?;
     let session = response.get()?.get_session()?;
+    // What is no struct is told of here.
+    session.get_extension()?;
     Ok(Session {
         epoch: session.get_issued_epoch()?.get_seq(),
         status: session.get_status_poller()?,
-        granted: Rc::new(Granted::copy::<E>(session)?),
-        extension: PhantomData,
+        granted: Rc::new(Granted::new(response)),
     })
 }

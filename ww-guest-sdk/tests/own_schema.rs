@@ -109,21 +109,6 @@ fn a_session_of_the_application_is_grafted_again_when_it_has_died() {
 }
 
 #[test]
-fn a_session_may_be_read_without_end() {
-    Host::new(application(&Rc::default()))
-        .run(async |membrane: Application| {
-            let session = graft(&membrane).await.unwrap();
-            // An answer lets eight million words be read: this two and a half
-            // million times.
-            for _ in 0..3_000_000 {
-                session.extension().unwrap();
-            }
-            assert_eq!(greet(&session, "Ada").await.unwrap(), "Welcome, Ada.");
-        })
-        .unwrap();
-}
-
-#[test]
 fn a_signer_stands_for_who_grafts_the_application() {
     /// Fails, as a signer that was not made for the domain.
     struct Refuses;
