@@ -5,6 +5,10 @@
 //! connection and all of its tasks; a [`File`] lets these go on while the host
 //! fetches bytes, which for an image from far away takes a while.
 //!
+//! Opening waits as a whole even so: WASI has it as a plain call, within which
+//! the host of such an image looks for the file along its path, far away where
+//! it must. Nothing else in the guest runs meanwhile.
+//!
 //! ```
 //! use ww_guest_sdk::{Error, fs};
 //!
@@ -14,6 +18,8 @@
 //! # }
 //! ```
 
+#[cfg(any(target_family = "wasm", test))]
+mod failure;
 #[cfg(not(target_family = "wasm"))]
 #[path = "fs/native.rs"]
 mod file;
@@ -27,7 +33,8 @@ use futures::AsyncReadExt;
 
 pub use file::File;
 
-/// Reads a whole file into memory.
+/// Reads a whole file into memory. The first poll opens it, which
+/// [blocks](File::open).
 ///
 /// # Errors
 ///

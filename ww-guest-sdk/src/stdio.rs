@@ -40,3 +40,9 @@ pub fn stderr() -> Output {
     #[cfg(not(target_family = "wasm"))]
     Output::printing(true)
 }
+
+/// A failure of a stream that is known by the host's words alone.
+#[cfg(target_family = "wasm")]
+pub(crate) fn failure(error: &wasip2::io::error::Error) -> std::io::Error {
+    std::io::Error::other(error.to_debug_string())
+}

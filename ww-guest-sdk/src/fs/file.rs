@@ -4,9 +4,13 @@ use std::task::{Context, Poll};
 
 use futures::AsyncRead;
 use wasip2::filesystem::preopens::get_directories;
-use wasip2::filesystem::types::{Descriptor, DescriptorFlags, ErrorCode, OpenFlags, PathFlags};
+use wasip2::filesystem::types::{
+    Descriptor, DescriptorFlags, OpenFlags, PathFlags, filesystem_error_code,
+};
+use wasip2::io::error::Error as StreamFailure;
 
-use crate::stdio::Input;
+use super::failure::failure;
+use crate::stdio::{self, Input};
 
 /// A file that is read from its beginning to its end.
 #[derive(Debug)]
@@ -20,9 +24,13 @@ impl File {
     /// Opens the file at `path`, which is absolute: in the image, or in another
     /// directory that the host has mounted. Links are followed, within it.
     ///
+    /// Blocks the guest, its connection and its tasks included, until the host
+    /// has found the file, which for an image from far away takes a while.
+    ///
     /// # Errors
     ///
-    /// `NotFound`, `NotADirectory`, `IsADirectory` and what else the host says.
+    /// `NotFound`, `NotADirectory`, `IsADirectory` and what else the host says;
+    /// `Other` where it could not fetch what it looked at. Reading fails so too.
     pub fn open(path: impl AsRef<str>) -> io::Result<Self> {
         let path = path.as_ref();
         let mounts = get_directories();
@@ -41,9 +49,10 @@ impl File {
                 OpenFlags::empty(),
                 DescriptorFlags::READ,
             )
-            .map_err(io_error)?;
+            .map_err(|code| failure(code, path))?;
+        let content = descriptor.read_via_stream(0);
         Ok(Self {
-            content: Input::new(descriptor.read_via_stream(0).map_err(io_error)?),
+            content: Input::new(content.map_err(|code| failure(code, path))?),
             _descriptor: descriptor,
         })
     }
@@ -51,21 +60,22 @@ impl File {
 
 impl AsyncRead for File {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.content).poll_read(cx, buffer)
+        self.content.poll_read_or(cx, buffer, read_failure)
     }
 }
 
-fn io_error(code: ErrorCode) -> io::Error {
-    let kind = match code {
-        ErrorCode::NoEntry => io::ErrorKind::NotFound,
-        ErrorCode::NotDirectory => io::ErrorKind::NotADirectory,
-        ErrorCode::IsDirectory => io::ErrorKind::IsADirectory,
-        ErrorCode::Access | ErrorCode::NotPermitted => io::ErrorKind::PermissionDenied,
-        _ => io::ErrorKind::Other,
-    };
-    io::Error::new(kind, code.message().to_owned())
+/// What became of a read that the host could not carry out.
+fn read_failure(error: &StreamFailure) -> io::Error {
+    match filesystem_error_code(error) {
+        Some(code) => {
+            let told = error.to_debug_string();
+            let words: Vec<_> = told.split_whitespace().collect();
+            failure(code, &words.join(" "))
+        }
+        None => stdio::failure(error),
+    }
 }

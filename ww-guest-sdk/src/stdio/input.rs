@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures::AsyncRead;
+use wasip2::io::error::Error;
 use wasip2::io::streams::{InputStream, StreamError};
 
 use crate::watch::Watch;
@@ -22,13 +23,13 @@ impl Input {
             stream,
         }
     }
-}
 
-impl AsyncRead for Input {
-    fn poll_read(
-        self: Pin<&mut Self>,
+    /// Reads as `AsyncRead` does, with what `failure` makes of the host's.
+    pub(crate) fn poll_read_or(
+        &self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
+        failure: impl FnOnce(&Error) -> io::Error,
     ) -> Poll<io::Result<usize>> {
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
@@ -42,9 +43,19 @@ impl AsyncRead for Input {
                 }
                 Err(StreamError::Closed) => return Poll::Ready(Ok(0)),
                 Err(StreamError::LastOperationFailed(error)) => {
-                    return Poll::Ready(Err(io::Error::other(error.to_debug_string())));
+                    return Poll::Ready(Err(failure(&error)));
                 }
             }
         }
+    }
+}
+
+impl AsyncRead for Input {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_read_or(cx, buffer, super::failure)
     }
 }

@@ -70,6 +70,6 @@ impl AsyncWrite for Output {
 fn io_error(error: StreamError) -> io::Error {
     match error {
         StreamError::Closed => io::ErrorKind::BrokenPipe.into(),
-        StreamError::LastOperationFailed(error) => io::Error::other(error.to_debug_string()),
+        StreamError::LastOperationFailed(error) => super::failure(&error),
     }
 }
