@@ -18,7 +18,8 @@ use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::{byte_stream, executor, process};
 
 use crate::stage::{
-    Answer, Spawn, Stage, compile, echo, kill, read, stderr, stdin, stdout, wait, write,
+    Answer, Spawn, Stage, compile, compile_small, echo, kill, read, stderr, stdin, stdout, wait,
+    write,
 };
 
 thread_local! {
@@ -195,13 +196,14 @@ fn what_the_sessions_of_a_cell_hold_of_programs_is_counted_together() {
                 Rc::new(Spawner::beside(&local, &runtime, network)).client()
             };
             let mut programs = Vec::new();
-            for _ in 0..256 {
-                programs.push(compile(&executor(), "hello").await?);
+            for number in 0..256 {
+                programs.push(compile_small(&executor(), number).await?);
             }
-            let refused = compile(&executor(), "hello").await.map(drop).unwrap_err();
+            let refused = compile_small(&executor(), 256).await.map(drop);
+            let refused = refused.unwrap_err();
             assert_eq!(refused.kind, capnp::ErrorKind::Overloaded, "{refused}");
             programs.pop();
-            compile(&executor(), "hello").await?;
+            compile_small(&executor(), 256).await?;
             Ok(())
         });
         holding.await.unwrap();

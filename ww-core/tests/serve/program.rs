@@ -17,7 +17,9 @@ use ww_membrane::Membrane;
 use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::{executor, process};
 
-use crate::stage::{Answer, Spawn, Stage, compile, echo, kill, stderr, stdin, stdout, text, wait};
+use crate::stage::{
+    Answer, Spawn, Stage, compile, compile_small, echo, kill, stderr, stdin, stdout, text, wait,
+};
 
 /// An executor of the test's own, that answers in its own words.
 struct Shout;
@@ -169,20 +171,7 @@ fn what_is_handed_down_passes_the_membrane() {
 fn an_executor_has_no_more_programs_than_it_may() {
     Stage::run(async |stage| {
         let executor = stage.executor();
-        // One that exits with 0 or 1, whichever number it has.
-        let compile = async |number: usize| {
-            let text = format!(
-                r#"(component
-                    (core module $run (func (export "run") (result i32)
-                        (i32.eqz (i32.const {number}))))
-                    (core instance $run (instantiate $run))
-                    (func $run (result (result)) (canon lift (core func $run "run")))
-                    (instance (export "wasi:cli/run@0.2.0") (export "run" (func $run))))"#
-            );
-            let mut request = executor.compile_request();
-            request.get().set_wasm(&wat::parse_str(text).unwrap());
-            request.send().promise.await?.get()?.get_program()
-        };
+        let compile = async |number| compile_small(&executor, number).await;
         let mut programs = Vec::new();
         for number in 0..256 {
             programs.push(compile(number).await.unwrap());

@@ -105,6 +105,23 @@ pub(crate) async fn compile(executor: &executor::Client, guest: &str) -> Answer<
     request.send().promise.await?.get()?.get_program()
 }
 
+/// Compiles a program that is no other number's, and exits at once.
+pub(crate) async fn compile_small(
+    executor: &executor::Client,
+    number: usize,
+) -> Answer<program::Client> {
+    let text = format!(
+        r#"(component
+            (core module $run (func (export "run") (result i32) (i32.eqz (i32.const {number}))))
+            (core instance $run (instantiate $run))
+            (func $run (result (result)) (canon lift (core func $run "run")))
+            (instance (export "wasi:cli/run@0.2.0") (export "run" (func $run))))"#
+    );
+    let mut request = executor.compile_request();
+    request.get().set_wasm(&wat::parse_str(text).unwrap());
+    request.send().promise.await?.get()?.get_program()
+}
+
 pub(crate) async fn run_bytes(
     executor: &executor::Client,
     wasm: &[u8],
