@@ -218,8 +218,10 @@ mod tests {
     #[test]
     fn what_is_held_below_counts_above_until_it_is_given_back() {
         let cell = |memory| {
-            let mut limits = Limits::default();
-            limits.memory = memory;
+            let limits = Limits {
+                memory,
+                ..Limits::default()
+            };
             Arc::new(Shared::new(None, Sources::default(), &limits))
         };
         let [top, middle, child] = [100, 80, 60].map(cell);
