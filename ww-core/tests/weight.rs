@@ -30,6 +30,16 @@ fn module(globals: usize) -> String {
     format!("(core module $m {globals})")
 }
 
+/// Types `$t0` to `$t16`, each of which is the one before twice.
+fn doubled() -> String {
+    let mut types = String::from("(type $t0 (tuple u8 u8))");
+    for level in 1..17 {
+        let below = level - 1;
+        types += &format!("(type $t{level} (tuple $t{below} $t{below}))");
+    }
+    types
+}
+
 fn runtime() -> Runtime {
     Runtime::shared().expect("a runtime")
 }
@@ -196,12 +206,7 @@ fn instances_do_not_stand_within_one_another_without_bound() {
 
 #[test]
 fn types_are_not_written_out_without_bound() {
-    // Each is the one before twice.
-    let mut types = String::from("(type $t0 (tuple u8 u8))");
-    for level in 1..17 {
-        let below = level - 1;
-        types += &format!("(type $t{level} (tuple $t{below} $t{below}))");
-    }
+    let types = doubled();
     let lifted = format!(
         r#"{types} (type $f (func (param "x" $t16)))
         (core module $m (memory (export "m") 1)
@@ -322,11 +327,7 @@ fn names_count_for_their_length() {
 
 #[test]
 fn types_that_are_handed_on_count() {
-    let mut types = String::from("(type $t0 (tuple u8 u8))");
-    for level in 1..17 {
-        let below = level - 1;
-        types += &format!("(type $t{level} (tuple $t{below} $t{below}))");
-    }
+    let types = doubled();
     let given = r#"(instance (instantiate $c (with "t" (type $t16))))"#.repeat(100);
     let reason = refused(&format!("{types} (component $c) {given}"));
     assert!(reason.contains("4194304 parts"), "{reason}");

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// Writes a guest's text so that it can stand in a line of a log: nothing in it
 /// begins another line, moves a cursor or turns the direction of writing.
@@ -27,6 +27,14 @@ impl fmt::Write for Plain<'_> {
         }
         Ok(())
     }
+}
+
+/// At most `most` characters of a guest's text.
+pub(super) fn plain(text: &str, most: usize) -> String {
+    let mut plain = String::new();
+    // The rest is left out.
+    let _ = Plain::new(&mut plain, most).write_str(text);
+    plain
 }
 
 /// Control characters, separators of lines and paragraphs, and what overrides

@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use tracing::{Level, Span};
 
-use super::plain::Plain;
+use super::plain::{Plain, plain};
 
 /// What a line begins with that is a record, and what is between its parts.
 const RECORD: char = '\x1e';
@@ -92,14 +92,6 @@ impl<'a> Record<'a> {
         }
         (!text.is_empty()).then_some(text)
     }
-}
-
-/// At most `most` characters of a guest's text.
-fn plain(text: &str, most: usize) -> String {
-    let mut plain = String::new();
-    // The rest is left out.
-    let _ = Plain::new(&mut plain, most).write_str(text);
-    plain
 }
 
 #[cfg(test)]

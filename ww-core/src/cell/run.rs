@@ -16,6 +16,7 @@ use super::budget::Budget;
 use super::exit::Exit;
 use super::limits::Limit;
 use super::local::{Local, ended};
+use super::plain::plain;
 use super::rest::{MESSAGES, Rest};
 use super::shared::{Shared, part};
 use super::start::Connect;
@@ -24,6 +25,9 @@ use crate::ticker::Ticker;
 
 /// How often a poll looks at the cell's parts before it lets others run.
 const ROUNDS: usize = 16;
+
+/// Characters of why a connection ended that are told.
+const TOLD: usize = 1024;
 
 /// One cell's life, as a future.
 pub(crate) struct Run {
@@ -197,7 +201,9 @@ impl Run {
             let error = match ended {
                 Ok(()) => capnp::Error::disconnected("the cell closed its RPC connection".into()),
                 Err(error) => {
-                    tracing::debug!(%error, "RPC connection ended");
+                    // It may quote what the guest said.
+                    let told = plain(&error.to_string(), TOLD);
+                    tracing::debug!(error = %told, "RPC connection ended");
                     if error.kind == capnp::ErrorKind::Overloaded {
                         self.shared.meter.refuse(Limit::Rpc);
                     }

@@ -105,15 +105,16 @@ impl Shared {
     /// [`Error::Limit`] where that is more than the cell may hold, or one that it is
     /// below. Nothing is noted then but that.
     pub(super) fn grow(&self, bytes: usize) -> Result<usize, Error> {
-        for shared in iter::once(self).chain(self.above().map(|above| &**above)) {
-            let bound = shared.memory;
-            if bytes > bound.saturating_sub(shared.meter.held()) {
-                shared.meter.refuse(Limit::Memory);
-                return Err(Error::Limit {
-                    limit: Limit::Memory,
-                    bound: bound as u64,
-                });
-            }
+        let mut all = iter::once(self).chain(self.above().map(|above| &**above));
+        let full = all.find(|one| bytes > one.memory.saturating_sub(one.meter.held()));
+        if let Some(full) = full {
+            // Both are told: whose limit it is, and who is refused.
+            full.meter.refuse(Limit::Memory);
+            self.meter.refuse(Limit::Memory);
+            return Err(Error::Limit {
+                limit: Limit::Memory,
+                bound: full.memory as u64,
+            });
         }
         for above in self.above() {
             above.meter.grew_below(bytes);

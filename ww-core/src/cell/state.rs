@@ -1,4 +1,3 @@
-use std::fmt::Write;
 use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
@@ -6,7 +5,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi_io::IoView;
 
 use super::limits::{Limit, Limits};
-use super::plain::Plain;
+use super::plain::plain;
 use super::shared::Shared;
 use crate::error::Error;
 use crate::rpc::Connection;
@@ -80,10 +79,7 @@ impl State {
     /// Takes note of what the guest says of a panic: so much of it that it can
     /// stand in a line of a log.
     pub(crate) fn panicked(&mut self, message: &str) {
-        let mut text = String::new();
-        // What does not fit is left out.
-        let _ = Plain::new(&mut text, PANIC).write_str(message);
-        self.panic = Some(text);
+        self.panic = Some(plain(message, PANIC));
     }
 
     pub(crate) fn take_panic(&mut self) -> Option<String> {
@@ -139,14 +135,13 @@ impl Bounds {
                 self.last = Grant { bytes, peak };
                 true
             }
-            Err(error) => self.refuse(Limit::Memory, error),
+            Err(error) => self.refuse(error),
         }
     }
 
-    fn refuse(&mut self, limit: Limit, error: Error) -> bool {
+    fn refuse(&mut self, error: Error) -> bool {
         self.last = Grant::default();
         self.refused = Some(error);
-        self.shared.meter.refuse(limit);
         false
     }
 }
@@ -186,8 +181,8 @@ impl ResourceLimiter for Bounds {
         // First, because a table's maximum may as well be that of its place in
         // the pool.
         if desired > self.limits.table_elements {
-            let error = self.limits.exceeded(Limit::TableElements);
-            return Ok(self.refuse(Limit::TableElements, error));
+            self.shared.meter.refuse(Limit::TableElements);
+            return Ok(self.refuse(self.limits.exceeded(Limit::TableElements)));
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);

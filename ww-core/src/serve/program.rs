@@ -6,22 +6,16 @@ use ww_rpc::cell_capnp::program::{self, SpawnParams, SpawnResults};
 use super::options::{Options, handed_down};
 use super::quota::Held;
 use super::spawner::Spawner;
-use crate::Program;
 
 /// The server of the wire's `Program`: a compiled component, ready to run.
 pub(super) struct Compiled {
     spawner: Rc<Spawner>,
-    program: Program,
-    held: Rc<Held>,
+    program: Rc<Held>,
 }
 
 impl Compiled {
-    pub(super) fn new(spawner: Rc<Spawner>, held: Rc<Held>, program: Program) -> Self {
-        Self {
-            spawner,
-            program,
-            held,
-        }
+    pub(super) fn new(spawner: Rc<Spawner>, program: Rc<Held>) -> Self {
+        Self { spawner, program }
     }
 }
 
@@ -39,7 +33,7 @@ impl program::Server for Compiled {
         drop(params);
         let process = self
             .spawner
-            .spawn(self.program.clone(), self.held.clone(), options, bootstrap)
+            .spawn(self.program.clone(), None, options, bootstrap)
             .await?;
         results.get().set_process(process);
         Ok(())

@@ -25,8 +25,6 @@ pub(crate) struct Quota {
     turn: Arc<Semaphore>,
     /// Programs that are held, by what they are known as.
     held: RefCell<HashMap<usize, Weak<Held>>>,
-    /// Bytes of their machine code.
-    code: Cell<usize>,
 }
 
 /// A place among the calls that compile, until this is dropped.
@@ -45,7 +43,6 @@ impl Quota {
             compiling: Cell::default(),
             turn: Arc::new(Semaphore::new(1)),
             held: RefCell::default(),
-            code: Cell::default(),
         }
     }
 
@@ -73,20 +70,21 @@ impl Quota {
     /// `Overloaded` when that is too much, or when there are as many as there may be.
     pub(super) fn hold(self: &Rc<Self>, program: &Program, most: usize) -> Result<Rc<Held>, Error> {
         let mut held = self.held.borrow_mut();
-        if let Some(held) = held.get(&program.identity()).and_then(Weak::upgrade) {
-            return Ok(held);
+        if let Some(known) = held.get(&program.identity()).and_then(Weak::upgrade) {
+            return Ok(known);
         }
         if held.len() == MOST_PROGRAMS {
             return Err(self.refused(format!("holds {MOST_PROGRAMS} programs already")));
         }
-        let code = self.code.get().saturating_add(program.size());
+        let known = held.values().filter_map(Weak::upgrade);
+        let sizes = known.map(|held| held.program.size());
+        let code = sizes.fold(program.size(), usize::saturating_add);
         if code > most {
             return Err(self.refused(format!(
                 "holds no more than {most} bytes of machine code, and with this program it \
                  would be {code}"
             )));
         }
-        self.code.set(code);
         let new = Rc::new(Held {
             of: self.clone(),
             program: program.clone(),
@@ -108,6 +106,12 @@ impl Quota {
     }
 }
 
+impl Held {
+    pub(super) fn program(&self) -> &Program {
+        &self.program
+    }
+}
+
 impl Drop for Compiling {
     fn drop(&mut self) {
         self.0.compiling.update(|count| count - 1);
@@ -117,6 +121,5 @@ impl Drop for Compiling {
 impl Drop for Held {
     fn drop(&mut self) {
         self.of.held.borrow_mut().remove(&self.program.identity());
-        self.of.code.update(|code| code - self.program.size());
     }
 }

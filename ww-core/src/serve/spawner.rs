@@ -23,7 +23,7 @@ use crate::cell::{self, Driver, Input, Limits, Local, Output, Sources, Start, Tr
 use crate::clock::Clock;
 use crate::network::Network;
 use crate::random::{self, Random};
-use crate::{Compilation, Program, Runtime};
+use crate::{Compilation, Runtime};
 
 /// The server of the wire's `Executor`: runs code as cells, on the thread where
 /// it is served.
@@ -54,7 +54,8 @@ enum Place {
 impl Spawner {
     /// A spawner whose cells are driven by `drive`, which is given each of them
     /// and has to poll it on the current thread. How many there are is bounded
-    /// by the process's room alone.
+    /// by the process's room alone. They have the runtime's clock and the system's
+    /// randomness, unless told otherwise.
     pub fn new(
         runtime: &Runtime,
         network: Arc<dyn Network>,
@@ -140,27 +141,16 @@ impl Spawner {
         &self.network
     }
 
-    /// Runs `program` as a new cell that bootstraps `bootstrap`.
+    /// Runs `program` as a new cell that bootstraps `bootstrap`, with `image` at `/`.
     pub(super) async fn spawn(
         &self,
-        program: Program,
-        held: Rc<Held>,
+        program: Rc<Held>,
+        image: Option<Image>,
         options: Options,
         bootstrap: Option<Client>,
     ) -> Result<process::Client, Error> {
-        let builder = cell::Builder::new().program(program);
-        self.start(builder, held, options, bootstrap).await
-    }
-
-    /// Runs what `builder` was given as a new cell.
-    async fn start(
-        &self,
-        builder: cell::Builder,
-        held: Rc<Held>,
-        options: Options,
-        bootstrap: Option<Client>,
-    ) -> Result<process::Client, Error> {
-        let mut builder = builder
+        let mut builder = cell::Builder::new()
+            .program(program.program().clone())
             .argv(options.args)
             .transport(options.transport)
             .limits(options.limits)
@@ -172,31 +162,30 @@ impl Spawner {
         for (key, value) in options.env {
             builder = builder.env(key, value);
         }
+        if let Some(image) = image {
+            builder = builder.image(image);
+        }
         let (cell, start) = builder.prepare().await?;
         let bootstrap = bootstrap.map(|inside| self.hand_down(inside));
         let local = self.place.start(start, bootstrap)?;
         Ok(capnp_rpc::new_client(Process::new(
             cell,
             local,
-            held,
+            program,
             self.membrane.clone(),
         )))
     }
 
-    /// Waits for a compilation, when it is its turn.
-    async fn compiled(&self, program: Compilation) -> Result<Program, Error> {
+    /// Waits for a compilation, when it is its turn, and counts the program among those
+    /// that its cell holds.
+    async fn compiled(&self, program: Compilation) -> Result<Rc<Held>, Error> {
         let turn = self.quota.turn().await;
         // The compiler goes on with what it has begun, also where the call is given up.
         // It holds on to who looks on, and so to the turn, until it is done.
         let program = program.observe(move |_| {
             let _ = &turn;
         });
-        Ok(program.await?)
-    }
-
-    /// Counts `program` among those that its cell holds.
-    fn hold(&self, program: &Program) -> Result<Rc<Held>, Error> {
-        self.quota.hold(program, self.limits.code)
+        self.quota.hold(&program.await?, self.limits.code)
     }
 
     fn hand_down<C: FromClientHook>(&self, inside: C) -> C {
@@ -236,11 +225,10 @@ impl executor::Server for Spawner {
         drop(params);
         let program = self.compiled(self.runtime.compile(wasm)).await?;
         drop(compilation);
-        let held = self.hold(&program)?;
         // Made anew for each child, because a spawner that held its own host
         // would hold itself.
         let host = Host::new(self.clone()).client();
-        let process = self.spawn(program, held, options, Some(host.cast_to()));
+        let process = self.spawn(program, None, options, Some(host.cast_to()));
         let process = process.await?;
         results.get().set_process(process);
         Ok(())
@@ -266,8 +254,7 @@ impl executor::Server for Spawner {
         drop(params);
         let program = self.compiled(self.runtime.compile(wasm)).await?;
         drop(compilation);
-        let held = self.hold(&program)?;
-        let compiled = Compiled::new(self.clone(), held, program);
+        let compiled = Compiled::new(self.clone(), program);
         results.get().set_program(capnp_rpc::new_client(compiled));
         Ok(())
     }
@@ -291,9 +278,8 @@ impl executor::Server for Spawner {
         let nested = image.nested(&path).await.map_err(|error| fault(&error))?;
         let program = self.compiled(self.runtime.load(&nested)).await?;
         drop(compilation);
-        let held = self.hold(&program)?;
-        let builder = cell::Builder::new().program(program).image(nested);
-        let process = self.start(builder, held, options, bootstrap).await?;
+        let process = self.spawn(program, Some(nested), options, bootstrap);
+        let process = process.await?;
         results.get().set_process(process);
         Ok(())
     }

@@ -122,18 +122,12 @@ impl Functions {
                 Operator::Loop { blockty } => {
                     depth += 1;
                     effort.kept = effort.kept.saturating_add(live.saturating_mul(depth));
-                    let (params, results) = self.of_block(blockty);
-                    let passed = params.saturating_sub(USUAL);
-                    open.push(Block {
-                        passed,
-                        loops: true,
-                    });
-                    passed + results.saturating_sub(USUAL)
+                    self.open(blockty, true, &mut open)
                 }
                 Operator::Block { blockty }
                 | Operator::If { blockty }
-                | Operator::Try { blockty } => self.open(blockty, &mut open),
-                Operator::TryTable { try_table } => self.open(try_table.ty, &mut open),
+                | Operator::Try { blockty } => self.open(blockty, false, &mut open),
+                Operator::TryTable { try_table } => self.open(try_table.ty, false, &mut open),
                 Operator::End => {
                     if open.pop().is_some_and(|block| block.loops) {
                         depth -= 1;
@@ -165,31 +159,30 @@ impl Functions {
         Ok(effort)
     }
 
-    fn open(&self, kind: BlockType, open: &mut Vec<Block>) -> usize {
-        let (params, results) = self.of_block(kind);
-        let passed = results.saturating_sub(USUAL);
-        open.push(Block {
-            passed,
-            loops: false,
-        });
-        passed + params.saturating_sub(USUAL)
-    }
-
-    fn of_block(&self, kind: BlockType) -> (usize, usize) {
-        match kind {
-            BlockType::Empty => (0, 0),
-            BlockType::Type(_) => (0, 1),
-            BlockType::FuncType(kind) => self.type_of(kind),
-        }
+    /// Begins a block, and answers what it passes in and out.
+    fn open(&self, kind: BlockType, loops: bool, open: &mut Vec<Block>) -> usize {
+        let (params, results) = match kind {
+            BlockType::Empty | BlockType::Type(_) => (0, 0),
+            BlockType::FuncType(kind) => self.beyond_usual(kind),
+        };
+        // To a loop is branched where it begins.
+        let passed = if loops { params } else { results };
+        open.push(Block { passed, loops });
+        params + results
     }
 
     fn type_of(&self, kind: u32) -> (usize, usize) {
         self.types.get(kind as usize).copied().unwrap_or_default()
     }
 
-    fn passed(&self, kind: u32) -> usize {
+    fn beyond_usual(&self, kind: u32) -> (usize, usize) {
         let (params, results) = self.type_of(kind);
-        params.saturating_sub(USUAL) + results.saturating_sub(USUAL)
+        (params.saturating_sub(USUAL), results.saturating_sub(USUAL))
+    }
+
+    fn passed(&self, kind: u32) -> usize {
+        let (params, results) = self.beyond_usual(kind);
+        params + results
     }
 }
 

@@ -12,7 +12,8 @@ use super::{Unweighed, Weight};
 /// The most parts of a component, and of what it instantiates.
 pub(super) const PARTS: usize = 1 << 18;
 
-/// The most components within one another, and that instantiate one another.
+/// The most components or instances within one another, and components that
+/// instantiate one another.
 pub(super) const DEPTH: usize = 100;
 
 /// The most parts of the types of functions and instances, each time written out.
@@ -77,8 +78,8 @@ enum Open<'a> {
 }
 
 impl<'a> Definition<'a> {
-    /// Reads a component in binary form, no code of its. Also answers what the
-    /// modules that it defines take for themselves.
+    /// Reads a component in binary form. Also answers what the modules that it
+    /// defines take for themselves.
     pub(super) fn read(wasm: &'a [u8]) -> Result<(Self, Weight), Unweighed> {
         let (mut defined, mut effort) = (Weight::default(), Effort::default());
         let (mut validator, mut types) = (

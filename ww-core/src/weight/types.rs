@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 use wasmparser::component_types::{
     ComponentAnyTypeId, ComponentDefinedType, ComponentEntityType, ComponentItem, ComponentValType,
 };
+use wasmparser::names::KebabString;
 use wasmparser::types::TypesRef;
 use wasmparser::{
     CanonicalFunction, ComponentExternalKind, ComponentInstance, ComponentInstanceSectionReader,
@@ -57,24 +58,23 @@ impl Types {
             instances: types.component_instance_count(),
         };
         let before = mem::replace(seen, now);
-        let mut parts = 0_usize;
-        let mut carried = 0_usize;
+        let mut added = Extent::default();
         for index in before.functions..seen.functions {
             let id = ComponentAnyTypeId::Func(types.component_function_at(index));
-            parts = parts.saturating_add(self.extent(types, id).parts);
+            added += self.extent(types, id).at_rest();
         }
         for index in before.instances..seen.instances {
             let id = ComponentAnyTypeId::Instance(types.component_instance_at(index));
-            parts = parts.saturating_add(self.extent(types, id).parts);
+            added += self.extent(types, id).at_rest();
         }
         match section {
             Payload::ComponentCanonicalSection(functions) => {
                 for function in functions.clone() {
                     if let CanonicalFunction::Lower { func_index, .. } = function? {
                         let id = ComponentAnyTypeId::Func(types.component_function_at(func_index));
-                        let extent = self.extent(types, id);
-                        parts = parts.saturating_add(extent.parts);
-                        carried = carried.saturating_add(extent.carried.min(FUNCTION));
+                        let Extent { parts, carried } = self.extent(types, id);
+                        let carried = carried.min(FUNCTION);
+                        added += Extent { parts, carried };
                     }
                 }
             }
@@ -99,13 +99,13 @@ impl Types {
                                 continue;
                             }
                         };
-                        parts = parts.saturating_add(self.extent(types, id).parts);
+                        added += self.extent(types, id).at_rest();
                     }
                 }
             }
             _ => {}
         }
-        Ok(Extent { parts, carried })
+        Ok(added)
     }
 
     /// How many parts the components have that a section makes instances of: whoever
@@ -141,7 +141,7 @@ impl Types {
             ComponentAnyTypeId::Func(id) => {
                 let function = &types[id];
                 let names = function.params.iter().map(|(name, _)| name.as_str());
-                let mut extent = Extent::of(names.map(named).sum());
+                let mut extent = Extent::said(names.map(named).sum());
                 let values = function.params.iter().map(|(_, value)| value);
                 extent += self.values(types, values.chain(&function.result));
                 extent
@@ -164,20 +164,19 @@ impl Types {
             ComponentDefinedType::Own(_) | ComponentDefinedType::Borrow(_) => Extent::of(1),
             ComponentDefinedType::Record(record) => {
                 let names = record.fields.keys().map(|name| named(name));
-                let mut extent = Extent::of(names.sum());
+                let mut extent = Extent::said(names.sum());
                 extent += self.values(types, record.fields.values());
                 extent
             }
             ComponentDefinedType::Variant(variant) => {
-                let names = variant.cases.keys().map(|name| 1 + named(name));
-                let mut extent = Extent::of(names.sum());
+                let mut extent = Extent::of_cases(variant.cases.keys());
                 let cases = variant.cases.values();
                 extent += self.values(types, cases.filter_map(|case| case.ty.as_ref()));
                 extent
             }
             ComponentDefinedType::Tuple(tuple) => self.values(types, &tuple.types),
             ComponentDefinedType::Flags(names) | ComponentDefinedType::Enum(names) => {
-                Extent::of(names.iter().map(|name| 1 + named(name)).sum())
+                Extent::of_cases(names)
             }
             ComponentDefinedType::List { element, .. }
             | ComponentDefinedType::FixedLengthList { element, .. } => {
@@ -222,14 +221,14 @@ impl Types {
     ) -> Extent {
         let mut extent = Extent::default();
         for (name, item) in items {
-            extent += Extent::of(named(name));
+            extent += Extent::said(named(name));
             extent += match item.ty {
                 ComponentEntityType::Module(id) => {
                     let module = &types[id];
                     let imports = module.imports.keys();
                     let imports = imports.map(|(from, name)| 1 + named(from) + named(name));
                     let exports = module.exports.keys().map(|name| 1 + named(name));
-                    Extent::of(1 + imports.chain(exports).sum::<usize>())
+                    Extent::said(1 + imports.chain(exports).sum::<usize>())
                 }
                 ComponentEntityType::Func(id) => self.extent(types, ComponentAnyTypeId::Func(id)),
                 ComponentEntityType::Value(value) => self.values(types, [&value]),
@@ -252,6 +251,25 @@ impl Extent {
             parts,
             carried: parts,
         }
+    }
+
+    /// What is not carried.
+    fn said(parts: usize) -> Self {
+        Self { parts, carried: 0 }
+    }
+
+    fn of_cases<'n>(names: impl IntoIterator<Item = &'n KebabString>) -> Self {
+        let mut extent = Self::default();
+        for name in names {
+            extent += Self::of(1);
+            extent += Self::said(named(name));
+        }
+        extent
+    }
+
+    /// Where nothing is carried.
+    fn at_rest(self) -> Self {
+        Self::said(self.parts)
     }
 
     fn copied() -> Self {

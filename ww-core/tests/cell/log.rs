@@ -11,7 +11,7 @@ use std::task::{Context, Waker};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber, subscriber};
-use ww_core::cell::{Builder, Limits, Output};
+use ww_core::cell::{Builder, Limits, Output, Transport};
 
 use crate::patience::patiently;
 use crate::stage::{Wakes, guest};
@@ -279,6 +279,19 @@ fn output_is_told_line_by_line_and_no_line_is_forged() {
             assert_eq!(lines, expected);
         }
     }
+}
+
+#[test]
+fn why_a_connection_ended_is_told_and_forges_no_line() {
+    let mut message = capnp::message::Builder::new_default();
+    let root = message.init_root::<capnp_rpc::rpc_capnp::message::Builder<'_>>();
+    root.init_abort().set_reason("enough\n\x1b[2J");
+    let abort = capnp::serialize::write_message_to_words(&message);
+    // Its RPC connection is its standard output.
+    let told = told(writes(&abort, true).transport(Transport::Stdio));
+    let ended = told.iter().find(|event| event.contains("connection ended"));
+    let ended = ended.expect("it is told");
+    assert!(ended.contains("enough\\n\\u{1b}[2J"), "{ended}");
 }
 
 #[test]
