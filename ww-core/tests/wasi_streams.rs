@@ -4,7 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use futures::{AsyncRead, AsyncWrite};
@@ -54,6 +54,8 @@ fn told(builder: Builder) -> String {
 #[derive(Clone, Default)]
 struct Script {
     acts: Arc<Mutex<Vec<Act>>>,
+    /// Whoever it has stopped.
+    stopped: Arc<Mutex<Option<Waker>>>,
     written: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -64,7 +66,7 @@ enum Act {
     Move(usize),
     /// Is not ready, and is at once asked again.
     Wait,
-    /// Is not ready, ever.
+    /// Is not ready, until it is to go on.
     Stop,
     Fail,
     FailFlush,
@@ -73,8 +75,16 @@ enum Act {
 impl Script {
     fn new(acts: &[Act]) -> Self {
         let script = Self::default();
-        *script.acts.lock().expect("no panic") = acts.iter().rev().copied().collect();
+        script.go_on(acts);
         script
+    }
+
+    /// Does this from now on.
+    fn go_on(&self, acts: &[Act]) {
+        *self.acts.lock().expect("no panic") = acts.iter().rev().copied().collect();
+        if let Some(waker) = self.stopped.lock().expect("no panic").take() {
+            waker.wake();
+        }
     }
 
     fn next(&self, flush: bool, cx: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
@@ -82,7 +92,10 @@ impl Script {
         match acts.last().copied() {
             Some(Act::Move(_) | Act::Fail) | None if flush => Poll::Ready(Ok(None)),
             Some(Act::FailFlush) if !flush => Poll::Ready(Ok(None)),
-            Some(Act::Stop) => Poll::Pending,
+            Some(Act::Stop) => {
+                *self.stopped.lock().expect("no panic") = Some(cx.waker().clone());
+                Poll::Pending
+            }
             act => {
                 acts.pop();
                 match act {
@@ -182,10 +195,26 @@ fn a_writer_that_fails_is_told_once_and_is_closed_then() {
 
 #[test]
 fn a_flush_lasts_until_all_is_taken() {
-    use Act::{Move, Wait};
-    let script = Script::new(&[Move(3), Wait, Move(2), Wait, Wait, Wait, Move(1), Wait]);
-    let text = told(probe("io-flush").stdout(Output::writer(script.clone())));
-    assert_eq!(text, "room 0\nthen 65536\n");
+    use Act::{Move, Stop, Wait};
+    let script = Script::new(&[Move(3), Wait, Move(2), Stop]);
+    let builder = probe("io-flush").stdout(Output::writer(script.clone()));
+    block_on(async {
+        let cell = builder.stderr(Output::piped()).spawn().await;
+        let cell = cell.expect("it spawns");
+        let mut stderr = cell.take_stderr().expect("stderr is piped");
+        let mut room = [0; 7];
+        stderr
+            .read_exact(&mut room)
+            .await
+            .expect("the guest writes");
+        assert_eq!(&room, b"room 0\n");
+        script.go_on(&[Move(1), Wait]);
+        let mut rest = String::new();
+        let (exit, read) = zip(cell.wait(), stderr.read_to_string(&mut rest)).await;
+        read.expect("the guest writes text");
+        assert!(exit.expect("the guest runs").success());
+        assert_eq!(rest, "then 65536\n");
+    });
     assert_eq!(*script.written.lock().expect("no panic"), b"some bytes");
 }
 
