@@ -25,6 +25,14 @@ struct SpawnOptions {
   transport @2 :Transport;
 
   limits @3 :Limits;
+
+  scratch @4 :List(Text);
+  # Where the cell finds directories that are writable, in memory, its own, and
+  # empty at first: absolute paths.
+
+  name @5 :Text;
+  # What the cell is called in its host's log, cut where it is long. Where it is
+  # empty, that is the path of the image, or else the first of `args`.
 }
 
 struct Limits {
@@ -38,8 +46,8 @@ struct Limits {
   # Handles to resources that are open at a time.
 
   children @2 :UInt32 = 0xffffffff;
-  # Cells that run below it at a time: an executor runs them below the cell that it
-  # was granted to, whoever holds it.
+  # Cells that run below it at a time, at whatever depth. An executor runs them below
+  # the cell that it was granted to, or whose process gave it, whoever holds it.
 
   cpuNanos @3 :UInt64 = 0xffffffffffffffff;
   # Time in which its code runs, and that of the cells below it, in nanoseconds. A
@@ -49,7 +57,7 @@ struct Limits {
   # Time from its start, in nanoseconds. A cell that lives longer ends.
 
   scratchBytes @5 :UInt64 = 0xffffffffffffffff;
-  # Its scratch directories together, where its host gives it any.
+  # Its scratch directories together, and those of the cells below it.
 
   stdioBytes @6 :UInt64 = 0xffffffffffffffff;
   # What each of its standard streams holds before its writer waits.
@@ -104,6 +112,15 @@ struct Usage {
 
   memoryBelowBytes @12 :UInt64;
   # What all cells below it hold of memory now.
+
+  scratchBytes @13 :UInt64;
+  # What its scratch directories take now.
+
+  scratchBelowBytes @14 :UInt64;
+  # The same of all cells below it.
+
+  children @15 :UInt32;
+  # Cells that run below it now, at whatever depth.
 }
 
 interface Program {

@@ -80,6 +80,12 @@ interface Process {
 
   usage @6 () -> (usage :Cell.Usage);
   # What the cell has used until now, or until its end.
+
+  executor @7 () -> (executor :Executor);
+  # Runs cells below this one: they end with it at the latest, have its limits or
+  # narrower ones, and what they take counts for it. Images are those that lie in the
+  # image which this cell sees at `/`. To hand it to the cell, hand down a promise of
+  # it. It does not keep the cell alive.
 }
 
 interface ByteStream {

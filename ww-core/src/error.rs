@@ -147,6 +147,13 @@ pub enum Error {
         bound: u64,
     },
 
+    /// The cell was to be a child of one that stands too far below the first of its family.
+    #[error("cells stand below one another {most} deep already, as deep as they may")]
+    TooDeep {
+        /// How many cells there may be from the first down to the last.
+        most: usize,
+    },
+
     /// The host's own code panicked while the cell ran: a server of its
     /// capabilities, or a task on its thread.
     #[error("the host panicked while it ran the cell: {message}")]
@@ -218,7 +225,8 @@ impl From<Error> for capnp::Error {
     /// chain goes into the text.
     ///
     /// The kind is `Disconnected` for a cell that was killed, dropped, or has
-    /// ended, `Overloaded` for one that a limit has ended and where the process
+    /// ended, and for an image whose loader failed in a way that may pass
+    /// ([`ww_image::Error::is_passing`]); `Overloaded` for one that a limit has ended and where the process
     /// has no room for one more, and otherwise `Failed`. What a call failed with
     /// stays as it is.
     fn from(error: Error) -> Self {
@@ -227,7 +235,10 @@ impl From<Error> for capnp::Error {
         }
         let kind = match error {
             Error::Killed | Error::Dropped | Error::Ended => capnp::ErrorKind::Disconnected,
-            Error::Full { .. } | Error::Limit { .. } => capnp::ErrorKind::Overloaded,
+            Error::Image(ref error) if error.is_passing() => capnp::ErrorKind::Disconnected,
+            Error::Full { .. } | Error::Limit { .. } | Error::TooDeep { .. } => {
+                capnp::ErrorKind::Overloaded
+            }
             _ => capnp::ErrorKind::Failed,
         };
         let extra = with_causes(&error);

@@ -9,6 +9,7 @@ use crate::engine;
 use crate::error::{Error, cause};
 use crate::mappings::Mappings;
 use crate::phase::{Phase, Progress};
+use crate::programs::Hash;
 use crate::room::Seat;
 use crate::rpc;
 use crate::runtime::Runtime;
@@ -40,6 +41,7 @@ pub(crate) struct Compiled {
     instances: usize,
     /// Bytes of machine code.
     size: usize,
+    hash: Hash,
 }
 
 /// Where a cell is to be allocated.
@@ -81,6 +83,10 @@ impl Program {
     /// Bytes of machine code.
     pub(crate) fn size(&self) -> usize {
         self.compiled.size()
+    }
+
+    pub(crate) fn hash(&self) -> Hash {
+        self.compiled.hash
     }
 
     /// Bytes that its instances take beside linear memories and tables.
@@ -127,6 +133,7 @@ impl Compiled {
     /// that its instances take. Takes a processor for a while.
     pub(crate) fn compile(
         tiers: &Tiers,
+        hash: Hash,
         wasm: &[u8],
         progress: &Progress,
         keep: impl FnOnce(&Artifact, usize),
@@ -141,15 +148,16 @@ impl Compiled {
         let artifact = Artifact::compile(tiers.compiler(), wasm)
             .map_err(|error| Error::Compile(cause(error)))?;
         progress.begin(Phase::Linking);
-        let compiled = Self::load(tiers, &artifact, instances)?;
+        let compiled = Self::load(tiers, hash, &artifact, instances)?;
         keep(&artifact, instances);
         Ok(compiled)
     }
 
-    /// Loads and links what a component was compiled to, whose instances take so many
-    /// bytes.
+    /// Loads and links what the component of this hash was compiled to, whose instances
+    /// take so many bytes.
     pub(crate) fn load(
         tiers: &Tiers,
+        hash: Hash,
         artifact: &Artifact,
         instances: usize,
     ) -> Result<Self, Error> {
@@ -177,6 +185,7 @@ impl Compiled {
             memories: required.map_or(0, |required| required.num_memories as usize),
             instances,
             size: artifact.bytes().len(),
+            hash,
             linked,
         })
     }

@@ -65,7 +65,8 @@ enum Found {
     Pending(Arc<Pending>),
 }
 
-type Hash = [u8; 32];
+/// BLAKE3 of a component's bytes.
+pub(crate) type Hash = [u8; 32];
 
 type Kept = (Hash, Arc<Compiled>);
 
@@ -104,6 +105,11 @@ impl Programs {
         }
     }
 
+    /// What is there, if it is.
+    pub(crate) fn recall(&self, hash: &Hash) -> Option<Arc<Compiled>> {
+        lock(&self.shelf).recall(hash)
+    }
+
     async fn hash(&self, wasm: &Bytes) -> Hash {
         if wasm.len() <= HASHED_HERE {
             return blake3::hash(wasm).into();
@@ -121,11 +127,8 @@ impl Programs {
     /// must not look at the shelf.
     fn find(&self, hash: Hash, start: impl FnOnce() -> Pending) -> Found {
         let mut shelf = lock(&self.shelf);
-        if let Some(index) = shelf.kept.iter().position(|(kept, _)| *kept == hash) {
-            shelf.kept[index..].rotate_left(1);
-            if let Some((_, compiled)) = shelf.kept.last() {
-                return Found::Kept(compiled.clone());
-            }
+        if let Some(compiled) = shelf.recall(&hash) {
+            return Found::Kept(compiled);
         }
         if let Some(pending) = shelf.pending.get(&hash).and_then(Weak::upgrade) {
             return Found::Pending(pending);
@@ -181,13 +184,19 @@ struct Job {
 impl Job {
     fn run(&self) -> Result<Compiled, Error> {
         let Some(cache) = &self.cache else {
-            return Compiled::compile(&self.tiers, &self.wasm, &self.progress, |_, _| ());
+            return Compiled::compile(
+                &self.tiers,
+                self.hash,
+                &self.wasm,
+                &self.progress,
+                |_, _| (),
+            );
         };
         self.progress.begin(Phase::Seeking);
         let id = Cache::id(self.tiers.compiler(), &self.hash);
         if let Some((artifact, instances)) = cache.find(id) {
             self.progress.begin(Phase::Linking);
-            match Compiled::load(&self.tiers, &artifact, instances) {
+            match Compiled::load(&self.tiers, self.hash, &artifact, instances) {
                 // What was kept was linked before. If it is not any more, the
                 // compiler says why; for what there is no room, it need not run.
                 Err(error) if !matches!(error, Error::Full { .. }) => {}
@@ -195,11 +204,19 @@ impl Job {
             }
         }
         let keep = |artifact: &Artifact, instances| cache.keep(id, artifact, instances);
-        Compiled::compile(&self.tiers, &self.wasm, &self.progress, keep)
+        Compiled::compile(&self.tiers, self.hash, &self.wasm, &self.progress, keep)
     }
 }
 
 impl Shelf {
+    /// What is kept of this hash, which was used last from now on.
+    fn recall(&mut self, hash: &Hash) -> Option<Arc<Compiled>> {
+        let index = self.kept.iter().position(|(kept, _)| kept == hash)?;
+        self.kept[index..].rotate_left(1);
+        let (_, compiled) = self.kept.last()?;
+        Some(compiled.clone())
+    }
+
     /// Answers the programs that have to go for it.
     fn keep(&mut self, hash: Hash, compiled: Arc<Compiled>) -> Vec<Kept> {
         self.bytes += compiled.size();

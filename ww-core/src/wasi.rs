@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::random::Random;
 
 pub(crate) use self::exit::Exit;
-pub(crate) use self::filesystem::{Mount, ScratchSpace, Source};
+pub(crate) use self::filesystem::{Mount, Source};
 pub(crate) use self::input::{FromPipe, Stdin};
 pub(crate) use self::output::{Stdout, ToPipe};
 pub(crate) use self::poll::{Pollables, pollables};
@@ -80,11 +80,9 @@ pub(crate) struct Setup {
     pub(crate) stderr: Stdout,
     /// The preopened directories, in this order.
     pub(crate) mounts: Vec<Mount>,
-    /// What the scratch directories may take together.
-    pub(crate) scratch: ScratchSpace,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Box<dyn Random>,
-    /// Counts the bytes of the standard streams.
+    /// Counts the bytes of the standard streams, and of the scratch directories.
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -105,7 +103,7 @@ impl Wasi {
     pub(crate) fn new(mut setup: Setup) -> Self {
         let mounts = std::mem::take(&mut setup.mounts);
         Self {
-            mounts: Mounted::all(mounts, &setup.scratch, &setup.clock),
+            mounts: Mounted::all(mounts, &setup.shared, &setup.clock),
             listings: Listings::default(),
             streams: Arc::default(),
             zero: setup.clock.now(),

@@ -162,4 +162,10 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. } | Self::NoMain { .. })
     }
+
+    /// Whether the same question may have another answer before long; see
+    /// [`ww_loader::Error::is_passing`].
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Layer { source, .. } if source.is_passing())
+    }
 }

@@ -24,6 +24,7 @@ pub(crate) const CATALOG: &[Entry] = &[
     image("greeted", &[]),
     image("hello", &[]),
     image("member", &[]),
+    image("nests", &[]),
     image("parrot", &[]),
     image("pid0", &["echo-child", "exporter"]),
     image("pours", &[]),

@@ -10,7 +10,7 @@ use ww_image::Image;
 use super::arguments::{argv, env};
 use super::budget::Budget;
 use super::handle::{Cell, Streams};
-use super::limits::{Limit, Limits};
+use super::limits::Limits;
 use super::lines::Stream;
 use super::local::Local;
 use super::ready::Ready;
@@ -26,7 +26,7 @@ use crate::program::Program;
 use crate::random::{self, Random};
 use crate::rpc::Connection;
 use crate::runtime::Runtime;
-use crate::wasi::{Mount, ScratchSpace, Setup, Source, Stdin, Stdout, Wasi};
+use crate::wasi::{Mount, Setup, Source, Stdin, Stdout, Wasi};
 
 /// Where a cell speaks RPC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -286,6 +286,7 @@ impl Builder {
         let shared = Arc::new(Shared::new(
             self.image.clone(),
             self.sources.clone(),
+            self.stderr.tells(),
             &limits,
         ));
         let name = self.name.as_deref();
@@ -322,8 +323,6 @@ impl Builder {
         let stderr;
         (stderr, streams.stderr) = self.stderr.open(limits.stdio, Stream::Err, &span);
 
-        let meter = shared.clone();
-        let refused = move || meter.meter.refuse(Limit::Scratch);
         let wasi = Wasi::new(Setup {
             args: argv,
             env,
@@ -331,7 +330,6 @@ impl Builder {
             stdout,
             stderr,
             mounts,
-            scratch: ScratchSpace::new(limits.scratch, refused),
             clock: self.sources.clock(&runtime),
             random: self.sources.random(),
             shared: shared.clone(),

@@ -60,15 +60,19 @@ pub struct Limits {
     /// each call and each capability takes beside its messages is not among that.
     pub rpc: ww_rpc::Limits,
     /// Bytes of the cell's scratch directories together, what files, directories
-    /// and names take in the host included. What needs more is refused.
+    /// and names take in the host included, and of those of all cells below it. What
+    /// needs more is refused.
     pub scratch: u64,
-    /// Cells that run below this one at a time, spawned through what it
-    /// bootstrapped, by itself or by those below it. One more is not spawned.
+    /// Cells that run below this one at a time: its children, spawned through what it
+    /// bootstrapped, by whoever was handed that, and theirs. One more is not spawned.
     pub children: usize,
     /// Bytes of machine code of the programs that are held at a time through what it
     /// bootstrapped, each counted once: compiled ones, and those of cells that run. One
     /// more is refused.
     pub code: usize,
+    /// Calls that wait at a time for a program to be compiled, through what it
+    /// bootstrapped. One more is refused.
+    pub compilations: usize,
 }
 
 /// One of the [`Limits`].
@@ -99,6 +103,8 @@ pub enum Limit {
     Children,
     /// [`Limits::code`].
     Code,
+    /// [`Limits::compilations`].
+    Compilations,
 }
 
 impl Default for Limits {
@@ -106,7 +112,7 @@ impl Default for Limits {
     /// instances, 64 tables, 16 linear memories; no end of processor time and
     /// of time; 64 KiB a piped standard stream, 256 KiB a direction of the RPC
     /// connection, and the defaults of [`ww_rpc::Limits`]; 64 MiB of scratch;
-    /// 64 children.
+    /// 64 children; 256 MiB of machine code; 16 compilations.
     fn default() -> Self {
         Self {
             memory: 256 << 20,
@@ -123,6 +129,7 @@ impl Default for Limits {
             scratch: 64 << 20,
             children: 64,
             code: 256 << 20,
+            compilations: 16,
         }
     }
 }
@@ -130,11 +137,17 @@ impl Default for Limits {
 impl Limits {
     /// The error of a cell that `limit` ends.
     pub(crate) fn exceeded(&self, limit: Limit) -> Error {
+        let bound = self.bound(limit);
+        Error::Limit { limit, bound }
+    }
+
+    /// What `limit` is set to: bytes, a number of things, or nanoseconds.
+    pub(super) fn bound(&self, limit: Limit) -> u64 {
         let nanos = |time: Option<Duration>| {
             let nanos = time.map(|time| u64::try_from(time.as_nanos()));
             nanos.and_then(Result::ok).unwrap_or(u64::MAX)
         };
-        let bound = match limit {
+        match limit {
             Limit::Memory => self.memory as u64,
             Limit::TableElements => self.table_elements as u64,
             Limit::Handles => self.handles as u64,
@@ -147,14 +160,14 @@ impl Limits {
             Limit::Scratch => self.scratch,
             Limit::Children => self.children as u64,
             Limit::Code => self.code as u64,
-        };
-        Error::Limit { limit, bound }
+            Limit::Compilations => self.compilations as u64,
+        }
     }
 }
 
 impl Limit {
     /// Every limit, at the place that [`code`](Self::code) gives.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Memory,
         Self::TableElements,
         Self::Handles,
@@ -167,6 +180,7 @@ impl Limit {
         Self::Scratch,
         Self::Children,
         Self::Code,
+        Self::Compilations,
     ];
 
     /// A number for it, never 0.
@@ -194,9 +208,12 @@ impl Limit {
                 let time = Duration::from_nanos(bound);
                 format!("the cell used up its {time:?} of {self}")
             }
-            Self::Instances | Self::Tables | Self::Memories | Self::Rpc | Self::Children => {
-                format!("the cell needs more than its {bound} {self}")
-            }
+            Self::Instances
+            | Self::Tables
+            | Self::Memories
+            | Self::Rpc
+            | Self::Children
+            | Self::Compilations => format!("the cell needs more than its {bound} {self}"),
         }
     }
 }
@@ -217,6 +234,7 @@ impl fmt::Display for Limit {
             Self::Scratch => "scratch space",
             Self::Children => "children",
             Self::Code => "machine code",
+            Self::Compilations => "compilations",
         })
     }
 }

@@ -12,10 +12,9 @@ use futures::future::LocalBoxFuture;
 use ww_rpc::Vat;
 
 use super::connection::{Connection, Line, exported_by, keep, promise};
-use super::limits::{Limit, Limits};
+use super::limits::Limits;
 use super::nest::Nest;
 use super::shared::{Shared, part};
-use crate::error::Error;
 use crate::serve::Quota;
 
 /// A cell as seen from the thread it lives on: the place to speak to its
@@ -31,19 +30,17 @@ struct Inner {
     /// `None` when the cell ended.
     newcomers: RefCell<Option<Vec<LocalBoxFuture<'static, ()>>>>,
     connection: RefCell<Connection>,
-    limits: Limits,
     quota: OnceCell<Rc<Quota>>,
     /// Cells that end with this one; `None` when it ended.
     children: RefCell<Option<Vec<Weak<Shared>>>>,
 }
 
 impl Local {
-    pub(crate) fn new(shared: Arc<Shared>, nest: Nest, limits: Limits) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, nest: Nest) -> Self {
         Self {
             inner: Rc::new(Inner {
                 shared,
                 nest,
-                limits,
                 quota: OnceCell::new(),
                 newcomers: RefCell::new(Some(Vec::new())),
                 connection: RefCell::new(Connection::Idle {
@@ -104,14 +101,19 @@ impl Local {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.inner.limits
+        &self.inner.shared.limits
     }
 
     /// What its executors have together, however many sessions it grafts.
     pub(crate) fn quota(&self) -> Rc<Quota> {
-        let inner = &self.inner;
-        let quota = || Rc::new(Quota::new(Some(inner.shared.clone())));
-        inner.quota.get_or_init(quota).clone()
+        let quota = || Rc::new(Quota::of(&self.inner.shared, None));
+        self.inner.quota.get_or_init(quota).clone()
+    }
+
+    /// Has that count for `above` as well. Before it is asked for.
+    pub(crate) fn share_quota(&self, above: Rc<Quota>) {
+        let quota = Rc::new(Quota::of(&self.inner.shared, Some(above)));
+        let _ = self.inner.quota.set(quota);
     }
 
     pub(crate) fn nest(&self) -> &Nest {
@@ -143,7 +145,7 @@ impl Local {
         let Some(line) = self.take_line() else {
             return false;
         };
-        let (mut vat, membrane) = line.open(self.inner.limits.rpc);
+        let (mut vat, membrane) = line.open(self.limits().rpc);
         self.inner.shared.meter.connected(vat.traffic());
         let connection = &mut *self.inner.connection.borrow_mut();
         let Connection::Idle { wanted, .. } = connection else {
@@ -197,26 +199,18 @@ impl Local {
         self.inner.shared.signal.raise(part::VAT);
     }
 
-    /// Takes in a cell that ends with this one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Ended`] when this one has ended, [`Error::Limit`] when it has as
-    /// many as it may have.
-    pub(crate) fn adopt(&self, child: Weak<Shared>) -> Result<(), Error> {
-        let most = self.limits().children;
+    /// Takes in a cell that ends with this one, at once where this has ended.
+    pub(crate) fn adopt(&self, child: &Arc<Shared>) {
         let mut children = self.inner.children.borrow_mut();
-        let children = children.as_mut().ok_or(Error::Ended)?;
-        if children.len() >= most.min(children.capacity()) {
+        let Some(children) = &mut *children else {
+            child.kill();
+            return;
+        };
+        if children.len() == children.capacity() {
             let lives = |child: Arc<Shared>| !child.has_ended();
             children.retain(|child| child.upgrade().is_some_and(lives));
         }
-        if children.len() >= most {
-            self.inner.shared.meter.refuse(Limit::Children);
-            return Err(self.limits().exceeded(Limit::Children));
-        }
-        children.push(child);
-        Ok(())
+        children.push(Arc::downgrade(child));
     }
 
     /// Whether the connection is there, or still to come.

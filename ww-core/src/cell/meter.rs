@@ -1,10 +1,11 @@
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ww_rpc::Traffic;
 
 use super::limits::Limit;
+use super::tally::Tally;
 
 /// Bytes that take about as long to be moved as a message to be handled.
 const BYTES_LIKE_A_MESSAGE: u64 = 16 << 10;
@@ -31,6 +32,12 @@ pub struct Usage {
     pub memory_below: usize,
     /// The most of them held at any time, in bytes.
     pub peak_memory: usize,
+    /// What the cell's scratch directories take now, in bytes.
+    pub scratch: u64,
+    /// The same of all cells below this one together.
+    pub scratch_below: u64,
+    /// Cells that run below this one now, at whatever depth.
+    pub children: usize,
     /// Bytes that the guest has read from its standard input.
     pub stdio_in: u64,
     /// Bytes that the guest has written to its standard output and error.
@@ -51,12 +58,14 @@ pub struct Usage {
 /// Counts what a cell uses. Read from any thread.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
-    busy_nanos: AtomicU64,
-    below_nanos: AtomicU64,
+    /// In nanoseconds.
+    pub(super) busy: Tally,
+    pub(super) memory: Tally,
+    pub(super) scratch: Tally,
+    /// Children, and those below them.
+    pub(super) cells: Tally,
     interruptions: AtomicU64,
-    memory: AtomicUsize,
-    memory_below: AtomicUsize,
-    peak_memory: AtomicUsize,
+    peak_memory: AtomicU64,
     stdio_in: AtomicU64,
     stdio_out: AtomicU64,
     /// From the side of the host. There once the connection is.
@@ -68,72 +77,39 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Notes that the guest ran for so long.
-    pub(super) fn ran(&self, nanos: u64) {
-        self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
-    }
-
-    /// Notes that a cell below this one ran for so long.
-    pub(super) fn ran_below(&self, nanos: u64) {
-        self.below_nanos.fetch_add(nanos, Ordering::Relaxed);
-    }
-
-    fn busy(&self) -> Duration {
-        Duration::from_nanos(self.busy_nanos.load(Ordering::Relaxed))
-    }
-
-    fn busy_below(&self) -> Duration {
-        Duration::from_nanos(self.below_nanos.load(Ordering::Relaxed))
+    /// Where that is counted which `limit` bounds, for a cell with all those below it.
+    ///
+    /// # Panics
+    ///
+    /// For other limits.
+    pub(super) fn tally(&self, limit: Limit) -> &Tally {
+        match limit {
+            Limit::Memory => &self.memory,
+            Limit::Scratch => &self.scratch,
+            Limit::Children => &self.cells,
+            other => unreachable!("{other} is not counted so"),
+        }
     }
 
     /// How long the guest ran, and all that are below it.
     pub(super) fn spent(&self) -> Duration {
-        self.busy().saturating_add(self.busy_below())
+        Duration::from_nanos(self.busy.all())
     }
 
     pub(crate) fn interrupted(&self) {
         self.interruptions.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that memories, tables and instances grew by `bytes`, and says what the most
-    /// of them was before.
-    pub(super) fn grew(&self, bytes: usize) -> usize {
-        let now = self.memory.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.peak_memory.fetch_max(now, Ordering::Relaxed)
+    /// Notes that the memory held now may be more than ever, and says what the most of
+    /// it was before.
+    pub(super) fn peaked(&self) -> u64 {
+        self.peak_memory
+            .fetch_max(self.memory.own(), Ordering::Relaxed)
     }
 
-    /// Takes back what the last [`grew`](Self::grew) noted.
-    pub(super) fn did_not_grow(&self, bytes: usize, peak: usize) {
-        self.memory.fetch_sub(bytes, Ordering::Relaxed);
+    /// Takes back what the last [`peaked`](Self::peaked) noted.
+    pub(super) fn did_not_peak(&self, peak: u64) {
         self.peak_memory.store(peak, Ordering::Relaxed);
-    }
-
-    /// Notes that the guest's memory was freed, and says how much of it there was.
-    pub(super) fn freed(&self) -> usize {
-        self.memory.swap(0, Ordering::Relaxed)
-    }
-
-    /// Notes that a cell below this one grew by `bytes`.
-    pub(super) fn grew_below(&self, bytes: usize) {
-        self.memory_below.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Notes that a cell below this one has given so many bytes back.
-    pub(super) fn freed_below(&self, bytes: usize) {
-        self.memory_below.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    fn memory(&self) -> usize {
-        self.memory.load(Ordering::Relaxed)
-    }
-
-    fn memory_below(&self) -> usize {
-        self.memory_below.load(Ordering::Relaxed)
-    }
-
-    /// How much memory the guest holds, and all that are below it.
-    pub(super) fn held(&self) -> usize {
-        self.memory().saturating_add(self.memory_below())
     }
 
     /// Notes that the guest has read from its standard input.
@@ -177,13 +153,17 @@ impl Meter {
 
     pub(crate) fn usage(&self) -> Usage {
         let rpc = |count: fn(&Traffic) -> u64| self.rpc.get().map_or(0, |rpc| count(rpc));
+        let bytes = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         Usage {
-            busy: self.busy(),
-            busy_below: self.busy_below(),
+            busy: Duration::from_nanos(self.busy.own()),
+            busy_below: Duration::from_nanos(self.busy.below()),
             interruptions: self.interruptions.load(Ordering::Relaxed),
-            memory: self.memory(),
-            memory_below: self.memory_below(),
-            peak_memory: self.peak_memory.load(Ordering::Relaxed),
+            memory: bytes(self.memory.own()),
+            memory_below: bytes(self.memory.below()),
+            peak_memory: bytes(self.peak_memory.load(Ordering::Relaxed)),
+            scratch: self.scratch.own(),
+            scratch_below: self.scratch.below(),
+            children: bytes(self.cells.all()),
             stdio_in: self.stdio_in.load(Ordering::Relaxed),
             stdio_out: self.stdio_out.load(Ordering::Relaxed),
             rpc_in: rpc(Traffic::bytes_out),

@@ -25,6 +25,8 @@ mod sources;
 mod start;
 mod state;
 mod stdio;
+mod tally;
+mod tee;
 mod trap;
 
 pub use builder::{Builder, Transport};
@@ -38,6 +40,7 @@ pub use remote::Remote;
 pub use start::Start;
 pub use stdio::{Input, Output};
 
+pub(crate) use plain::plain;
 pub(crate) use ready::Ready;
 pub(crate) use shared::Shared;
 pub(crate) use sources::Sources;

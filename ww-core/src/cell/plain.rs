@@ -1,5 +1,8 @@
 use std::fmt::{self, Write};
 
+/// Characters of why a connection ended that are told.
+pub(super) const TOLD: usize = 1024;
+
 /// Writes a guest's text so that it can stand in a line of a log: nothing in it
 /// begins another line, moves a cursor or turns the direction of writing.
 pub(super) struct Plain<'a> {
@@ -30,7 +33,7 @@ impl fmt::Write for Plain<'_> {
 }
 
 /// At most `most` characters of a guest's text.
-pub(super) fn plain(text: &str, most: usize) -> String {
+pub(crate) fn plain(text: &str, most: usize) -> String {
     let mut plain = String::new();
     // The rest is left out.
     let _ = Plain::new(&mut plain, most).write_str(text);

@@ -7,15 +7,14 @@ use futures::channel::oneshot;
 use futures::future::{Either, LocalBoxFuture, select};
 use futures::{FutureExt, StreamExt};
 use ww_membrane::Membrane;
-use ww_rpc::{Limits, Side, Vat};
+use ww_rpc::{Side, Vat};
 
 use super::handle::{Cell, answer};
+use super::limits::Limits;
 use super::local::Local;
+use super::plain::{TOLD, plain};
 use crate::error::Error;
 use crate::pipe;
-
-/// Bytes that each direction of a bridge holds.
-const BRIDGE: usize = 256 << 10;
 
 /// What somebody on another thread wants of a capability.
 type Job<C> = Box<dyn FnOnce(&Local, C) -> LocalBoxFuture<'static, ()> + Send>;
@@ -115,18 +114,23 @@ impl<C: FromClientHook + Clone + 'static> Remote<C> {
     /// it, cross between the threads as messages.
     ///
     /// The bridge stands as long as something is held across it and neither cell
-    /// has ended; then calls fail with kind `Disconnected`.
+    /// has ended; then calls fail with kind `Disconnected`. Each side may ask of the other
+    /// what [`Limits::rpc`](super::Limits::rpc) of the other's cell allows, and beyond
+    /// that the bridge ends. Its pipes hold the [`rpc_buffer`](super::Limits::rpc_buffer)
+    /// of the cell of `local`.
     pub fn bridge(&self, local: &Local) -> C {
-        let (to_far, at_far) = pipe::pipe(BRIDGE);
-        let (to_near, at_near) = pipe::pipe(BRIDGE);
-        self.ask(move |_, client| {
+        let Limits {
+            rpc, rpc_buffer, ..
+        } = *local.limits();
+        let (to_far, at_far) = pipe::pipe(rpc_buffer);
+        let (to_near, at_near) = pipe::pipe(rpc_buffer);
+        self.ask(move |local, client| {
             let bootstrap = Some(client.cast_to());
-            let limits = Limits::default();
+            let limits = local.limits().rpc;
             let vat = Vat::new(at_far, to_near, Side::Server, bootstrap, limits);
-            // However it ends: whoever calls across it is told.
-            vat.map(drop).boxed_local()
+            vat.map(|ended| told("serves", ended)).boxed_local()
         });
-        let mut vat = Vat::new(at_near, to_far, Side::Client, None, Limits::default());
+        let mut vat = Vat::new(at_near, to_far, Side::Client, None, rpc);
         // Tells when nothing is held any more.
         let membrane = Membrane::ungated();
         let client = membrane.wrap_reverse(vat.bootstrap());
@@ -137,7 +141,7 @@ impl<C: FromClientHook + Clone + 'static> Remote<C> {
         });
         local.spawn(async move {
             match select(vat, emptied).await {
-                Either::Left(_) => {}
+                Either::Left((ended, _)) => told("calls", ended),
                 Either::Right((_, vat)) => drop(vat),
             }
             drop(membrane);
@@ -154,6 +158,14 @@ impl<C: FromClientHook + Clone + 'static> Remote<C> {
     /// told.
     fn ask(&self, job: impl FnOnce(&Local, C) -> LocalBoxFuture<'static, ()> + Send + 'static) {
         let _ = self.jobs.unbounded_send(Box::new(job));
+    }
+}
+
+/// Tells of a bridge that an error has ended, as seen from one of its sides.
+fn told(side: &str, ended: Result<(), capnp::Error>) {
+    if let Err(error) = ended {
+        let error = plain(&error.to_string(), TOLD);
+        tracing::debug!(side, %error, "bridge ended");
     }
 }
 

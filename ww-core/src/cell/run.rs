@@ -16,7 +16,7 @@ use super::budget::Budget;
 use super::exit::Exit;
 use super::limits::Limit;
 use super::local::{Local, ended};
-use super::plain::plain;
+use super::plain::{TOLD, plain};
 use super::rest::{MESSAGES, Rest};
 use super::shared::{Shared, part};
 use super::start::Connect;
@@ -25,9 +25,6 @@ use crate::ticker::Ticker;
 
 /// How often a poll looks at the cell's parts before it lets others run.
 const ROUNDS: usize = 16;
-
-/// Characters of why a connection ended that are told.
-const TOLD: usize = 1024;
 
 /// One cell's life, as a future.
 pub(crate) struct Run {
@@ -263,6 +260,10 @@ impl Run {
         self.release();
         match &result {
             Ok(exit) => tracing::debug!(code = exit.code, "exited"),
+            Err(error @ Error::Trap { backtrace, .. }) if !backtrace.is_empty() => {
+                // As a text, of which a line stays one in the log.
+                tracing::debug!(%error, backtrace, "ended");
+            }
             Err(error) => tracing::debug!(%error, "ended"),
         }
         if let Some(outcome) = self.outcome.take() {

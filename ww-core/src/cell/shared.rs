@@ -1,7 +1,7 @@
 use std::iter;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::future::LocalBoxFuture;
 use ww_image::Image;
@@ -12,6 +12,10 @@ use super::meter::{Meter, Usage};
 use super::signal::Signal;
 use super::sources::Sources;
 use crate::error::Error;
+
+/// How many cells there may be from one that is nobody's child down to the last one below
+/// it. What a cell takes is noted at all above it.
+const LEVELS: usize = 64;
 
 /// Something to do on a cell's thread.
 pub(crate) type Errand = Box<dyn FnOnce(Local) -> LocalBoxFuture<'static, ()> + Send>;
@@ -24,15 +28,13 @@ pub(crate) struct Shared {
     pub(crate) image: Option<Image>,
     /// Where its time and randomness are from.
     pub(crate) sources: Sources,
+    /// Whether what it writes to standard error is told as events.
+    pub(crate) tells: bool,
     killed: AtomicBool,
     /// Errands that the thread has not picked up; `None` once the cell ended.
     errands: Mutex<Option<Vec<Errand>>>,
     pub(crate) meter: Meter,
-    /// Bytes of memory that the cell and those below it may hold.
-    memory: usize,
-    /// What they may spend of the processor's time; as long as can be, where that is
-    /// not limited.
-    cpu: Duration,
+    pub(crate) limits: Limits,
     /// The cell that it is a child of.
     above: OnceLock<Arc<Self>>,
     /// When the guest's slice began, in ticks of the runtime's ticker.
@@ -58,26 +60,44 @@ pub(crate) mod part {
 }
 
 impl Shared {
-    pub(crate) fn new(image: Option<Image>, sources: Sources, limits: &Limits) -> Self {
+    pub(crate) fn new(
+        image: Option<Image>,
+        sources: Sources,
+        tells: bool,
+        limits: &Limits,
+    ) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(1);
         Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             signal: Arc::default(),
             image,
             sources,
+            tells,
             killed: AtomicBool::new(false),
             errands: Mutex::new(Some(Vec::new())),
             meter: Meter::default(),
-            memory: limits.memory,
-            cpu: limits.cpu.unwrap_or(Duration::MAX),
+            limits: *limits,
             above: OnceLock::new(),
             slice: AtomicU64::new(0),
         }
     }
 
     /// Makes it a child of `parent`, before it starts.
-    pub(super) fn belongs_to(&self, parent: &Arc<Self>) {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ended`] when that has ended, [`Error::Limit`] when that, or one that it is
+    /// below, has as many cells below it as it may have, [`Error::TooDeep`].
+    pub(super) fn belongs_to(&self, parent: &Arc<Self>) -> Result<(), Error> {
+        if parent.has_ended() {
+            return Err(Error::Ended);
+        }
+        if parent.above().count() + 1 == LEVELS {
+            return Err(Error::TooDeep { most: LEVELS });
+        }
+        parent.take(Limit::Children, 1)?;
         let _ = self.above.set(parent.clone());
+        Ok(())
     }
 
     /// Counts the guest as busy until the answer is dropped.
@@ -90,7 +110,7 @@ impl Shared {
 
     /// Whether the cell and those below it have used up their time.
     pub(super) fn is_spent(&self) -> bool {
-        self.meter.spent() >= self.cpu
+        self.limits.cpu.is_some_and(|cpu| self.meter.spent() >= cpu)
     }
 
     /// Those it is below, the nearest first.
@@ -98,43 +118,74 @@ impl Shared {
         iter::successors(self.above.get(), |shared| shared.above.get())
     }
 
-    /// Takes note of so many bytes more, and answers what the most of them was before.
+    /// Takes so much more of what is bounded by `limit` for a cell with all those below it.
     ///
     /// # Errors
     ///
-    /// [`Error::Limit`] where that is more than the cell may hold, or one that it is
-    /// below. Nothing is noted then but that.
-    pub(super) fn grow(&self, bytes: usize) -> Result<usize, Error> {
+    /// [`Error::Limit`] where that is more than the cell may have, or one that it is below.
+    /// Nothing is taken then.
+    fn take(&self, limit: Limit, amount: u64) -> Result<(), Error> {
         let mut all = iter::once(self).chain(self.above().map(|above| &**above));
-        let full = all.find(|one| bytes > one.memory.saturating_sub(one.meter.held()));
+        let full = all.find(|one| {
+            let taken = one.meter.tally(limit).all();
+            amount > one.limits.bound(limit).saturating_sub(taken)
+        });
         if let Some(full) = full {
             // Both are told: whose limit it is, and who is refused.
-            full.meter.refuse(Limit::Memory);
-            self.meter.refuse(Limit::Memory);
-            return Err(Error::Limit {
-                limit: Limit::Memory,
-                bound: full.memory as u64,
-            });
+            full.meter.refuse(limit);
+            self.meter.refuse(limit);
+            return Err(full.limits.exceeded(limit));
         }
+        self.meter.tally(limit).add(amount);
         for above in self.above() {
-            above.meter.grew_below(bytes);
+            above.meter.tally(limit).add_below(amount);
         }
-        Ok(self.meter.grew(bytes))
+        Ok(())
+    }
+
+    /// Gives back what was taken.
+    fn give(&self, limit: Limit, amount: u64) {
+        self.meter.tally(limit).sub(amount);
+        for above in self.above() {
+            above.meter.tally(limit).sub_below(amount);
+        }
+    }
+
+    /// Takes note of so many bytes of memory more, and answers what the most of it was
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// As [`take`](Self::take).
+    pub(super) fn grow(&self, bytes: usize) -> Result<u64, Error> {
+        self.take(Limit::Memory, bytes as u64)?;
+        Ok(self.meter.peaked())
     }
 
     /// Takes back what the last [`grow`](Self::grow) noted.
-    pub(super) fn did_not_grow(&self, bytes: usize, peak: usize) {
-        self.meter.did_not_grow(bytes, peak);
-        for above in self.above() {
-            above.meter.freed_below(bytes);
-        }
+    pub(super) fn did_not_grow(&self, bytes: usize, peak: u64) {
+        self.give(Limit::Memory, bytes as u64);
+        self.meter.did_not_peak(peak);
     }
 
-    /// Takes note that the guest's memory was freed.
+    /// Takes so many bytes of scratch space more.
+    ///
+    /// # Errors
+    ///
+    /// As [`take`](Self::take).
+    pub(crate) fn write(&self, bytes: u64) -> Result<(), Error> {
+        self.take(Limit::Scratch, bytes)
+    }
+
+    /// Gives scratch space back.
+    pub(crate) fn erase(&self, bytes: u64) {
+        self.give(Limit::Scratch, bytes);
+    }
+
+    /// Takes note that all that was the guest's was freed.
     pub(super) fn freed(&self) {
-        let bytes = self.meter.freed();
-        for above in self.above() {
-            above.meter.freed_below(bytes);
+        for limit in [Limit::Memory, Limit::Scratch] {
+            self.give(limit, self.meter.tally(limit).own());
         }
     }
 
@@ -176,6 +227,11 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+        if left.is_some()
+            && let Some(parent) = self.above.get()
+        {
+            parent.give(Limit::Children, 1);
+        }
         drop(left);
     }
 
@@ -193,9 +249,9 @@ pub(super) struct Busy<'a> {
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         let nanos = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.shared.meter.ran(nanos);
+        self.shared.meter.busy.add(nanos);
         for above in self.shared.above() {
-            above.meter.ran_below(nanos);
+            above.meter.busy.add_below(nanos);
             if above.is_spent() {
                 above.signal.raise(part::CALL);
             }
@@ -214,27 +270,38 @@ impl std::fmt::Debug for Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+
     use super::*;
+
+    fn cell(limits: impl FnOnce(&mut Limits)) -> Arc<Shared> {
+        let mut own = Limits::default();
+        limits(&mut own);
+        Arc::new(Shared::new(None, Sources::default(), false, &own))
+    }
+
+    fn bound<T: fmt::Debug>(taken: Result<T, Error>) -> u64 {
+        match taken {
+            Err(Error::Limit { bound, .. }) => bound,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn family(bounds: [usize; 3]) -> [Arc<Shared>; 3] {
+        let all = bounds.map(|bound| {
+            cell(|limits| {
+                limits.memory = bound;
+                limits.scratch = bound as u64;
+            })
+        });
+        all[1].belongs_to(&all[0]).expect("there is room");
+        all[2].belongs_to(&all[1]).expect("there is room");
+        all
+    }
 
     #[test]
     fn what_is_held_below_counts_above_until_it_is_given_back() {
-        let cell = |memory| {
-            let limits = Limits {
-                memory,
-                ..Limits::default()
-            };
-            Arc::new(Shared::new(None, Sources::default(), &limits))
-        };
-        let [top, middle, child] = [100, 80, 60].map(cell);
-        middle.belongs_to(&top);
-        child.belongs_to(&middle);
-        let bound = |grown: Result<usize, Error>| match grown {
-            Err(Error::Limit {
-                limit: Limit::Memory,
-                bound,
-            }) => bound,
-            other => panic!("{other:?}"),
-        };
+        let [top, middle, child] = family([100, 80, 60]);
         assert_eq!(bound(child.grow(61)), 60);
         let peak = child.grow(50).expect("it fits");
         assert_eq!(bound(middle.grow(31)), 80);
@@ -250,5 +317,58 @@ mod tests {
         middle.freed();
         assert_eq!(top.usage().memory_below, 0);
         assert_eq!(top.usage().memory, 20);
+    }
+
+    #[test]
+    fn what_is_written_below_counts_above_until_it_is_erased_or_its_cell_gone() {
+        let [top, middle, child] = family([100, 100, 60]);
+        child.write(60).expect("it fits");
+        assert_eq!(bound(child.write(1)), 60);
+        assert_eq!(bound(middle.write(41)), 100);
+        assert_eq!(middle.usage().refused, Some(Limit::Scratch));
+        child.erase(20);
+        middle.write(41).expect("it fits");
+        assert_eq!(top.usage().scratch_below, 81);
+        child.freed();
+        assert_eq!(top.usage().scratch_below, 41);
+        assert_eq!(top.usage().memory_below, 0);
+    }
+
+    #[test]
+    fn those_below_a_child_count_as_well_until_they_end() {
+        let [top, child] = [2, 64].map(|most| cell(|limits| limits.children = most));
+        child.belongs_to(&top).expect("the first");
+        let [second, third] = [(); 2].map(|()| cell(|_| {}));
+        second.belongs_to(&child).expect("the second");
+        assert_eq!(bound(third.belongs_to(&child)), 2);
+        assert_eq!(top.usage().children, 2);
+        // Nobody counts one that was refused.
+        third.close();
+        assert_eq!(top.usage().children, 2);
+        second.close();
+        second.close();
+        assert_eq!(top.usage().children, 1);
+        cell(|_| {})
+            .belongs_to(&child)
+            .expect("there is room again");
+        child.close();
+        let late = cell(|_| {}).belongs_to(&child);
+        assert!(matches!(late, Err(Error::Ended)), "{late:?}");
+    }
+
+    #[test]
+    fn a_family_is_so_deep_at_the_most() {
+        let wide = || cell(|limits| limits.children = usize::MAX);
+        let mut last = wide();
+        for _ in 1..LEVELS {
+            let next = wide();
+            next.belongs_to(&last).expect("it is not that deep");
+            last = next;
+        }
+        let deeper = wide().belongs_to(&last);
+        assert!(
+            matches!(deeper, Err(Error::TooDeep { most: LEVELS })),
+            "{deeper:?}"
+        );
     }
 }

@@ -60,13 +60,12 @@ impl Start {
     ///
     /// # Errors
     ///
-    /// [`Error::Ended`] when the parent has ended.
+    /// Those of [`Shared::belongs_to`].
     pub(crate) fn below(self, parent: &Local, bootstrap: Option<Client>) -> Result<Local, Error> {
+        self.shared.shared.belongs_to(parent.shared())?;
         let nest = parent.nest().clone();
-        self.shared.shared.belongs_to(parent.shared());
-        let shared = Arc::downgrade(&self.shared.shared);
         let (local, run) = self.run(nest.clone(), |_| Ok(bootstrap));
-        parent.adopt(shared)?;
+        parent.adopt(local.shared());
         nest.add(run)?;
         Ok(local)
     }
@@ -104,8 +103,7 @@ impl Start {
         bootstrap: impl FnOnce(&Local) -> Result<Option<Client>, Error> + 'static,
     ) -> (Local, Run) {
         let shared = self.shared.start();
-        let limits = *self.state.limits();
-        let local = Local::new(shared.clone(), nest, limits);
+        let local = Local::new(shared.clone(), nest);
         for (_, output) in self.state.outputs() {
             if let Some(pump) = output.pump() {
                 local.spawn(pump);

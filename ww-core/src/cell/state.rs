@@ -40,7 +40,7 @@ struct Bounds {
 struct Grant {
     bytes: usize,
     /// The most memory held before.
-    peak: usize,
+    peak: u64,
 }
 
 impl State {

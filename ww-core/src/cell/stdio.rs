@@ -4,6 +4,7 @@ use futures::{AsyncRead, AsyncWrite};
 use tracing::Span;
 
 use super::lines::{Lines, Stream};
+use super::tee::Tee;
 use crate::pipe;
 use crate::wasi::{Stdin, Stdout};
 
@@ -26,6 +27,7 @@ pub(crate) enum OutputKind {
     Inherit,
     Writer(Box<dyn AsyncWrite + Send + Unpin>),
     Tracing,
+    Told,
 }
 
 impl Input {
@@ -101,6 +103,16 @@ impl Output {
         Self(OutputKind::Tracing)
     }
 
+    /// As [`piped`](Self::piped), and told as by [`tracing`](Self::tracing) as well.
+    pub(crate) fn told() -> Self {
+        Self(OutputKind::Told)
+    }
+
+    /// Whether there are events of it.
+    pub(crate) fn tells(&self) -> bool {
+        matches!(self.0, OutputKind::Tracing | OutputKind::Told)
+    }
+
     /// To `writer`, which is flushed when the guest asks and when it ends.
     pub fn writer(writer: impl AsyncWrite + Send + Unpin + 'static) -> Self {
         Self(OutputKind::Writer(Box::new(writer)))
@@ -122,6 +134,12 @@ impl Output {
                 let (writer, reader) = pipe::pipe(bound);
                 reader.set_lossy(true);
                 (Stdout::pipe(writer), Some(reader))
+            }
+            OutputKind::Told => {
+                let (writer, reader) = pipe::pipe(bound);
+                reader.set_lossy(true);
+                let tee = Tee::new(Lines::new(stream, span), writer);
+                (Stdout::writer(tee), Some(reader))
             }
         }
     }
@@ -158,6 +176,7 @@ impl fmt::Debug for Output {
             OutputKind::Inherit => "Output::inherit",
             OutputKind::Writer(_) => "Output::writer",
             OutputKind::Tracing => "Output::tracing",
+            OutputKind::Told => "Output::told",
         })
     }
 }

@@ -1,5 +1,7 @@
 use libp2p_identity::PeerId;
 
+use crate::error::with_causes;
+
 /// Why a peer could not be reached or spoken to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -35,4 +37,17 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl From<Error> for capnp::Error {
+    /// The kind is `Failed` where the peer refuses, and otherwise `Disconnected`: it may be
+    /// reached another time.
+    fn from(error: Error) -> Self {
+        let kind = match error {
+            Error::Refused { .. } => capnp::ErrorKind::Failed,
+            _ => capnp::ErrorKind::Disconnected,
+        };
+        let extra = with_causes(&error);
+        Self { kind, extra }
+    }
 }

@@ -8,7 +8,6 @@ use ww_rpc::peer_capnp::host::{
 };
 
 use super::Spawner;
-use super::fault::fault;
 use crate::network::{Multiaddr, Network, PeerId};
 
 /// The server of the wire's `Host`: the peer that runs a cell, as seen from
@@ -76,8 +75,7 @@ impl host::Server for Host {
             (peer, read_addrs(peer, params.get_addrs()?)?)
         };
         drop(params);
-        let connected = self.network().connect(peer, addrs).await;
-        connected.map_err(|error| fault(&error))
+        Ok(self.network().connect(peer, addrs).await?)
     }
 
     async fn executor(

@@ -26,7 +26,6 @@
 //! # }
 //! ```
 
-mod fault;
 mod host;
 mod options;
 mod process;

@@ -4,7 +4,7 @@ use capnp::Error;
 use capnp::capability::Client;
 use ww_rpc::cell_capnp::{self, spawn_options};
 
-use crate::cell::{Limits, Transport};
+use crate::cell::{Limits, Transport, plain};
 
 /// What a parent says about the cell it spawns.
 #[derive(Debug)]
@@ -13,7 +13,14 @@ pub(super) struct Options {
     pub(super) env: Vec<(String, String)>,
     pub(super) transport: Transport,
     pub(super) limits: Limits,
+    /// Where there are scratch directories.
+    pub(super) scratch: Vec<String>,
+    /// What the cell is called in the log.
+    pub(super) name: Option<String>,
 }
+
+/// The most characters of a name.
+const NAME: usize = 64;
 
 /// The most bytes of all args and env items together.
 const MOST: usize = 1 << 20;
@@ -29,7 +36,13 @@ impl Options {
             }
         };
         let limits = narrowed(own, options.get_limits()?);
-        Self::parse(options.get_args()?, options.get_env()?, transport, limits)
+        let mut read = Self::parse(options.get_args()?, options.get_env()?, transport, limits)?;
+        read.scratch = texts("scratch path", options.get_scratch()?, &mut { MOST })?;
+        let name = options.get_name()?;
+        if !name.is_empty() {
+            read.name = Some(called(&name.to_string()?));
+        }
+        Ok(read)
     }
 
     pub(super) fn parse(
@@ -39,16 +52,24 @@ impl Options {
         limits: Limits,
     ) -> Result<Self, Error> {
         let mut room = MOST;
+        let args = texts("argument", args, &mut room)?;
         Ok(Self {
-            args: texts("argument", args, &mut room)?,
+            name: args.first().map(|name| called(name)),
+            args,
             env: texts("env item", env, &mut room)?
                 .into_iter()
                 .map(variable)
                 .collect::<Result<_, _>>()?,
             transport,
             limits,
+            scratch: Vec::new(),
         })
     }
+}
+
+/// A guest's name for another, as it stands in the log.
+pub(super) fn called(name: &str) -> String {
+    plain(name, NAME)
 }
 
 /// What a parent hands down to the cell it spawns. Null is nothing.
@@ -101,7 +122,7 @@ fn texts(
             .checked_sub(text.len() + size_of::<String>())
             .ok_or_else(|| {
                 Error::failed(format!(
-                    "args and env exceed {MOST} bytes at {what} {index}, each of them counted \
+                    "what is said exceeds {MOST} bytes at {what} {index}, each of them counted \
                      with {} bytes beside its own",
                     size_of::<String>()
                 ))

@@ -10,12 +10,13 @@ use futures::AsyncRead;
 use ww_membrane::Membrane;
 use ww_rpc::peer_capnp::byte_stream;
 use ww_rpc::peer_capnp::process::{
-    self, BootstrapParams, BootstrapResults, KillParams, KillResults, StderrParams, StderrResults,
-    StdinParams, StdinResults, StdoutParams, StdoutResults, UsageParams, UsageResults, WaitParams,
-    WaitResults,
+    self, BootstrapParams, BootstrapResults, ExecutorParams, ExecutorResults, KillParams,
+    KillResults, StderrParams, StderrResults, StdinParams, StdinResults, StdoutParams,
+    StdoutResults, UsageParams, UsageResults, WaitParams, WaitResults,
 };
 use ww_rpc::stream::{Sink, Source};
 
+use super::Spawner;
 use super::quota::Held;
 use crate::cell::{Cell, Local};
 use crate::pipe;
@@ -23,6 +24,7 @@ use crate::pipe;
 /// The server of the wire's `Process`: a running cell, as held by its parent.
 pub(super) struct Process {
     child: Rc<Child>,
+    spawner: Rc<Spawner>,
     around: Option<Around>,
     stdin: RefCell<Stdin>,
     stdout: Output,
@@ -73,16 +75,11 @@ struct Tap {
 
 impl Process {
     /// The parent's view of `cell`, of whose standard streams all that do not
-    /// carry RPC are piped. What the parent hands to the cell by calls passes
-    /// `membrane`, as what it hands down does.
-    pub(super) fn new(
-        cell: Cell,
-        local: Local,
-        program: Rc<Held>,
-        membrane: Option<Membrane>,
-    ) -> Self {
-        let around = membrane.map(|session| Around {
-            session,
+    /// carry RPC are piped. What the parent hands to the cell by calls passes the
+    /// membrane of `spawner`, as what it hands down does.
+    pub(super) fn new(cell: Cell, local: Local, program: Rc<Held>, spawner: Rc<Spawner>) -> Self {
+        let around = spawner.around().map(|session| Around {
+            session: session.clone(),
             inside: Membrane::ungated(),
         });
         let stdin = cell.take_stdin();
@@ -96,6 +93,7 @@ impl Process {
         };
         Self {
             child: Rc::new(child),
+            spawner,
             around,
             stdin: RefCell::new(stdin.map_or(Stdin::Rpc, Stdin::Idle)),
             stdout: Output::new("standard output", |child| &child.stdout),
@@ -213,7 +211,7 @@ impl process::Server for Process {
     }
 
     async fn wait(self: Rc<Self>, _: WaitParams, mut results: WaitResults) -> Result<(), Error> {
-        let exit = self.child.cell.wait().await?;
+        let exit = self.child.cell.wait().await.map_err(told)?;
         if let Some(error) = exit.rpc_error()
             && error.kind == capnp::ErrorKind::Overloaded
         {
@@ -262,11 +260,35 @@ impl process::Server for Process {
         usage.set_interruptions(used.interruptions);
         usage.set_busy_below_nanos(used.busy_below.as_nanos().try_into().unwrap_or(u64::MAX));
         usage.set_memory_below_bytes(used.memory_below as u64);
+        usage.set_scratch_bytes(used.scratch);
+        usage.set_scratch_below_bytes(used.scratch_below);
+        usage.set_children(used.children.try_into().unwrap_or(u32::MAX));
         if let Some(limit) = used.refused {
             usage.set_refused(limit.to_string());
         }
         Ok(())
     }
+
+    async fn executor(
+        self: Rc<Self>,
+        _: ExecutorParams,
+        mut results: ExecutorResults,
+    ) -> Result<(), Error> {
+        let below = Rc::new(self.spawner.below(&self.child.local));
+        results.get().set_executor(below.client());
+        Ok(())
+    }
+}
+
+/// Why a cell did not exit by itself, with where its guest was.
+fn told(error: crate::Error) -> Error {
+    let trace = match &error {
+        crate::Error::Trap { backtrace, .. } if !backtrace.is_empty() => format!("\n{backtrace}"),
+        _ => String::new(),
+    };
+    let mut error = Error::from(error);
+    error.extra.push_str(&trace);
+    error
 }
 
 impl fmt::Debug for Process {

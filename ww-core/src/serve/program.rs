@@ -31,10 +31,9 @@ impl program::Server for Compiled {
             (options, handed_down(params.get_bootstrap())?)
         };
         drop(params);
-        let process = self
-            .spawner
-            .spawn(self.program.clone(), None, options, bootstrap)
-            .await?;
+        let spawner = self.spawner.clone();
+        let process = spawner.spawn(self.program.clone(), None, options, bootstrap);
+        let process = process.await?;
         results.get().set_process(process);
         Ok(())
     }

@@ -1,3 +1,5 @@
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,14 +16,15 @@ use ww_rpc::peer_capnp::executor::{
 use ww_rpc::peer_capnp::process;
 
 use super::Host;
-use super::fault::fault;
-use super::options::{Options, handed_down};
+use super::options::{Options, called, handed_down};
 use super::process::Process;
 use super::program::Compiled;
 use super::quota::{Held, Quota};
 use crate::cell::{self, Driver, Input, Limits, Local, Output, Sources, Start, Transport};
 use crate::clock::Clock;
+use crate::error::with_causes;
 use crate::network::Network;
+use crate::programs::Hash;
 use crate::random::{self, Random};
 use crate::{Compilation, Runtime};
 
@@ -40,8 +43,23 @@ pub struct Spawner {
     quota: Rc<Quota>,
     /// Where images to run are looked for.
     image: Option<Image>,
+    /// Those that were run out of it.
+    services: RefCell<HashMap<Path, Service>>,
     sources: Sources,
+    /// Whether what its cells write to standard error is told as events.
+    tells: bool,
 }
+
+/// An image that was run out of another.
+#[derive(Clone)]
+struct Service {
+    image: Image,
+    /// Of its component.
+    hash: Hash,
+}
+
+/// How many services are remembered.
+const MOST_SERVICES: usize = 64;
 
 /// Where cells are started.
 enum Place {
@@ -61,21 +79,25 @@ impl Spawner {
         network: Arc<dyn Network>,
         drive: impl Fn(Driver) + 'static,
     ) -> Self {
+        let limits = Limits::default();
         Self {
             runtime: runtime.clone(),
             network,
             place: Place::Here(Box::new(drive)),
             membrane: None,
-            limits: Limits::default(),
-            quota: Rc::new(Quota::new(None)),
+            limits,
+            quota: Rc::new(Quota::new(limits)),
             image: None,
+            services: RefCell::default(),
             sources: Sources::default(),
+            tells: false,
         }
     }
 
     /// A spawner whose cells run beside the cell of `local`, as its children;
     /// [`Limits::children`] says how many. Each has the limits of that cell, its clock,
-    /// and its source of randomness.
+    /// and its source of randomness; and where that cell's standard error is told as
+    /// events ([`Output::tracing`]), theirs is too, beside what their parents read.
     pub fn beside(local: &Local, runtime: &Runtime, network: Arc<dyn Network>) -> Self {
         Self {
             runtime: runtime.clone(),
@@ -85,7 +107,17 @@ impl Spawner {
             limits: *local.limits(),
             quota: local.quota(),
             image: local.shared().image.clone(),
+            services: RefCell::default(),
             sources: local.shared().sources.clone(),
+            tells: local.shared().tells,
+        }
+    }
+
+    /// One whose cells are the children of `child`, one of this one's.
+    pub(super) fn below(&self, child: &Local) -> Self {
+        Self {
+            membrane: self.membrane.clone(),
+            ..Self::beside(child, &self.runtime, self.network.clone())
         }
     }
 
@@ -96,10 +128,21 @@ impl Spawner {
         self
     }
 
+    /// Tells what its cells write to standard error as events as well, in their spans,
+    /// as [`Output::tracing`] does.
+    pub fn tracing(mut self) -> Self {
+        self.tells = true;
+        self
+    }
+
     /// Gives each of its cells these limits, or what narrower ones its parent
-    /// asks for.
+    /// asks for. Where its cells are nobody's children, [`Limits::code`] and
+    /// [`Limits::compilations`] hold for all of them together as well.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        if let Place::Here(_) = self.place {
+            self.quota = Rc::new(Quota::new(limits));
+        }
         self
     }
 
@@ -137,13 +180,18 @@ impl Spawner {
         &self.limits
     }
 
+    /// What stands between parents and their cells.
+    pub(super) fn around(&self) -> Option<&Membrane> {
+        self.membrane.as_ref()
+    }
+
     pub(super) fn network(&self) -> &Arc<dyn Network> {
         &self.network
     }
 
     /// Runs `program` as a new cell that bootstraps `bootstrap`, with `image` at `/`.
     pub(super) async fn spawn(
-        &self,
+        self: Rc<Self>,
         program: Rc<Held>,
         image: Option<Image>,
         options: Options,
@@ -155,12 +203,21 @@ impl Spawner {
             .transport(options.transport)
             .limits(options.limits)
             .sources(self.sources.clone())
-            .stderr(Output::piped());
+            .stderr(match self.tells {
+                true => Output::told(),
+                false => Output::piped(),
+            });
         if options.transport != Transport::Stdio {
             builder = builder.stdin(Input::piped()).stdout(Output::piped());
         }
         for (key, value) in options.env {
             builder = builder.env(key, value);
+        }
+        for path in options.scratch {
+            builder = builder.scratch(path);
+        }
+        if let Some(name) = options.name {
+            builder = builder.name(name);
         }
         if let Some(image) = image {
             builder = builder.image(image);
@@ -168,12 +225,9 @@ impl Spawner {
         let (cell, start) = builder.prepare().await?;
         let bootstrap = bootstrap.map(|inside| self.hand_down(inside));
         let local = self.place.start(start, bootstrap)?;
-        Ok(capnp_rpc::new_client(Process::new(
-            cell,
-            local,
-            program,
-            self.membrane.clone(),
-        )))
+        local.share_quota(self.quota.clone());
+        let process = Process::new(cell, local, program, self);
+        Ok(capnp_rpc::new_client(process))
     }
 
     /// Waits for a compilation, when it is its turn, and counts the program among those
@@ -185,7 +239,28 @@ impl Spawner {
         let program = program.observe(move |_| {
             let _ = &turn;
         });
-        self.quota.hold(&program.await?, self.limits.code)
+        self.quota.hold(&program.await?)
+    }
+
+    /// What lies at `path` of the image, and its program.
+    async fn service(&self, path: &Path) -> Result<(Image, Rc<Held>), Error> {
+        let known = self.services.borrow().get(path).cloned();
+        if let Some(Service { image, hash }) = known
+            && let Some(program) = self.runtime.recall(&hash)
+        {
+            return Ok((image, self.quota.hold(&program)?));
+        }
+        let image = self.image.as_ref().ok_or_else(|| {
+            Error::failed("the cell of this executor has no image to run one out of".into())
+        })?;
+        let image = image.nested(path).await.map_err(crate::Error::from)?;
+        let program = self.compiled(self.runtime.load_once(&image)).await?;
+        let mut services = self.services.borrow_mut();
+        if services.len() < MOST_SERVICES || services.contains_key(path) {
+            let (image, hash) = (image.clone(), program.program().hash());
+            services.insert(path.clone(), Service { image, hash });
+        }
+        Ok((image, program))
     }
 
     fn hand_down<C: FromClientHook>(&self, inside: C) -> C {
@@ -267,18 +342,20 @@ impl executor::Server for Spawner {
         let compilation = self.quota.compilation()?;
         let (path, options, bootstrap) = {
             let params = params.get()?;
-            let path = Path::new(params.get_path()?.to_str()?).map_err(|error| fault(&error))?;
-            let options = Options::read(params.get_options()?, &self.limits)?;
+            let path = params.get_path()?.to_str()?;
+            let path = Path::new(path).map_err(|error| Error::failed(with_causes(&error)))?;
+            let options = params.get_options()?;
+            let named = options.has_name();
+            let mut options = Options::read(options, &self.limits)?;
+            if !named {
+                options.name = Some(called(path.as_str()));
+            }
             (path, options, handed_down(params.get_bootstrap())?)
         };
         drop(params);
-        let image = self.image.as_ref().ok_or_else(|| {
-            Error::failed("the cell of this executor has no image to run one out of".into())
-        })?;
-        let nested = image.nested(&path).await.map_err(|error| fault(&error))?;
-        let program = self.compiled(self.runtime.load(&nested)).await?;
+        let (image, program) = self.service(&path).await?;
         drop(compilation);
-        let process = self.spawn(program, Some(nested), options, bootstrap);
+        let process = self.spawn(program, Some(image), options, bootstrap);
         let process = process.await?;
         results.get().set_process(process);
         Ok(())

@@ -18,8 +18,6 @@ pub(super) use self::listing::Listings;
 pub(super) use self::mount::Mounted;
 pub(crate) use self::mount::{Mount, Source};
 
-pub(crate) use self::scratch::Budget as ScratchSpace;
-
 use self::scratch::Open;
 
 mod descriptor;

@@ -1,130 +1,20 @@
 //! What a cell's life looks like to a subscriber of `tracing`.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::fmt::{Debug, Write};
+use std::fmt::Write;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Once};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber, subscriber};
 use ww_core::cell::{Builder, Limits, Output, Transport};
+use ww_core::network::Offline;
+use ww_core::serve::Spawner;
+use ww_loader::Memory;
 
 use crate::patience::patiently;
-use crate::stage::{Wakes, guest};
+use crate::stage::{RUNTIME, guest};
+use crate::told::{count, listen, told};
 use crate::wat;
-
-thread_local! {
-    /// What is told on this thread, while somebody wants to know. The
-    /// subscriber itself is everyone's: what a callsite thinks of its
-    /// subscribers is remembered for the whole process.
-    static LOG: RefCell<Option<Log>> = const { RefCell::new(None) };
-}
-
-/// Each event as one line: the spans it happened in, its target, and what it
-/// says.
-#[derive(Default)]
-struct Log {
-    spans: HashMap<u64, String>,
-    entered: Vec<u64>,
-    events: Vec<String>,
-}
-
-struct Everyones(AtomicU64);
-
-struct Fields<'a>(&'a mut String);
-
-impl Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        match field.name() {
-            "message" => write!(self.0, " {value:?}"),
-            // Different in each run.
-            "id" => Ok(()),
-            name => write!(self.0, " {name}={value:?}"),
-        }
-        .expect("a string takes everything");
-    }
-}
-
-impl Subscriber for Everyones {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("ww_core")
-    }
-
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let id = self.0.fetch_add(1, Ordering::Relaxed);
-        log(|log| {
-            let mut text = span.metadata().name().to_owned();
-            span.record(&mut Fields(&mut text));
-            log.spans.insert(id, text);
-        });
-        Id::from_u64(id)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        log(|log| {
-            let parent = event.parent().map(|id| vec![id.into_u64()]);
-            let mut text = String::new();
-            for id in parent.as_ref().unwrap_or(&log.entered) {
-                write!(text, "[{}] ", log.spans[id]).expect("a string takes everything");
-            }
-            text.push_str(event.metadata().target());
-            if event.metadata().target() == "ww_core::guest" {
-                write!(text, " {}", event.metadata().level()).expect("a string takes everything");
-            }
-            event.record(&mut Fields(&mut text));
-            log.events.push(text);
-        });
-    }
-
-    fn enter(&self, span: &Id) {
-        log(|log| log.entered.push(span.into_u64()));
-    }
-
-    fn exit(&self, span: &Id) {
-        log(|log| {
-            let left = log.entered.pop();
-            assert_eq!(left, Some(span.into_u64()), "spans are left as entered");
-        });
-    }
-}
-
-fn log(note: impl FnOnce(&mut Log)) {
-    LOG.with_borrow_mut(|log| {
-        if let Some(log) = log {
-            note(log);
-        }
-    });
-}
-
-/// Has what is told on this thread kept from now on.
-fn listen() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let everyones = Everyones(AtomicU64::new(1));
-        subscriber::set_global_default(everyones).expect("there is no other");
-    });
-    LOG.set(Some(Log::default()));
-}
-
-/// What is told of a cell's life on this thread, where it is driven for as
-/// long as it goes on by itself, and is dropped then.
-fn told(builder: Builder) -> Vec<String> {
-    listen();
-    let (cell, start) = patiently(builder.prepare()).expect("it is ready");
-    let _ = Arc::new(Wakes::default()).settle(&mut start.drive());
-    drop(cell);
-    let log = LOG.take().expect("it was set above");
-    assert!(log.entered.is_empty());
-    log.events
-}
 
 #[test]
 fn a_life_is_told_in_the_span_of_its_cell() {
@@ -174,7 +64,8 @@ fn a_life_is_told_in_the_span_of_its_cell() {
             wat::run("unreachable"),
             vec![
                 "[cell] # started",
-                "[cell] # ended error=the cell trapped: wasm trap: wasm `unreachable` instruction executed",
+                "[cell] # ended error=the cell trapped: wasm trap: wasm `unreachable` instruction executed \
+                 backtrace=\"   0:      0x0 - m!<function 7>\"",
             ],
         ),
         (
@@ -308,20 +199,18 @@ fn many_lines_let_others_have_their_turn() {
     let builder = builder.stdout(Output::tracing());
     let (_cell, start) = patiently(builder.prepare()).expect("it is ready");
     let mut driver = start.drive();
-    let told = || LOG.with_borrow(|log| log.as_ref().map_or(0, |log| log.events.len()));
     let mut cx = Context::from_waker(Waker::noop());
     loop {
-        let before = told();
+        let before = count();
         let polled = Pin::new(&mut driver).poll(&mut cx);
         // Its start and its end are told, too.
-        let now = told() - before;
+        let now = count() - before;
         assert!(now <= MOST + 2, "{now} events in one poll");
         if polled.is_ready() {
             break;
         }
     }
-    assert_eq!(told(), LINES + 2);
-    LOG.take();
+    assert_eq!(count(), LINES + 2);
 }
 
 #[test]
@@ -332,6 +221,54 @@ fn standard_error_is_told_as_such() {
         .find(|event| event.contains("the guest has failed"));
     let failure = failure.expect("it says so");
     assert!(failure.starts_with("[cell] ww_core::stderr "), "{failure}");
+}
+
+/// What is told of a guest that runs another, which panics: the one of `svc/nests`.
+fn told_of_both(tells: bool) -> Vec<String> {
+    // So that nobody waits for the compiler.
+    let traps = example_images::wasm("traps");
+    let kept = patiently(RUNTIME.compile(traps.clone())).expect("it compiles");
+    let nests = example_images::wasm("nests");
+    let files = [("bin/main.wasm", nests), ("svc/nests/bin/main.wasm", traps)];
+    let mut builder = Builder::new()
+        .runtime(&RUNTIME)
+        .image(Memory::files(files).expect("these are paths"))
+        .args(["within"])
+        .name("parent")
+        .bootstrap(|local| {
+            let spawner = Spawner::beside(local, &RUNTIME, Arc::new(Offline::new()));
+            Ok(Rc::new(spawner).client())
+        });
+    if tells {
+        builder = builder.stderr(Output::tracing());
+    }
+    let told = told(builder);
+    drop(kept);
+    told
+}
+
+#[test]
+fn what_children_say_and_why_they_end_is_told_in_the_spans_of_both() {
+    let told = told_of_both(true);
+    let of_child = "[cell name=\"parent\" / cell name=\"svc/nests\"] ";
+    let said = |event: &&String| {
+        event.starts_with(of_child)
+            && event.contains("ww_core::stderr")
+            && event.contains("the guest has panicked")
+    };
+    assert!(told.iter().any(|event| said(&event)), "{told:#?}");
+    let ended = |event: &&String| event.starts_with(of_child) && event.contains("the cell trapped");
+    let ended = told.iter().find(ended).expect("it is told");
+    assert!(ended.contains("backtrace="), "{ended}");
+    // Its parent was told where it was as well, and fails with that.
+    let failed = |event: &&String| {
+        event.starts_with("[cell name=\"parent\"] ww_core::stderr")
+            && event.contains("!traps::main")
+    };
+    assert!(told.iter().any(|event| failed(&event)), "{told:#?}");
+
+    let told = told_of_both(false);
+    assert!(!told.iter().any(|event| said(&event)), "{told:#?}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod said;
 mod sdk;
 mod stage;
 mod stdio;
+mod told;
 mod usage;
 mod wait;
 mod wat;

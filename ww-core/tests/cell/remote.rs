@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 
 use capnp::ErrorKind;
 use futures::channel::oneshot;
-use futures::future::poll_immediate;
-use ww_core::cell::{Builder, Cell, Input, Local, Remote};
+use futures::future::{Either, poll_immediate};
+use ww_core::cell::{Builder, Cell, Input, Limits, Local, Remote};
 use ww_core::{Error, Runtime};
 use ww_rpc::peer_capnp::executor;
 
 use crate::patience::patiently;
-use crate::stage::RUNTIME;
+use crate::stage::{RUNTIME, guest};
 
 /// A worker that is not the one of [`RUNTIME`].
 static ELSEWHERE: LazyLock<Runtime> = LazyLock::new(|| {
@@ -160,6 +160,33 @@ fn a_bridge_stands_until_the_last_call_across_it_is_answered() {
         drop(remote);
         // The bridge is gone, too, although both cells live on.
         assert!(gone.await.is_err());
+    });
+}
+
+#[test]
+fn a_bridge_has_the_limits_of_its_cells() {
+    patiently(async {
+        let (cell, other) = (waits(&RUNTIME).await, waits(&ELSEWHERE).await);
+        let (remote, _) = here(&cell).await;
+        let many = async |here: executor::Client| {
+            let hangs = (0..20).map(|_| echo(here.clone(), "hang"));
+            let hangs = futures::future::select_all(hangs.map(Box::pin));
+            match futures::future::select(hangs, Box::pin(echo(here, ""))).await {
+                Either::Left(((hung, ..), _)) => hung,
+                Either::Right((answered, _)) => answered,
+            }
+        };
+        assert!(across(&remote, &other, many).await.is_ok());
+
+        let mut limits = Limits::default();
+        limits.rpc.calls = 10;
+        let narrow = guest("echo-child").stdin(Input::piped()).limits(limits);
+        let narrow = narrow.spawn().await.expect("it runs");
+        let (remote, _) = here(&narrow).await;
+        match across(&remote, &other, many).await {
+            Err(Error::Rpc(error)) => assert_eq!(error.kind, ErrorKind::Overloaded, "{error}"),
+            other => panic!("{other:?}"),
+        }
     });
 }
 

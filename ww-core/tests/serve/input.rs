@@ -140,7 +140,7 @@ fn more_compilations_than_16_at_a_time_are_refused_as_overload() {
                 _ => compiled += 1,
             }
             let reason = match error.kind {
-                ErrorKind::Overloaded => "16 calls",
+                ErrorKind::Overloaded => "16 of its calls",
                 _ => "wasi:cli/run",
             };
             assert!(error.extra.contains(reason), "{error}");

@@ -7,6 +7,7 @@
 )]
 
 mod attenuation;
+mod below;
 mod host;
 mod input;
 mod lifetime;

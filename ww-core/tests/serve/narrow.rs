@@ -1,8 +1,10 @@
 //! What a parent says of its child's bounds, and images that are run out of an
 //! image.
 
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use capnp::ErrorKind;
 use futures::future::join;
@@ -11,6 +13,8 @@ use ww_core::cell::{Builder, Input, Limits, Local};
 use ww_core::network::Offline;
 use ww_core::serve::Spawner;
 use ww_core::{Error, Runtime};
+use ww_image::{Image, Layer};
+use ww_loader::{Loader, Memory, Node, Path, async_trait};
 use ww_rpc::cell_capnp::limits;
 use ww_rpc::peer_capnp::{executor, process};
 
@@ -126,6 +130,81 @@ fn a_service_is_run_out_of_the_image_of_its_parent() {
         let error = run_image(&stage.executor(), "svc/echo-child").await;
         let error = error.map(drop).unwrap_err();
         assert!(error.extra.contains("has no image"), "{error}");
+    });
+}
+
+/// Gives the files of an image, unless it is out of order, and counts what it gives.
+#[derive(Clone)]
+struct Counting {
+    files: Arc<Memory>,
+    opened: Arc<AtomicUsize>,
+    fails: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Loader for Counting {
+    async fn open(&self, path: &Path) -> Result<Node, ww_loader::Error> {
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(ww_loader::Error::Io {
+                path: path.clone(),
+                loader: "a test's".into(),
+                source: io::ErrorKind::ConnectionRefused.into(),
+            });
+        }
+        let opened = self.files.open(path).await;
+        if let Ok(Node::File(_)) = opened {
+            self.opened.fetch_add(1, Ordering::Relaxed);
+        }
+        opened
+    }
+}
+
+#[test]
+fn a_service_is_read_once_as_long_as_its_program_is_there_and_errors_that_pass_say_so() {
+    let path = "svc/echo-child/bin/main.wasm";
+    let files = Memory::files([(path, example_images::wasm("echo-child"))]);
+    let loader = Counting {
+        files: Arc::new(files.unwrap()),
+        opened: Arc::default(),
+        fails: Arc::new(AtomicBool::new(true)),
+    };
+    Stage::run(async |stage| {
+        let spawner = stage.spawner(Offline::new());
+        let image = Image::new([Layer::new("a test's", loader.clone())]);
+        let executor = Rc::new(spawner.image(image)).client();
+        let error = run_image(&executor, "svc/echo-child").await;
+        let error = error.map(drop).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Disconnected, "{error}");
+
+        loader.fails.store(false, Ordering::Relaxed);
+        for _ in 0..3 {
+            let process = run_image(&executor, "svc/echo-child").await.unwrap();
+            assert!(echoed(&process).await.unwrap().contains("a line"));
+            assert_eq!(loader.opened.load(Ordering::Relaxed), 1);
+        }
+    });
+}
+
+#[test]
+fn a_child_has_scratch_directories_where_its_parent_says() {
+    Stage::run(async |stage| {
+        let program = compile(&stage.executor(), "wasi-probe").await.unwrap();
+        let fill = async |path: &str| {
+            let mut request = program.spawn_request();
+            let mut options = request.get().init_options();
+            options.set_args(&["wasi-probe", "fill", path][..])?;
+            options.set_scratch(&[path][..])?;
+            options.init_limits().set_scratch_bytes(100_000);
+            request.send().promise.await?.get()?.get_process()
+        };
+        let process = fill("/tmp").await.unwrap();
+        assert_eq!(
+            text(stdout(&process).await).await,
+            "wrote 90000, then Some(29)\nagain 10000\n"
+        );
+        assert_eq!(wait(&process).await.unwrap(), 0);
+        let error = fill("tmp").await.map(drop).unwrap_err();
+        assert!(error.extra.contains("is not absolute"), "{error}");
     });
 }
 

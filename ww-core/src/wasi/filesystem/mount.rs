@@ -4,6 +4,7 @@ use ww_image::{Image, Path};
 
 use super::Descriptor;
 use super::scratch::{Budget, Scratch};
+use crate::cell::Shared;
 use crate::clock::Clock;
 use crate::error::Error;
 
@@ -53,10 +54,10 @@ pub(in super::super) enum Mounted {
 }
 
 impl Mounted {
-    /// Those of one cell, whose scratch directories share `budget`.
+    /// Those of `cell`, for which its scratch directories count.
     pub(in super::super) fn all(
         mounts: Vec<Mount>,
-        budget: &Budget,
+        cell: &Arc<Shared>,
         clock: &Arc<dyn Clock>,
     ) -> Vec<Self> {
         let mounted = mounts.into_iter().enumerate().map(|(number, mount)| {
@@ -64,7 +65,7 @@ impl Mounted {
             match mount.source {
                 Source::Image(image) => Self::Image { path, image },
                 Source::Scratch => {
-                    let scratch = Scratch::new(number, budget.clone(), clock.clone());
+                    let scratch = Scratch::new(number, Budget::new(cell.clone()), clock.clone());
                     Self::Scratch { path, scratch }
                 }
             }

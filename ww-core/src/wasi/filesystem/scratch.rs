@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(crate) use self::budget::Budget;
+pub(super) use self::budget::Budget;
 pub(super) use self::listing::Entries;
 pub(super) use self::open::Open;
 pub(super) use self::stream::{Reader, WriteFailed, Writer};
@@ -39,7 +39,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     /// An empty one, charged to `budget`; `id` tells it from the cell's others.
-    pub(crate) fn new(id: usize, budget: Budget, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(id: usize, budget: Budget, clock: Arc<dyn Clock>) -> Self {
         Self {
             id,
             tree: Arc::new(Mutex::new(Tree::new(budget, clock))),

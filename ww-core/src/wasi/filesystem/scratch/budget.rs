@@ -1,42 +1,22 @@
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::cell::Shared;
 use crate::wasi::wit::filesystem::types::ErrorCode;
 
-/// Bytes that the scratch directories of one cell may take together.
-/// Clones are one.
+/// What a cell's scratch directories take, which counts for the cell.
 #[derive(Clone)]
-pub(crate) struct Budget(Arc<Inner<dyn Fn() + Send + Sync>>);
-
-struct Inner<F: ?Sized> {
-    cap: u64,
-    used: AtomicU64,
-    refused: F,
-}
+pub(in super::super) struct Budget(Arc<Shared>);
 
 impl Budget {
-    /// One of `cap` bytes, which says by `refused` that more were asked for.
-    pub(crate) fn new(cap: u64, refused: impl Fn() + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Inner {
-            cap,
-            used: AtomicU64::new(0),
-            refused,
-        }))
+    pub(in super::super) fn new(cell: Arc<Shared>) -> Self {
+        Self(cell)
     }
 
     /// Takes `bytes`, all or none.
     pub(super) fn charge(&self, bytes: u64) -> Result<(), ErrorCode> {
-        let more = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.0.cap);
-        let used = &self.0.used;
-        if used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .is_err()
-        {
-            (self.0.refused)();
-            return Err(ErrorCode::InsufficientSpace);
-        }
-        Ok(())
+        let refused = |_| ErrorCode::InsufficientSpace;
+        self.0.write(bytes).map_err(refused)
     }
 
     /// Has `held` bytes become `wanted`.
@@ -50,20 +30,17 @@ impl Budget {
 
     /// Gives back what was charged.
     pub(super) fn release(&self, bytes: u64) {
-        self.0.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.0.erase(bytes);
     }
 
     #[cfg(test)]
     pub(super) fn used(&self) -> u64 {
-        self.0.used.load(Ordering::Relaxed)
+        self.0.usage().scratch
     }
 }
 
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Budget")
-            .field("cap", &self.0.cap)
-            .field("used", &self.0.used)
-            .finish_non_exhaustive()
+        f.debug_tuple("Budget").field(&self.0).finish()
     }
 }

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 use super::super::times::Times;
 use super::node::{NODE, Node};
 use super::*;
+use crate::cell::{Limits, Shared, Sources};
 use crate::clock::System;
 use crate::wasi::CHUNK;
 use crate::wasi::wit::clocks::wall_clock::Datetime;
@@ -19,7 +20,12 @@ const WRITE: DescriptorFlags = DescriptorFlags::WRITE;
 const PAGE: u64 = pages::PAGE as u64;
 
 fn scratch(cap: u64) -> (Budget, Open) {
-    let budget = Budget::new(cap, || {});
+    let limits = Limits {
+        scratch: cap,
+        ..Limits::default()
+    };
+    let cell = Shared::new(None, Sources::default(), false, &limits);
+    let budget = Budget::new(Arc::new(cell));
     let scratch = Scratch::new(0, budget.clone(), Arc::new(System::default()));
     (budget, scratch.root())
 }
