@@ -1,8 +1,11 @@
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::future::{LocalBoxFuture, ready};
 use ww_core::cell::{Builder, Cell, Exit, Limit, Limits};
-use ww_core::{Error, Program};
+use ww_core::network::Offline;
+use ww_core::serve::Spawner;
+use ww_core::{Error, Program, Runtime};
 
 use crate::component::command;
 
@@ -15,6 +18,8 @@ pub(crate) struct Case {
     pub(crate) wasm: Vec<u8>,
     /// Settings of its cell.
     pub(crate) set: fn(Builder) -> Builder,
+    /// Whether it bootstraps an executor that runs cells beside it.
+    pub(crate) spawns: bool,
     /// Limits of its cell other than the defaults.
     pub(crate) limit: fn(&mut Limits),
     /// What its host does beside waiting for its end, and sees.
@@ -55,6 +60,7 @@ impl Case {
             what,
             wasm,
             set: |builder| builder,
+            spawns: false,
             limit: |_| {},
             host: |_| Box::pin(ready(())),
             fate,
@@ -66,6 +72,11 @@ impl Case {
 
     pub(crate) fn set(self, set: fn(Builder) -> Builder) -> Self {
         Self { set, ..self }
+    }
+
+    pub(crate) fn spawns(self) -> Self {
+        let spawns = true;
+        Self { spawns, ..self }
     }
 
     pub(crate) fn limit(self, limit: fn(&mut Limits)) -> Self {
@@ -92,10 +103,17 @@ impl Case {
     }
 
     /// Its cell.
-    pub(crate) fn builder(&self, program: &Program) -> Builder {
+    pub(crate) fn builder(&self, runtime: &Runtime, program: &Program) -> Builder {
         let mut limits = Limits::default();
         (self.limit)(&mut limits);
-        let builder = Builder::new().program(program.clone()).limits(limits);
+        let mut builder = Builder::new().program(program.clone()).limits(limits);
+        if self.spawns {
+            let runtime = runtime.clone();
+            builder = builder.bootstrap(move |local| {
+                let spawner = Spawner::beside(local, &runtime, Arc::new(Offline::new()));
+                Ok(Rc::new(spawner).client())
+            });
+        }
         (self.set)(builder)
     }
 

@@ -10,6 +10,7 @@ mod hosts;
 mod memories;
 mod polls;
 mod processors;
+mod spawners;
 
 /// All of them.
 pub(crate) fn guests() -> Vec<Case> {
@@ -21,6 +22,7 @@ pub(crate) fn guests() -> Vec<Case> {
     all.extend(contracts::cases());
     all.extend(connections::cases());
     all.extend(hosts::cases());
+    all.extend(spawners::cases());
     all.push(memories::large());
     all
 }

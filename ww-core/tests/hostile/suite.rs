@@ -64,7 +64,7 @@ pub(crate) async fn suite(ground: Ground) {
 /// Runs one guest to its end.
 async fn meet(ground: &Ground, neighbour: &Neighbour, case: &Case, program: &Program) {
     let what = case.what;
-    let cell = Rc::new(ground.start(case.builder(program)).await);
+    let cell = Rc::new(ground.start(case.builder(&ground.runtime, program)).await);
     let life = async {
         let (mut answered, mut busy) = (0, Duration::ZERO);
         loop {
@@ -82,7 +82,8 @@ async fn meet(ground: &Ground, neighbour: &Neighbour, case: &Case, program: &Pro
                 // As many, while it goes on.
                 Fate::Spins => answered += usize::from(ran),
             }
-            if answered >= CALLS {
+            // And until it has met what it is to meet.
+            if answered >= CALLS && cell.usage().refused == case.refused {
                 cell.kill();
                 return cell.wait().await;
             }
