@@ -70,6 +70,34 @@ struct Limits {
 
   rpcExports @9 :UInt32 = 0xffffffff;
   # Capabilities of its host's that it holds.
+
+  codeBytes @10 :UInt64 = 0xffffffffffffffff;
+  # Machine code of the programs that are held through its executors, and through those
+  # of the cells below it.
+
+  compilations @11 :UInt32 = 0xffffffff;
+  # Calls on those executors that wait for a program at a time.
+
+  instances @12 :UInt32 = 0xffffffff;
+  # Instances of core modules.
+
+  tables @13 :UInt32 = 0xffffffff;
+  # Tables of all instances.
+
+  tableEntries @14 :UInt32 = 0xffffffff;
+  # Entries of one table.
+
+  memories @15 :UInt32 = 0xffffffff;
+  # Linear memories of all instances.
+
+  rpcBufferBytes @16 :UInt64 = 0xffffffffffffffff;
+  # What each direction of its RPC connection holds before its writer waits.
+
+  rpcCallBytes @17 :UInt64 = 0xffffffffffffffff;
+  # Parameters and answers of the calls of its own that are in flight, together.
+
+  rpcQueueBytes @18 :UInt64 = 0xffffffffffffffff;
+  # Messages that wait for it to read them, together.
 }
 
 struct Usage {

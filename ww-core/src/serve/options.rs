@@ -100,10 +100,20 @@ fn narrowed(own: &Limits, asked: cell_capnp::limits::Reader<'_>) -> Limits {
     limits.cpu = time(own.cpu, asked.get_cpu_nanos());
     limits.wall = time(own.wall, asked.get_wall_nanos());
     limits.scratch = own.scratch.min(asked.get_scratch_bytes());
-    // A pipe holds one byte at least.
+    // A pipe holds one byte at least, here and below.
     limits.stdio = own.stdio.min(bytes(asked.get_stdio_bytes()).max(1));
-    let words = bytes(asked.get_rpc_message_bytes()) / size_of::<u64>();
-    limits.rpc.message_words = own.rpc.message_words.min(words);
+    limits.code = own.code.min(bytes(asked.get_code_bytes()));
+    limits.compilations = own.compilations.min(count(asked.get_compilations()));
+    limits.instances = own.instances.min(count(asked.get_instances()));
+    limits.tables = own.tables.min(count(asked.get_tables()));
+    limits.table_elements = own.table_elements.min(count(asked.get_table_entries()));
+    limits.memories = own.memories.min(count(asked.get_memories()));
+    limits.rpc_buffer = own.rpc_buffer.min(bytes(asked.get_rpc_buffer_bytes()).max(1));
+    let words = |most: u64| bytes(most) / size_of::<u64>();
+    let rpc = &own.rpc;
+    limits.rpc.message_words = rpc.message_words.min(words(asked.get_rpc_message_bytes()));
+    limits.rpc.call_words = rpc.call_words.min(words(asked.get_rpc_call_bytes()));
+    limits.rpc.queue_words = rpc.queue_words.min(words(asked.get_rpc_queue_bytes()));
     limits.rpc.calls = own.rpc.calls.min(count(asked.get_rpc_calls()));
     limits.rpc.exports = own.rpc.exports.min(count(asked.get_rpc_exports()));
     limits
@@ -185,6 +195,15 @@ mod tests {
         limits.set_rpc_message_bytes(0);
         limits.set_rpc_calls(0);
         limits.set_rpc_exports(0);
+        limits.set_code_bytes(0);
+        limits.set_compilations(0);
+        limits.set_instances(0);
+        limits.set_tables(0);
+        limits.set_table_entries(0);
+        limits.set_memories(0);
+        limits.set_rpc_buffer_bytes(0);
+        limits.set_rpc_call_bytes(0);
+        limits.set_rpc_queue_bytes(0);
     };
 
     #[test]
@@ -204,6 +223,15 @@ mod tests {
         least.rpc.message_words = 0;
         least.rpc.calls = 0;
         least.rpc.exports = 0;
+        least.code = 0;
+        least.compilations = 0;
+        least.instances = 0;
+        least.tables = 0;
+        least.table_elements = 0;
+        least.memories = 0;
+        least.rpc_buffer = 1;
+        least.rpc.call_words = 0;
+        least.rpc.queue_words = 0;
         let most: Ask = |mut limits| {
             limits.set_memory_bytes(u64::MAX - 1);
             limits.set_cpu_nanos(u64::MAX - 1);
