@@ -1,12 +1,12 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use capnp::Error;
 use capnp::message::{Builder, HeapAllocator};
 use capnp_rpc::rpc_capnp::{bootstrap, call, message, payload, resolve, return_};
 
 use self::table::Table;
 use crate::exports::Exports;
+use crate::limit::Refusal;
 use crate::plain::{Plain, Target};
 use crate::promises::Promises;
 use crate::questions::Questions;
@@ -56,7 +56,11 @@ impl Calls {
     /// Like all below that hear of what the peer says: `Overloaded` where it asks
     /// for more than the limits allow, and whatever is wrong with the parts that
     /// are looked at.
-    pub(crate) fn call(&self, call: call::Reader<'_>, words: usize) -> Result<Option<Held>, Error> {
+    pub(crate) fn call(
+        &self,
+        call: call::Reader<'_>,
+        words: usize,
+    ) -> Result<Option<Held>, Refusal> {
         self.traffic.was_called();
         let State { table, exports, .. } = &mut *self.state.borrow_mut();
         table.call(call, words, exports, &self.limits, &self.traffic)
@@ -68,14 +72,18 @@ impl Calls {
         question: u32,
         target: Target,
         words: usize,
-    ) -> Result<Option<Held>, Error> {
+    ) -> Result<Option<Held>, Refusal> {
         self.traffic.was_called();
         let State { table, exports, .. } = &mut *self.state.borrow_mut();
         table.plain_call(question, target, words, exports, &self.limits)
     }
 
     /// Takes note of results, in a message of `words` words.
-    pub(crate) fn answered(&self, results: payload::Reader<'_>, words: usize) -> Result<(), Error> {
+    pub(crate) fn answered(
+        &self,
+        results: payload::Reader<'_>,
+        words: usize,
+    ) -> Result<(), Refusal> {
         let state = self.state.borrow();
         let (limits, traffic) = (&self.limits, &self.traffic);
         state.table.answered(results, words, limits, traffic)
@@ -87,13 +95,13 @@ impl Calls {
     }
 
     /// Takes note that the peer has finished with a call.
-    pub(crate) fn finish(&self, question: u32) -> Result<(), Error> {
+    pub(crate) fn finish(&self, question: u32) -> Result<(), Refusal> {
         let table = &mut self.state.borrow_mut().table;
         table.finish(question, &self.limits)
     }
 
     /// Takes note of what a promise of the peer's resolves to.
-    pub(crate) fn resolve(&self, resolve: resolve::Reader<'_>) -> Result<(), Error> {
+    pub(crate) fn resolve(&self, resolve: resolve::Reader<'_>) -> Result<(), Refusal> {
         let State {
             table, promises, ..
         } = &mut *self.state.borrow_mut();
@@ -102,7 +110,7 @@ impl Calls {
     }
 
     /// Takes note that the peer asks for what we bootstrap.
-    pub(crate) fn bootstrap(&self, bootstrap: bootstrap::Reader<'_>) -> Result<(), Error> {
+    pub(crate) fn bootstrap(&self, bootstrap: bootstrap::Reader<'_>) -> Result<(), Refusal> {
         let table = &mut self.state.borrow_mut().table;
         table.bootstrap(bootstrap.get_question_id(), &self.limits)
     }
@@ -113,7 +121,11 @@ impl Calls {
     ///
     /// `Overloaded` where it exports more than the limits allow, or the peer owes
     /// too many answers.
-    pub(crate) fn sent(&self, message: &Builder<HeapAllocator>, words: usize) -> Result<(), Error> {
+    pub(crate) fn sent(
+        &self,
+        message: &Builder<HeapAllocator>,
+        words: usize,
+    ) -> Result<(), Refusal> {
         let State {
             table,
             promises,

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
-use capnp::{Error, struct_list};
+use crate::limit::{Limit, Refusal};
+use capnp::struct_list;
 use capnp_rpc::rpc_capnp::{cap_descriptor, disembargo, resolve};
 
 /// What the peer holds of ours, as far as the ids of it tell: capnp-rpc gives each
@@ -28,11 +29,11 @@ impl Exports {
     pub(crate) fn send(
         &mut self,
         table: struct_list::Reader<'_, cap_descriptor::Owned>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Refusal> {
         table.iter().try_for_each(|entry| self.send_one(entry))
     }
 
-    fn send_one(&mut self, descriptor: cap_descriptor::Reader<'_>) -> Result<(), Error> {
+    fn send_one(&mut self, descriptor: cap_descriptor::Reader<'_>) -> Result<(), Refusal> {
         let Ok(cap_descriptor::SenderHosted(id) | cap_descriptor::SenderPromise(id)) =
             descriptor.which()
         else {
@@ -49,7 +50,7 @@ impl Exports {
     /// # Errors
     ///
     /// Those of [`send`](Self::send).
-    pub(crate) fn resolve(&mut self, resolve: resolve::Reader<'_>) -> Result<(), Error> {
+    pub(crate) fn resolve(&mut self, resolve: resolve::Reader<'_>) -> Result<(), Refusal> {
         let resolve::Cap(descriptor) = resolve.which()? else {
             return Ok(());
         };
@@ -67,7 +68,7 @@ impl Exports {
     /// # Errors
     ///
     /// `Overloaded` where there are more than the limit.
-    pub(crate) fn embargo(&self, disembargo: disembargo::Reader<'_>) -> Result<(), Error> {
+    pub(crate) fn embargo(&self, disembargo: disembargo::Reader<'_>) -> Result<(), Refusal> {
         match disembargo.get_context().which() {
             Ok(disembargo::context::SenderLoopback(id)) => {
                 self.fits(id, "has not sent back", "embargoes")
@@ -81,11 +82,11 @@ impl Exports {
         self.reflecting.contains(&id)
     }
 
-    fn fits(&self, id: u32, has: &str, what: &str) -> Result<(), Error> {
+    fn fits(&self, id: u32, has: &str, what: &str) -> Result<(), Refusal> {
         if (id as usize) < self.limit {
             return Ok(());
         }
-        Err(Error::overloaded(format!(
+        Err(Limit::Exports.exceeded(format!(
             "peer {has} {} {what}, more than the limit of {}",
             u64::from(id) + 1,
             self.limit

@@ -59,6 +59,7 @@ mod elsewhere;
 mod exports;
 mod frame;
 mod later;
+mod limit;
 mod limits;
 mod link;
 mod network;
@@ -77,6 +78,7 @@ mod watch;
 
 pub use capnp_rpc::rpc_twoparty_capnp::Side;
 pub use later::drop_later;
+pub use limit::Limit;
 pub use limits::Limits;
 pub use traffic::Traffic;
 pub use vat::Vat;

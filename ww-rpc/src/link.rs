@@ -8,6 +8,7 @@ use futures::{AsyncRead, AsyncWrite};
 
 use crate::calls::Calls;
 use crate::frame::{Break, Frame, Frames};
+use crate::limit::{Limit, Refusal};
 use crate::outbox::{Message, Outbox, Queue};
 use crate::sizes::Sizes;
 use crate::watch::poll_watched;
@@ -130,7 +131,7 @@ impl Link {
             self.wake_writer();
             return;
         }
-        let reason = Error::overloaded(format!(
+        let reason = Limit::QueueWords.exceeded(format!(
             "messages that the peer has not read take {waiting} words, more than the limit of {}",
             self.queue_words
         ));
@@ -138,7 +139,8 @@ impl Link {
     }
 
     /// Ends the connection at once, in both directions.
-    pub(crate) fn give_up(&self, reason: Error) {
+    pub(crate) fn give_up(&self, reason: Refusal) {
+        let reason = reason.into_error(&self.traffic);
         self.state.borrow_mut().give_up(reason);
         self.wake_reader();
     }
@@ -222,11 +224,11 @@ impl Link {
         match polled {
             Poll::Ready(Ok(Some(read))) => return Poll::Ready(Ok(Some(read))),
             Poll::Ready(Ok(None)) => state.end = Some(Ok(())),
-            Poll::Ready(Err(reason)) => state.break_off(reason),
+            Poll::Ready(Err(reason)) => state.break_off(reason, &self.traffic),
             Poll::Pending if ended || more => {}
             Poll::Pending if state.draining && frames.partial() == 0 => state.end = Some(Ok(())),
             Poll::Pending if state.draining => {
-                state.break_off(Break::Truncated(frames.partial()));
+                state.break_off(Break::Truncated(frames.partial()), &self.traffic);
             }
             Poll::Pending => {
                 if let Some(error) = state.unwritable.clone() {
@@ -281,7 +283,7 @@ impl Link {
 
 impl State {
     /// Ends reading for a reason of the peer's or the stream's making.
-    fn break_off(&mut self, reason: Break) {
+    fn break_off(&mut self, reason: Break, traffic: &Traffic) {
         let error = match reason {
             Break::Truncated(bytes) => {
                 let error = Error::disconnected(format!(
@@ -291,7 +293,7 @@ impl State {
                 error
             }
             Break::Malformed(text) => Error::failed(text),
-            Break::TooLarge(text) => Error::overloaded(text),
+            Break::TooLarge(text) => Limit::MessageWords.exceeded(text).into_error(traffic),
             Break::Io(error) => {
                 self.blame(&error);
                 Error::disconnected(format!("reading from the peer failed: {error}"))

@@ -13,6 +13,7 @@ use futures::{AsyncRead, AsyncWrite};
 
 use crate::calls::{Calls, Held};
 use crate::frame::{Frame, Frames};
+use crate::limit::Refusal;
 use crate::link::Link;
 use crate::outbox::{Message, Outbox};
 use crate::plain::Plain;
@@ -142,7 +143,9 @@ impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<
                     return Ok(None);
                 };
                 link.traffic.heard();
-                let refusal = match read(frame, &link.calls)? {
+                let read = read(frame, &link.calls);
+                let read = read.map_err(|refusal| refusal.into_error(&link.traffic));
+                let refusal = match read? {
                     Read::Message(message, held) => break (message, held),
                     Read::Refused(refusal) => refusal,
                 };
@@ -199,7 +202,7 @@ enum Read {
 
 /// Reads a message, out of which no more can be read than the limits allow, and
 /// takes note of what it asks for.
-fn read(frame: Frame, calls: &Calls) -> Result<Read, Error> {
+fn read(frame: Frame, calls: &Calls) -> Result<Read, Refusal> {
     let limits = calls.limits();
     let words = frame.words();
     let mut options = ReaderOptions::new();
@@ -223,7 +226,7 @@ fn read(frame: Frame, calls: &Calls) -> Result<Read, Error> {
 }
 
 /// The same of a message that is not plain.
-fn read_whole(frame: Frame, mut options: ReaderOptions, calls: &Calls) -> Result<Read, Error> {
+fn read_whole(frame: Frame, mut options: ReaderOptions, calls: &Calls) -> Result<Read, Refusal> {
     let words = frame.words();
     let message = Reader::new(frame, options);
     let root: message::Reader<'_> = message.get_root()?;

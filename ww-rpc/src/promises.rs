@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use crate::limit::{Limit, Refusal};
 use capnp::Error;
 use capnp_rpc::rpc_capnp::{cap_descriptor, resolve};
 
@@ -26,7 +27,7 @@ impl Promises {
         &mut self,
         resolve: resolve::Reader<'_>,
         limit: u32,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Refusal> {
         let promise = resolve.get_promise_id();
         let resolve::Cap(descriptor) = resolve.which()? else {
             return Ok(());
@@ -37,13 +38,13 @@ impl Promises {
             return Ok(());
         };
         if id == promise {
-            return Err(Error::failed(format!(
+            return Err(Refusal::Broken(Error::failed(format!(
                 "peer resolved its promise {promise} to itself"
-            )));
+            ))));
         }
         let depth = self.depth.get(&promise).copied().unwrap_or(0) + 1;
         if depth > limit {
-            return Err(Error::overloaded(format!(
+            return Err(Limit::Resolutions.exceeded(format!(
                 "peer resolved {depth} promises to one another, more than the limit of {limit}"
             )));
         }

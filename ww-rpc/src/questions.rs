@@ -1,4 +1,4 @@
-use capnp::Error;
+use crate::limit::{Limit, Refusal};
 
 /// Calls of our own, and bootstraps, that the peer has not answered.
 ///
@@ -18,7 +18,7 @@ impl Questions {
     /// # Errors
     ///
     /// `Overloaded` where there are more than `limit`.
-    pub(crate) fn ask(&mut self, id: u32, limit: usize) -> Result<(), Error> {
+    pub(crate) fn ask(&mut self, id: u32, limit: usize) -> Result<(), Refusal> {
         let id = id as usize;
         if id >= self.waits.len() {
             self.waits.resize(id + 1, false);
@@ -26,7 +26,7 @@ impl Questions {
         self.waits[id] = true;
         self.unanswered += 1;
         if self.unanswered > limit {
-            return Err(Error::overloaded(format!(
+            return Err(Limit::UnansweredCalls.exceeded(format!(
                 "peer has not answered {} calls, more than the limit of {limit}",
                 self.unanswered
             )));

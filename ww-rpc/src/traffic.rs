@@ -1,4 +1,6 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use crate::Limit;
 
 /// What has crossed a connection until now. Read from any thread, while the
 /// connection lives and after.
@@ -10,6 +12,8 @@ pub struct Traffic {
     capabilities_in: AtomicU64,
     calls_in: AtomicU64,
     calls_out: AtomicU64,
+    /// The number of the limit that the peer went beyond, counted from 1, or 0.
+    exceeded: AtomicU8,
 }
 
 impl Traffic {
@@ -41,6 +45,16 @@ impl Traffic {
     /// Calls made to the peer.
     pub fn calls_out(&self) -> u64 {
         self.calls_out.load(Ordering::Relaxed)
+    }
+
+    /// The limit that the peer went beyond, which ended the connection.
+    pub fn exceeded(&self) -> Option<Limit> {
+        let index = usize::from(self.exceeded.load(Ordering::Relaxed)).checked_sub(1)?;
+        Limit::ALL.get(index).copied()
+    }
+
+    pub(crate) fn went_beyond(&self, limit: Limit) {
+        self.exceeded.store(limit as u8 + 1, Ordering::Relaxed);
     }
 
     pub(crate) fn read(&self, bytes: usize) {

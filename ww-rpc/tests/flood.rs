@@ -326,6 +326,8 @@ fn a_long_reason_to_give_up_is_cut() {
     assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
     assert!(error.extra.starts_with("remote exception: ÄÄÄ"), "{error}");
     assert!(error.extra.len() < 2_000, "{} bytes", error.extra.len());
+    // Whatever it says, it went beyond no limit of ours.
+    assert_eq!(served.traffic.exceeded(), None);
     assert_eq!(served.log.alive(), 0, "something leaked");
 }
 

@@ -96,7 +96,7 @@ pub enum Limit {
     /// [`Limits::wall`].
     Wall,
     /// One of [`Limits::rpc`].
-    Rpc,
+    Rpc(ww_rpc::Limit),
     /// [`Limits::scratch`].
     Scratch,
     /// [`Limits::children`].
@@ -156,7 +156,7 @@ impl Limits {
             Limit::Memories => self.memories as u64,
             Limit::Cpu => nanos(self.cpu),
             Limit::Wall => nanos(self.wall),
-            Limit::Rpc => self.rpc.calls as u64,
+            Limit::Rpc(limit) => self.rpc.bound(limit),
             Limit::Scratch => self.scratch,
             Limit::Children => self.children as u64,
             Limit::Code => self.code as u64,
@@ -166,8 +166,8 @@ impl Limits {
 }
 
 impl Limit {
-    /// Every limit, at the place that [`code`](Self::code) gives.
-    const ALL: [Self; 13] = [
+    /// Every limit that is not one of RPC.
+    const PLAIN: [Self; 12] = [
         Self::Memory,
         Self::TableElements,
         Self::Handles,
@@ -176,22 +176,30 @@ impl Limit {
         Self::Memories,
         Self::Cpu,
         Self::Wall,
-        Self::Rpc,
         Self::Scratch,
         Self::Children,
         Self::Code,
         Self::Compilations,
     ];
 
-    /// A number for it, never 0.
+    /// Every limit.
+    fn all() -> impl Iterator<Item = Self> {
+        let of_rpc = ww_rpc::Limit::ALL.into_iter().map(Self::Rpc);
+        Self::PLAIN.into_iter().chain(of_rpc)
+    }
+
+    /// A number for it, from 1 to 31.
     pub(crate) fn code(self) -> u8 {
-        self as u8 + 1
+        (1..)
+            .zip(Self::all())
+            .find_map(|(code, limit)| (limit == self).then_some(code))
+            .unwrap_or_default()
     }
 
     /// What [`code`](Self::code) made a number of.
     pub(crate) fn of_code(code: u8) -> Option<Self> {
         let index = usize::from(code).checked_sub(1)?;
-        Self::ALL.get(index).copied()
+        Self::all().nth(index)
     }
 
     /// What it means to a cell that this limit, of `bound`, ends.
@@ -211,7 +219,7 @@ impl Limit {
             Self::Instances
             | Self::Tables
             | Self::Memories
-            | Self::Rpc
+            | Self::Rpc(_)
             | Self::Children
             | Self::Compilations => format!("the cell needs more than its {bound} {self}"),
         }
@@ -230,7 +238,7 @@ impl fmt::Display for Limit {
             Self::Memories => "linear memories",
             Self::Cpu => "processor time",
             Self::Wall => "time",
-            Self::Rpc => "RPC",
+            Self::Rpc(limit) => return write!(f, "RPC {limit}"),
             Self::Scratch => "scratch space",
             Self::Children => "children",
             Self::Code => "machine code",
@@ -245,7 +253,8 @@ mod tests {
 
     #[test]
     fn a_code_stands_for_its_limit() {
-        for limit in Limit::ALL {
+        for limit in Limit::all() {
+            assert!((1..32).contains(&limit.code()), "{limit}");
             assert_eq!(Limit::of_code(limit.code()), Some(limit));
         }
         assert_eq!(Limit::of_code(0), None);

@@ -138,6 +138,11 @@ impl Meter {
         })
     }
 
+    /// The limit that the guest went beyond on its RPC connection.
+    pub(crate) fn exceeded(&self) -> Option<ww_rpc::Limit> {
+        self.rpc.get().and_then(|rpc| rpc.exceeded())
+    }
+
     pub(crate) fn refuse(&self, limit: Limit) {
         self.refused.store(limit.code(), Ordering::Relaxed);
         let bit = 1 << limit.code();

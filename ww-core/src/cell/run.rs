@@ -201,8 +201,8 @@ impl Run {
                     // It may quote what the guest said.
                     let told = plain(&error.to_string(), TOLD);
                     tracing::debug!(error = %told, "RPC connection ended");
-                    if error.kind == capnp::ErrorKind::Overloaded {
-                        self.shared.meter.refuse(Limit::Rpc);
+                    if let Some(limit) = self.shared.meter.exceeded() {
+                        self.shared.meter.refuse(Limit::Rpc(limit));
                     }
                     self.rpc_error = Some(Arc::new(error.clone()));
                     error

@@ -108,7 +108,9 @@ fn narrowed(own: &Limits, asked: cell_capnp::limits::Reader<'_>) -> Limits {
     limits.tables = own.tables.min(count(asked.get_tables()));
     limits.table_elements = own.table_elements.min(count(asked.get_table_entries()));
     limits.memories = own.memories.min(count(asked.get_memories()));
-    limits.rpc_buffer = own.rpc_buffer.min(bytes(asked.get_rpc_buffer_bytes()).max(1));
+    limits.rpc_buffer = own
+        .rpc_buffer
+        .min(bytes(asked.get_rpc_buffer_bytes()).max(1));
     let words = |most: u64| bytes(most) / size_of::<u64>();
     let rpc = &own.rpc;
     limits.rpc.message_words = rpc.message_words.min(words(asked.get_rpc_message_bytes()));

@@ -213,7 +213,7 @@ impl process::Server for Process {
     async fn wait(self: Rc<Self>, _: WaitParams, mut results: WaitResults) -> Result<(), Error> {
         let exit = self.child.cell.wait().await.map_err(told)?;
         if let Some(error) = exit.rpc_error()
-            && error.kind == capnp::ErrorKind::Overloaded
+            && self.child.cell.shared.meter.exceeded().is_some()
         {
             return Err(Error::overloaded(format!(
                 "the cell exited with {} after its RPC connection was ended: {}",

@@ -261,7 +261,7 @@ fn a_connection_beyond_its_limits_is_ended_and_both_sides_learn_why() {
     let error = exit.rpc_error().expect("the connection was ended");
     assert_eq!(error.kind, capnp::ErrorKind::Overloaded);
     assert!(error.extra.contains(TOLD), "{error}");
-    assert_eq!(cell.usage().refused, Some(Limit::Rpc));
+    assert_eq!(cell.usage().refused, Some(Limit::Rpc(ww_rpc::Limit::Calls)));
 
     let mut told = String::new();
     let mut stderr = cell.take_stderr().expect("it is piped");
@@ -302,7 +302,10 @@ fn parameters_count_while_they_are_held_whether_or_not_a_capability_is_among_the
         let error = exit.rpc_error().expect("the connection was ended");
         assert_eq!(error.kind, capnp::ErrorKind::Overloaded, "{error}");
         assert!(error.extra.contains("words, more than"), "{error}");
-        assert_eq!(cell.usage().refused, Some(Limit::Rpc));
+        assert_eq!(
+            cell.usage().refused,
+            Some(Limit::Rpc(ww_rpc::Limit::CallWords))
+        );
         // As many as fit, and the one that did not.
         assert_eq!(cell.usage().calls_out, (8 << 17) / BYTES as u64 + 1);
     });

@@ -7,6 +7,7 @@ use capnp_rpc::rpc_capnp::{
 };
 
 use crate::exports::Exports;
+use crate::limit::{Limit, Refusal};
 use crate::plain::Target;
 use crate::{Limits, Traffic};
 
@@ -100,7 +101,7 @@ impl Table {
         exports: &Exports,
         limits: &Limits,
         traffic: &Traffic,
-    ) -> Result<Option<Held>, Error> {
+    ) -> Result<Option<Held>, Refusal> {
         let table = call.get_params()?.get_cap_table()?;
         let words = words.saturating_add(table_words(table, limits, traffic)?);
         let mut behind = match call.get_target()?.which()? {
@@ -124,7 +125,7 @@ impl Table {
         words: usize,
         exports: &Exports,
         limits: &Limits,
-    ) -> Result<Option<Held>, Error> {
+    ) -> Result<Option<Held>, Refusal> {
         let behind = match target {
             Target::Export(export) => Behind::of_export(export, exports),
             Target::Answer(answer) => Behind::of(self.mention(answer, 0)),
@@ -138,10 +139,10 @@ impl Table {
         behind: Behind,
         words: usize,
         limits: &Limits,
-    ) -> Result<Option<Held>, Error> {
+    ) -> Result<Option<Held>, Refusal> {
         let depth = behind.depth.saturating_add(1);
         if depth > limits.pipeline_depth {
-            return Err(Error::overloaded(format!(
+            return Err(Limit::PipelineDepth.exceeded(format!(
                 "peer pipelined {depth} calls on one another, more than the limit of {}",
                 limits.pipeline_depth
             )));
@@ -155,7 +156,7 @@ impl Table {
     }
 
     /// Takes note that the peer asks for what we bootstrap.
-    pub(super) fn bootstrap(&mut self, id: u32, limits: &Limits) -> Result<(), Error> {
+    pub(super) fn bootstrap(&mut self, id: u32, limits: &Limits) -> Result<(), Refusal> {
         self.open(id, 0, false, limits).map(drop)
     }
 
@@ -166,14 +167,14 @@ impl Table {
         words: usize,
         limits: &Limits,
         traffic: &Traffic,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Refusal> {
         let table = results.get_cap_table()?;
         let words = words.saturating_add(table_words(table, limits, traffic)?);
         table
             .iter()
             .try_for_each(|entry| self.refuse_circle(entry))?;
         if words > limits.message_words {
-            return Err(Error::overloaded(format!(
+            return Err(Limit::MessageWords.exceeded(format!(
                 "answer of the peer's has {} capabilities and takes {words} words, more than the \
                  limit of {}",
                 table.len(),
@@ -199,7 +200,7 @@ impl Table {
     fn read_mention(
         &mut self,
         answer: promised_answer::Reader<'_>,
-    ) -> Result<Option<&mut Call>, Error> {
+    ) -> Result<Option<&mut Call>, Refusal> {
         let path = answer.get_transform()?.len() as usize;
         Ok(self.mention(answer.get_question_id(), path))
     }
@@ -210,7 +211,7 @@ impl Table {
         &mut self,
         resolve: resolve::Reader<'_>,
         limits: &Limits,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Refusal> {
         let resolve::Cap(descriptor) = resolve.which()? else {
             return Ok(());
         };
@@ -232,7 +233,7 @@ impl Table {
             self.resolved += call.depth;
         }
         if self.resolved > limits.resolutions {
-            return Err(Error::overloaded(format!(
+            return Err(Limit::Resolutions.exceeded(format!(
                 "peer resolved promises to answers that wait for {} calls, more than the limit \
                  of {}",
                 self.resolved, limits.resolutions
@@ -244,23 +245,23 @@ impl Table {
     /// capnp-rpc would follow the answer of a call that is its own answer for
     /// ever. A membrane breaks such circles; on what is the peer's own, none is
     /// there.
-    fn refuse_circle(&self, descriptor: cap_descriptor::Reader<'_>) -> Result<(), Error> {
+    fn refuse_circle(&self, descriptor: cap_descriptor::Reader<'_>) -> Result<(), Refusal> {
         if let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? {
             let id = answer?.get_question_id();
             if self.open.get(&id).is_some_and(|call| call.reflected) {
-                return Err(Error::failed(format!(
+                return Err(Refusal::Broken(Error::failed(format!(
                     "peer gives the answer of its call {id}, which it has to answer itself"
-                )));
+                ))));
             }
         }
         Ok(())
     }
 
     /// The words of all calls, and `words` more, where they may be as many.
-    fn fits(&self, words: usize, limits: &Limits) -> Result<usize, Error> {
+    fn fits(&self, words: usize, limits: &Limits) -> Result<usize, Refusal> {
         let sum = self.words.saturating_add(words);
         if sum > limits.call_words {
-            return Err(Error::overloaded(format!(
+            return Err(Limit::CallWords.exceeded(format!(
                 "calls of the peer's in flight have {sum} words, more than the limit of {}",
                 limits.call_words
             )));
@@ -276,10 +277,10 @@ impl Table {
         depth: u32,
         reflected: bool,
         limits: &Limits,
-    ) -> Result<Option<u64>, Error> {
+    ) -> Result<Option<u64>, Refusal> {
         let calls = self.open.len() + self.held.len();
         if calls >= limits.calls {
-            return Err(Error::overloaded(format!(
+            return Err(Limit::Calls.exceeded(format!(
                 "peer has {} calls in flight, more than the limit of {}",
                 calls + 1,
                 limits.calls
@@ -303,10 +304,10 @@ impl Table {
     }
 
     /// Takes note that the peer has finished with a call.
-    pub(super) fn finish(&mut self, id: u32, limits: &Limits) -> Result<(), Error> {
+    pub(super) fn finish(&mut self, id: u32, limits: &Limits) -> Result<(), Refusal> {
         self.close(id);
         if self.unanswered > limits.cancelled_calls {
-            return Err(Error::overloaded(format!(
+            return Err(Limit::CancelledCalls.exceeded(format!(
                 "peer has cancelled {} calls, more than the limit of {}",
                 self.unanswered, limits.cancelled_calls
             )));
@@ -372,10 +373,10 @@ fn table_words(
     table: struct_list::Reader<'_, cap_descriptor::Owned>,
     limits: &Limits,
     traffic: &Traffic,
-) -> Result<usize, Error> {
+) -> Result<usize, Refusal> {
     let count = table.len() as usize;
     if count > limits.capabilities {
-        return Err(Error::overloaded(format!(
+        return Err(Limit::Capabilities.exceeded(format!(
             "message from the peer has {count} capabilities, more than the limit of {}",
             limits.capabilities
         )));

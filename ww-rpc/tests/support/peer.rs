@@ -25,6 +25,7 @@ pub struct Served {
     pub to_vat: Option<piper::Writer>,
     answers: piper::Reader,
     pub traffic: Arc<Traffic>,
+    limits: Limits,
     pub log: Log,
 }
 
@@ -37,6 +38,7 @@ impl Served {
         let vat = Vat::new(reader, writer, Side::Server, bootstrap, limits);
         Self {
             traffic: vat.traffic(),
+            limits,
             vat: Slot::new(vat),
             to_vat: Some(to_vat),
             answers,
@@ -94,6 +96,13 @@ impl Served {
             .expect_err(name);
         assert_eq!(error.kind, ErrorKind::Overloaded, "{name}: {error}");
         assert!(error.extra.contains(expected), "{name}: {error}");
+        let limit = self.traffic.exceeded().expect(name);
+        let (_, bound) = error.extra.rsplit_once(' ').expect("a sentence");
+        assert_eq!(
+            bound,
+            self.limits.bound(limit).to_string(),
+            "{name}: {limit}"
+        );
         assert_eq!(self.log.alive(), 0, "{name}: something leaked");
     }
 }

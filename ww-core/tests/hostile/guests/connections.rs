@@ -24,26 +24,26 @@ pub(crate) fn cases() -> Vec<Case> {
             "calls in flight, more than",
             |builder| silent(builder).args(["flight", "5000", "1", "5000"]),
         )
-        .refused(Limit::Rpc),
+        .refused(Limit::Rpc(ww_rpc::Limit::Calls)),
         caller("calls of too many words", "words, more than", |builder| {
             silent(builder).args(["flight", "16", "100000", "16"])
         })
         .limit(|limits| limits.rpc.call_words = 1 << 17)
-        .refused(Limit::Rpc),
+        .refused(Limit::Rpc(ww_rpc::Limit::CallWords)),
         caller(
             "more capabilities than it may hold",
             "capabilities, more",
             |builder| session(builder).args(["membrane", "seq", "1", "1"]),
         )
         .limit(|limits| limits.rpc.exports = 2)
-        .refused(Limit::Rpc),
+        .refused(Limit::Rpc(ww_rpc::Limit::Exports)),
         caller(
             "a message of too many words",
             "words, more than",
             |builder| silent(builder).args(["seq", "1", "100000"]),
         )
         .limit(|limits| limits.rpc.message_words = 1 << 13)
-        .refused(Limit::Rpc),
+        .refused(Limit::Rpc(ww_rpc::Limit::MessageWords)),
     ]
 }
 

@@ -1,0 +1,121 @@
+use std::fmt;
+
+use capnp::Error;
+
+use crate::{Limits, Traffic};
+
+/// One of the [`Limits`], of those that end a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// [`Limits::message_words`].
+    MessageWords,
+    /// [`Limits::capabilities`].
+    Capabilities,
+    /// [`Limits::pipeline_depth`].
+    PipelineDepth,
+    /// [`Limits::resolutions`].
+    Resolutions,
+    /// [`Limits::calls`].
+    Calls,
+    /// [`Limits::call_words`].
+    CallWords,
+    /// [`Limits::cancelled_calls`].
+    CancelledCalls,
+    /// [`Limits::unanswered_calls`].
+    UnansweredCalls,
+    /// [`Limits::exports`].
+    Exports,
+    /// [`Limits::queue_words`].
+    QueueWords,
+}
+
+impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::MessageWords,
+        Self::Capabilities,
+        Self::PipelineDepth,
+        Self::Resolutions,
+        Self::Calls,
+        Self::CallWords,
+        Self::CancelledCalls,
+        Self::UnansweredCalls,
+        Self::Exports,
+        Self::QueueWords,
+    ];
+
+    pub(crate) fn exceeded(self, text: String) -> Refusal {
+        Refusal::Exceeded(self, text)
+    }
+}
+
+impl Limits {
+    /// What `limit` is set to.
+    pub fn bound(&self, limit: Limit) -> u64 {
+        match limit {
+            Limit::MessageWords => self.message_words as u64,
+            Limit::Capabilities => self.capabilities as u64,
+            Limit::PipelineDepth => self.pipeline_depth.into(),
+            Limit::Resolutions => self.resolutions.into(),
+            Limit::Calls => self.calls as u64,
+            Limit::CallWords => self.call_words as u64,
+            Limit::CancelledCalls => self.cancelled_calls as u64,
+            Limit::UnansweredCalls => self.unanswered_calls as u64,
+            Limit::Exports => self.exports as u64,
+            Limit::QueueWords => self.queue_words as u64,
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    /// What it limits, as in "more calls in flight".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MessageWords => "words of a message",
+            Self::Capabilities => "capabilities of a message",
+            Self::PipelineDepth => "calls pipelined on one another",
+            Self::Resolutions => "promises resolved to one another",
+            Self::Calls => "calls in flight",
+            Self::CallWords => "words of calls in flight",
+            Self::CancelledCalls => "cancelled calls",
+            Self::UnansweredCalls => "unanswered calls",
+            Self::Exports => "capabilities held",
+            Self::QueueWords => "words of unread messages",
+        })
+    }
+}
+
+/// Why the connection cannot go on.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The peer goes beyond a limit.
+    Exceeded(Limit, String),
+    /// What it says makes no sense.
+    Broken(Error),
+}
+
+impl Refusal {
+    /// As the connection's error. Which limit it was is noted in `traffic`.
+    pub(crate) fn into_error(self, traffic: &Traffic) -> Error {
+        match self {
+            Self::Exceeded(limit, text) => {
+                traffic.went_beyond(limit);
+                Error::overloaded(text)
+            }
+            Self::Broken(error) => error,
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl From<capnp::NotInSchema> for Refusal {
+    fn from(error: capnp::NotInSchema) -> Self {
+        Self::Broken(error.into())
+    }
+}
