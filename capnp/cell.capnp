@@ -149,6 +149,10 @@ struct Usage {
 
   children @15 :UInt32;
   # Cells that run below it now, at whatever depth.
+
+  refusedBelow @16 :Text;
+  # What a cell below it was refused last, because a limit of this one's was reached.
+  # Empty when nothing was.
 }
 
 interface Program {

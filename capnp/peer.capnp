@@ -85,7 +85,10 @@ interface Process {
   # Runs cells below this one: they end with it at the latest, have its limits or
   # narrower ones, and what they take counts for it. Images are those that lie in the
   # image which this cell sees at `/`. To hand it to the cell, hand down a promise of
-  # it. It does not keep the cell alive.
+  # it; and narrow the cell's `children`, `codeBytes` and `compilations`, where some of
+  # one's own are to be left. Cells stand 64 below one another at the most. It does not
+  # keep the cell alive. Whoever holds a process can run code with it: hand on what it
+  # answers with, rather than the process.
 }
 
 interface ByteStream {

@@ -9,7 +9,7 @@ use crate::cache::Cache;
 use crate::clock::{self, Clock, Timer};
 use crate::compilation::Compilation;
 use crate::error::Error;
-use crate::phase::{Observer, Phase};
+use crate::phase::Phase;
 use crate::program::{Compiled, Program};
 use crate::programs::{Hash, Programs};
 use crate::room::{Occupancy, Room};
@@ -107,7 +107,11 @@ impl Runtime {
             let compiled = match known {
                 Some(compiled) => compiled,
                 None => {
-                    let compiled = runtime.read(&image, observer).await?;
+                    if let Some(observer) = &observer {
+                        observer(Phase::Reading);
+                    }
+                    let wasm = image.main().await?;
+                    let compiled = inner.programs.compile(wasm, observer).await?;
                     image.memo().remember(inner.id, compiled.clone());
                     compiled
                 }
@@ -116,31 +120,10 @@ impl Runtime {
         })
     }
 
-    /// As [`load`](Self::load), of an image that remembers nothing.
-    pub(crate) fn load_once(&self, image: &Image) -> Compilation {
-        let (runtime, image) = (self.clone(), image.clone());
-        Compilation::new(|observer| async move {
-            let compiled = runtime.read(&image, observer).await?;
-            Ok(Program::new(runtime, compiled))
-        })
-    }
-
     /// The program of what has this hash, where there is one.
     pub(crate) fn recall(&self, hash: &Hash) -> Option<Program> {
         let compiled = self.inner.programs.recall(hash)?;
         Some(Program::new(self.clone(), compiled))
-    }
-
-    async fn read(
-        &self,
-        image: &Image,
-        observer: Option<Observer>,
-    ) -> Result<Arc<Compiled>, Error> {
-        if let Some(observer) = &observer {
-            observer(Phase::Reading);
-        }
-        let wasm = image.main().await?;
-        self.inner.programs.compile(wasm, observer).await
     }
 
     /// How much of the runtime is in use.

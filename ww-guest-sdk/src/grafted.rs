@@ -77,8 +77,9 @@ impl<E: Owned + Unpin + 'static> Grafted<E> {
         session
     }
 
-    /// Does `work` with a session. Where that fails with kind `Disconnected`,
-    /// the session is given up, so that whoever is next has a new one. The work
+    /// Does `work` with a session. Where that fails with kind `Disconnected`, and
+    /// the session is not good any more when it is asked, it is given up, so that
+    /// whoever is next has a new one. The work
     /// itself is not done again: it may have been done in part. Nor is there a
     /// pause: where the host has gone, or refuses, this fails at once, so whoever
     /// tries for as long as it takes has to [sleep](crate::time::sleep) in between.
@@ -98,13 +99,18 @@ impl<E: Owned + Unpin + 'static> Grafted<E> {
             .clone()
             .await
             .inspect_err(|_| self.forget(&grafting))?;
-        work(&session).await.map_err(|error| {
-            let error = error.into();
-            if error.kind() == Some(ErrorKind::Disconnected) {
+        let error = match work(&session).await {
+            Ok(done) => return Ok(done),
+            Err(error) => error.into(),
+        };
+        // It may as well be of somebody whom the session led to.
+        if error.kind() == Some(ErrorKind::Disconnected) {
+            let poll = session.status.poll_status_request().send();
+            if poll.promise.await.is_err() {
                 self.forget(&grafting);
             }
-            error
-        })
+        }
+        Err(error)
     }
 
     fn grafting(&self) -> Grafting<E> {

@@ -16,7 +16,7 @@ use ww_guest_sdk::futures::channel::oneshot;
 use ww_guest_sdk::futures::future::{join_all, poll_immediate};
 use ww_guest_sdk::membrane_capnp::wetware_session::Owned as Extension;
 use ww_guest_sdk::peer_capnp::executor;
-use ww_guest_sdk::stem_capnp::membrane;
+use ww_guest_sdk::stem_capnp::{membrane, status_poller};
 use ww_guest_sdk::testing::Host;
 use ww_guest_sdk::time::sleep;
 use ww_guest_sdk::{Cancelled, Error, Grafted, Membrane, capnp_rpc, closed, export, serve, spawn};
@@ -304,6 +304,52 @@ fn who_waits_for_the_end_twice_is_woken_when_it_has_given_up_one() {
 
 fn none<C: FromClientHook>() -> C {
     capnp_rpc::new_broken_cap(capnp::Error::failed("there is none".into())).cast_to()
+}
+
+/// Grants a session that is good, and counts.
+struct Steady(Cell<u32>);
+
+impl membrane::Server<Extension> for Steady {
+    async fn graft(
+        self: Rc<Self>,
+        _: membrane::GraftParams<Extension>,
+        mut results: membrane::GraftResults<Extension>,
+    ) -> Result<(), capnp::Error> {
+        self.0.set(self.0.get() + 1);
+        let mut session = results.get().init_session();
+        let granted = self.0.get().into();
+        session.reborrow().init_issued_epoch().set_seq(granted);
+        session.set_status_poller(capnp_rpc::new_client(Good));
+        Ok(())
+    }
+}
+
+struct Good;
+
+impl status_poller::Server for Good {
+    async fn poll_status(
+        self: Rc<Self>,
+        _: status_poller::PollStatusParams,
+        _: status_poller::PollStatusResults,
+    ) -> Result<(), capnp::Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_session_outlives_the_end_of_what_it_led_to() {
+    let host: Membrane = capnp_rpc::new_client(Steady(Cell::new(0)));
+    Host::new(host)
+        .run(async |membrane: Membrane| {
+            let grafted = Grafted::new(membrane);
+            let gone = || capnp::Error::disconnected("a peer is not reached".into());
+            for _ in 0..2 {
+                let failed = grafted.with(async |_| Err::<(), _>(gone())).await;
+                assert!(failed.is_err());
+                assert_eq!(grafted.session().await.unwrap().epoch, 1);
+            }
+        })
+        .unwrap();
 }
 
 /// Grants executors that die after so many calls, and counts.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use capnp::capability::FromClientHook;
 use futures::FutureExt;
 use futures::channel::oneshot;
+use tracing::Span;
 use ww_image::Image;
 
 use super::arguments::{argv, env};
@@ -63,6 +64,8 @@ pub struct Builder {
     limits: Limits,
     sources: Sources,
     neighbour: Option<Arc<Shared>>,
+    /// The span of the family that it is born into, and its parent's id.
+    family: Option<(Span, u64)>,
 }
 
 impl Builder {
@@ -84,6 +87,7 @@ impl Builder {
             limits: Limits::default(),
             sources: Sources::default(),
             neighbour: None,
+            family: None,
         }
     }
 
@@ -221,6 +225,12 @@ impl Builder {
         self
     }
 
+    /// Tells of the cell as of a child of the one that `parent` belongs to.
+    pub(crate) fn child_of(mut self, parent: &Local) -> Self {
+        self.family = Some((parent.span().clone(), parent.shared().id));
+        self
+    }
+
     /// Has [`spawn`](Self::spawn) put the cell on the thread that `neighbour`
     /// lives on, so that capabilities of the one can be handed to the other:
     /// they do not cross threads.
@@ -290,7 +300,11 @@ impl Builder {
             &limits,
         ));
         let name = self.name.as_deref();
-        let span = tracing::info_span!("cell", id = shared.id, name);
+        let id = shared.id;
+        let span = match &self.family {
+            Some((first, parent)) => tracing::info_span!(parent: first, "cell", id, name, parent),
+            None => tracing::info_span!("cell", id, name),
+        };
         let mut connection = Connection::default();
         let mut rpc = None;
         let mut streams = Streams::default();

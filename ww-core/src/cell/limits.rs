@@ -48,7 +48,7 @@ pub struct Limits {
     pub wall: Option<Duration>,
     /// Bytes that each piped standard stream holds, at least one, before its
     /// writer waits; output that nobody has asked for yet is kept to as many
-    /// and discarded beyond.
+    /// and discarded beyond. What is told as events waits beside that, 72 KiB at most.
     pub stdio: usize,
     /// Bytes that each direction of the RPC connection holds, at least one,
     /// before its writer waits.
@@ -64,14 +64,15 @@ pub struct Limits {
     /// needs more is refused.
     pub scratch: u64,
     /// Cells that run below this one at a time: its children, spawned through what it
-    /// bootstrapped, by whoever was handed that, and theirs. One more is not spawned.
+    /// bootstrapped, by whoever was handed that, or through its process's executor; and
+    /// theirs. One more is not spawned.
     pub children: usize,
-    /// Bytes of machine code of the programs that are held at a time through what it
-    /// bootstrapped, each counted once: compiled ones, and those of cells that run. One
-    /// more is refused.
+    /// Bytes of machine code of the programs that are held at a time through executors of
+    /// its own, and of the cells below it, each counted once, as 1 MiB at least: compiled
+    /// ones, and those of cells that run. One more is refused.
     pub code: usize,
-    /// Calls that wait at a time for a program to be compiled, through what it
-    /// bootstrapped. One more is refused.
+    /// Calls on these executors that wait at a time for a program to be compiled. One more
+    /// is refused.
     pub compilations: usize,
 }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use capnp::capability::FromClientHook;
 use futures::future::LocalBoxFuture;
+use tracing::Span;
 use ww_rpc::Vat;
 
 use super::connection::{Connection, Line, exported_by, keep, promise};
@@ -27,6 +28,8 @@ pub struct Local {
 struct Inner {
     shared: Arc<Shared>,
     nest: Nest,
+    /// Of the first cell of its family.
+    span: Span,
     /// `None` when the cell ended.
     newcomers: RefCell<Option<Vec<LocalBoxFuture<'static, ()>>>>,
     connection: RefCell<Connection>,
@@ -36,11 +39,12 @@ struct Inner {
 }
 
 impl Local {
-    pub(crate) fn new(shared: Arc<Shared>, nest: Nest) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, nest: Nest, span: Span) -> Self {
         Self {
             inner: Rc::new(Inner {
                 shared,
                 nest,
+                span,
                 quota: OnceCell::new(),
                 newcomers: RefCell::new(Some(Vec::new())),
                 connection: RefCell::new(Connection::Idle {
@@ -113,7 +117,13 @@ impl Local {
     /// Has that count for `above` as well. Before it is asked for.
     pub(crate) fn share_quota(&self, above: Rc<Quota>) {
         let quota = Rc::new(Quota::of(&self.inner.shared, Some(above)));
-        let _ = self.inner.quota.set(quota);
+        let set = self.inner.quota.set(quota);
+        debug_assert!(set.is_ok(), "nobody has asked for it");
+    }
+
+    /// That of the first cell of its family, in which all others' are.
+    pub(crate) fn span(&self) -> &Span {
+        &self.inner.span
     }
 
     pub(crate) fn nest(&self) -> &Nest {

@@ -20,8 +20,7 @@ pub struct Usage {
     /// Time in which the guest's code, and host calls that it did not wait in,
     /// ran.
     pub busy: Duration,
-    /// That time of all cells below this one, which were spawned through what it
-    /// bootstrapped.
+    /// That time of all cells below this one.
     pub busy_below: Duration,
     /// How often an interruption tick found the guest running: it had gone on
     /// for a while without waiting for anything.
@@ -53,6 +52,8 @@ pub struct Usage {
     /// The limit that was the last to refuse something: growth, scratch space,
     /// or the RPC connection. The guest was told and went on.
     pub refused: Option<Limit>,
+    /// The limit of this cell's that was the last to refuse something to one below it.
+    pub refused_below: Option<Limit>,
 }
 
 /// Counts what a cell uses. Read from any thread.
@@ -72,6 +73,8 @@ pub(crate) struct Meter {
     rpc: OnceLock<Arc<Traffic>>,
     /// The code of the limit that refused last, or 0.
     refused: AtomicU8,
+    /// The same, of what was refused to a cell below.
+    refused_below: AtomicU8,
     /// A bit for the code of each limit that is in the log.
     logged: AtomicU32,
 }
@@ -152,6 +155,11 @@ impl Meter {
         }
     }
 
+    /// Notes that a limit of this cell's refuses something to one below it, which is told.
+    pub(crate) fn refuse_below(&self, limit: Limit) {
+        self.refused_below.store(limit.code(), Ordering::Relaxed);
+    }
+
     pub(crate) fn refused(&self) -> Option<Limit> {
         Limit::of_code(self.refused.load(Ordering::Relaxed))
     }
@@ -176,6 +184,7 @@ impl Meter {
             calls_in: rpc(Traffic::calls_out),
             calls_out: rpc(Traffic::calls_in),
             refused: self.refused(),
+            refused_below: Limit::of_code(self.refused_below.load(Ordering::Relaxed)),
         }
     }
 }

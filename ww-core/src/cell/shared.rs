@@ -1,7 +1,7 @@
-use std::iter;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
+use std::{iter, ptr};
 
 use futures::future::LocalBoxFuture;
 use ww_image::Image;
@@ -131,9 +131,11 @@ impl Shared {
             amount > one.limits.bound(limit).saturating_sub(taken)
         });
         if let Some(full) = full {
-            // Both are told: whose limit it is, and who is refused.
-            full.meter.refuse(limit);
+            // Both are told: who is refused, and whose limit it is.
             self.meter.refuse(limit);
+            if !ptr::eq(full, self) {
+                full.meter.refuse_below(limit);
+            }
             return Err(full.limits.exceeded(limit));
         }
         self.meter.tally(limit).add(amount);
@@ -310,7 +312,7 @@ mod tests {
         top.grow(20).expect("it fits");
         // Its own has room, and the next.
         assert_eq!(bound(child.grow(1)), 80);
-        assert_eq!(middle.usage().refused, Some(Limit::Memory));
+        assert_eq!(middle.usage().refused_below, Some(Limit::Memory));
         child.did_not_grow(50, peak);
         assert_eq!(top.usage().memory_below, 30);
         middle.freed();
@@ -326,6 +328,7 @@ mod tests {
         assert_eq!(bound(child.write(1)), 60);
         assert_eq!(bound(middle.write(41)), 100);
         assert_eq!(middle.usage().refused, Some(Limit::Scratch));
+        assert_eq!(top.usage().refused, None);
         child.erase(20);
         middle.write(41).expect("it fits");
         assert_eq!(top.usage().scratch_below, 81);

@@ -64,7 +64,8 @@ impl Start {
     pub(crate) fn below(self, parent: &Local, bootstrap: Option<Client>) -> Result<Local, Error> {
         self.shared.shared.belongs_to(parent.shared())?;
         let nest = parent.nest().clone();
-        let (local, run) = self.run(nest.clone(), |_| Ok(bootstrap));
+        let span = parent.span().clone();
+        let (local, run) = self.run(nest.clone(), span, |_| Ok(bootstrap));
         parent.adopt(local.shared());
         nest.add(run)?;
         Ok(local)
@@ -74,7 +75,8 @@ impl Start {
     pub(crate) fn beside(mut self, neighbour: &Local) {
         let bootstrap = self.take_bootstrap();
         let nest = neighbour.nest().clone();
-        let (_, run) = self.run(nest.clone(), bootstrap);
+        let span = self.span.clone();
+        let (_, run) = self.run(nest.clone(), span, bootstrap);
         // Where that one has ended, so has this: who waits is told.
         let _ = nest.add(run);
     }
@@ -93,17 +95,20 @@ impl Start {
         bootstrap: impl FnOnce(&Local) -> Result<Option<Client>, Error> + 'static,
     ) -> (Local, Driver) {
         let nest = Nest::default();
-        let (local, run) = self.run(nest.clone(), bootstrap);
+        let span = self.span.clone();
+        let (local, run) = self.run(nest.clone(), span, bootstrap);
         (local, Driver::new(nest, run))
     }
 
+    /// `first` is the span of the first cell of its family.
     fn run(
         self,
         nest: Nest,
+        first: Span,
         bootstrap: impl FnOnce(&Local) -> Result<Option<Client>, Error> + 'static,
     ) -> (Local, Run) {
         let shared = self.shared.start();
-        let local = Local::new(shared.clone(), nest);
+        let local = Local::new(shared.clone(), nest, first);
         for (_, output) in self.state.outputs() {
             if let Some(pump) = output.pump() {
                 local.spawn(pump);

@@ -103,7 +103,8 @@ impl Output {
         Self(OutputKind::Tracing)
     }
 
-    /// As [`piped`](Self::piped), and told as by [`tracing`](Self::tracing) as well.
+    /// As [`piped`](Self::piped), and told as by [`tracing`](Self::tracing) as well. What
+    /// waits to be told has not been piped, and is lost with that.
     pub(crate) fn told() -> Self {
         Self(OutputKind::Told)
     }

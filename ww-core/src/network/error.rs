@@ -14,6 +14,14 @@ pub enum Error {
         /// What failed, address by address.
         reason: String,
     },
+    /// No address will ever lead from here to the peer.
+    #[error("peer {peer} cannot be reached from here: {reason}")]
+    Never {
+        /// Who was to be reached.
+        peer: PeerId,
+        /// Why not.
+        reason: &'static str,
+    },
     /// A stream was to be opened to a peer without a connection.
     #[error("peer {peer} is not connected")]
     NotConnected {
@@ -40,12 +48,14 @@ pub enum Error {
 }
 
 impl From<Error> for capnp::Error {
-    /// The kind is `Failed` where the peer refuses, and otherwise `Disconnected`: it may be
-    /// reached another time.
+    /// The kind is `Failed` where the peer refuses or can never be reached, and otherwise
+    /// `Disconnected`: another time may have another answer.
     fn from(error: Error) -> Self {
         let kind = match error {
-            Error::Refused { .. } => capnp::ErrorKind::Failed,
-            _ => capnp::ErrorKind::Disconnected,
+            Error::Refused { .. } | Error::Never { .. } => capnp::ErrorKind::Failed,
+            Error::Unreachable { .. } | Error::NotConnected { .. } | Error::Transport { .. } => {
+                capnp::ErrorKind::Disconnected
+            }
         };
         let extra = with_causes(&error);
         Self { kind, extra }

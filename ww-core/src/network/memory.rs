@@ -103,7 +103,8 @@ impl Network for Memory {
     async fn connect(&self, peer: PeerId, addrs: Vec<Multiaddr>) -> Result<(), Error> {
         let unreachable = |reason: String| Error::Unreachable { peer, reason };
         if peer == self.local {
-            return Err(unreachable("it is this host itself".into()));
+            let reason = "it is this host itself";
+            return Err(Error::Never { peer, reason });
         }
         let mut table = self.switch.table();
         let node = table.nodes.get(&self.local);

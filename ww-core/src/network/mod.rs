@@ -79,7 +79,7 @@ pub trait Network: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Error::Unreachable`] says why each address failed.
+    /// [`Error::Unreachable`] says why each address failed; [`Error::Never`].
     async fn connect(&self, peer: PeerId, addrs: Vec<Multiaddr>) -> Result<(), Error>;
 
     /// Opens a stream to a connected peer under the name of a protocol.

@@ -48,9 +48,9 @@ impl Network for Offline {
     }
 
     async fn connect(&self, peer: PeerId, _: Vec<Multiaddr>) -> Result<(), Error> {
-        Err(Error::Unreachable {
+        Err(Error::Never {
             peer,
-            reason: "this host has no network".into(),
+            reason: "this host has no network",
         })
     }
 

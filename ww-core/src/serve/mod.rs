@@ -31,6 +31,7 @@ mod options;
 mod process;
 mod program;
 mod quota;
+mod services;
 mod spawner;
 
 pub use host::Host;

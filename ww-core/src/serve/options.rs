@@ -19,10 +19,13 @@ pub(super) struct Options {
     pub(super) name: Option<String>,
 }
 
-/// The most characters of a name.
+/// The most characters of a name, as it stands in the log.
 const NAME: usize = 64;
 
-/// The most bytes of all args and env items together.
+/// The most scratch directories.
+const SCRATCHES: u32 = 16;
+
+/// The most bytes of all args and env items together, and of all scratch paths.
 const MOST: usize = 1 << 20;
 
 impl Options {
@@ -37,7 +40,14 @@ impl Options {
         };
         let limits = narrowed(own, options.get_limits()?);
         let mut read = Self::parse(options.get_args()?, options.get_env()?, transport, limits)?;
-        read.scratch = texts("scratch path", options.get_scratch()?, &mut { MOST })?;
+        let scratch = options.get_scratch()?;
+        if scratch.len() > SCRATCHES {
+            return Err(Error::failed(format!(
+                "{} scratch directories are too many: a cell has at most {SCRATCHES}",
+                scratch.len()
+            )));
+        }
+        read.scratch = texts("scratch path", scratch, &mut { MOST })?;
         let name = options.get_name()?;
         if !name.is_empty() {
             read.name = Some(called(&name.to_string()?));
@@ -52,10 +62,8 @@ impl Options {
         limits: Limits,
     ) -> Result<Self, Error> {
         let mut room = MOST;
-        let args = texts("argument", args, &mut room)?;
         Ok(Self {
-            name: args.first().map(|name| called(name)),
-            args,
+            args: texts("argument", args, &mut room)?,
             env: texts("env item", env, &mut room)?
                 .into_iter()
                 .map(variable)
@@ -63,13 +71,26 @@ impl Options {
             transport,
             limits,
             scratch: Vec::new(),
+            name: None,
         })
+    }
+
+    /// Calls the cell `name`, unless its parent calls it otherwise.
+    pub(super) fn named(mut self, name: &str) -> Self {
+        self.name.get_or_insert_with(|| called(name));
+        self
+    }
+
+    /// What the cell is called: where nobody says, as its first argument.
+    pub(super) fn take_name(&mut self) -> Option<String> {
+        let first = self.args.first().map(|name| called(name));
+        self.name.take().or(first)
     }
 }
 
 /// A guest's name for another, as it stands in the log.
-pub(super) fn called(name: &str) -> String {
-    plain(name, NAME)
+fn called(name: &str) -> String {
+    plain(name, NAME).chars().take(NAME).collect()
 }
 
 /// What a parent hands down to the cell it spawns. Null is nothing.

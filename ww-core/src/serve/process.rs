@@ -266,6 +266,9 @@ impl process::Server for Process {
         if let Some(limit) = used.refused {
             usage.set_refused(limit.to_string());
         }
+        if let Some(limit) = used.refused_below {
+            usage.set_refused_below(limit.to_string());
+        }
         Ok(())
     }
 

@@ -4,33 +4,37 @@ use std::iter;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use async_lock::{Semaphore, SemaphoreGuardArc};
+use async_lock::{Mutex, MutexGuardArc};
 use capnp::Error;
 
 use crate::Program;
 use crate::cell::{Limit, Limits, Shared};
 
-/// The most programs that may be held. Each has mappings and a descriptor, which
-/// are the whole process's.
-const MOST_PROGRAMS: usize = 256;
+/// What a program counts at least, in bytes of machine code. Each has mappings and a
+/// descriptor, which are the whole process's.
+const LEAST: usize = 1 << 20;
 
 /// What the executors of one cell's sessions have of the process together, and those of
 /// the cells below it.
 pub(crate) struct Quota {
-    /// Told what it is refused.
+    /// Told what it is refused, and what is refused below it for its limits.
     cell: Option<Arc<Shared>>,
     limits: Limits,
     /// What it counts for as well.
     above: Option<Rc<Self>>,
     compiling: Cell<usize>,
-    /// One compilation at a time, so that others' code is compiled as well.
-    turn: Arc<Semaphore>,
+    /// One compilation at a time, so that others' code is compiled as well. Whoever
+    /// waits has it before those that come later.
+    turn: Arc<Mutex<()>>,
     /// Programs that are held, by what they are known as.
     held: RefCell<HashMap<usize, Weak<Held>>>,
 }
 
 /// A place among the calls that compile, until this is dropped.
 pub(super) struct Compiling(Rc<Quota>);
+
+/// It is the turn of somebody, until this is dropped.
+pub(super) struct Turn(Vec<MutexGuardArc<()>>);
 
 /// A program that counts, until this is dropped.
 pub(super) struct Held {
@@ -56,7 +60,7 @@ impl Quota {
             limits,
             above,
             compiling: Cell::default(),
-            turn: Arc::new(Semaphore::new(1)),
+            turn: Arc::default(),
             held: RefCell::default(),
         }
     }
@@ -72,77 +76,95 @@ impl Quota {
     ///
     /// `Overloaded` when there are as many as there may be.
     pub(super) fn compilation(self: &Rc<Self>) -> Result<Vec<Compiling>, Error> {
+        let is_full = |quota: &&Rc<Self>| quota.compiling.get() >= quota.limits.compilations;
+        if let Some(full) = self.all().find(is_full) {
+            let most = full.limits.compilations;
+            let why = format!("{most} of its calls wait for a compilation already");
+            return Err(self.refused(Limit::Compilations, full, &why));
+        }
         let place = |quota: &Rc<Self>| {
-            let count = quota.compiling.get();
-            if count >= quota.limits.compilations {
-                return Err(quota.refused(
-                    Limit::Compilations,
-                    &format!("{count} of its calls wait for a compilation already"),
-                ));
-            }
-            quota.compiling.set(count + 1);
-            Ok(Compiling(quota.clone()))
+            quota.compiling.update(|count| count + 1);
+            Compiling(quota.clone())
         };
-        self.all().map(place).collect()
+        Ok(self.all().map(place).collect())
     }
 
     /// Counts `program` among those that are held; once, however often it is held.
     ///
     /// # Errors
     ///
-    /// `Overloaded` when that is too much machine code, or when there are as many as there
-    /// may be.
+    /// `Overloaded` when that is too much machine code.
     pub(super) fn hold(self: &Rc<Self>, program: &Program) -> Result<Rc<Held>, Error> {
-        let known = self.held.borrow().get(&program.identity()).cloned();
-        if let Some(known) = known.and_then(|known| known.upgrade()) {
-            return Ok(known);
+        // Where one holds it, so do all above.
+        let mut new = self
+            .all()
+            .take_while(|quota| quota.known(program).is_none());
+        let full = new.find_map(|quota| {
+            let code = quota.with(program);
+            (code > quota.limits.code).then_some((quota, code))
+        });
+        if let Some((full, code)) = full {
+            let most = full.limits.code;
+            let why = format!(
+                "no more than {most} bytes of machine code may be held through it, and with this \
+                 program it would be {code}"
+            );
+            return Err(self.refused(Limit::Code, full, &why));
         }
-        self.has_room_for(program)?;
-        let above = self.above.as_ref().map(|above| above.hold(program));
+        Ok(self.take(program))
+    }
+
+    fn take(self: &Rc<Self>, program: &Program) -> Rc<Held> {
+        if let Some(known) = self.known(program) {
+            return known;
+        }
         let new = Rc::new(Held {
-            _above: above.transpose()?,
+            _above: self.above.as_ref().map(|above| above.take(program)),
             of: self.clone(),
             program: program.clone(),
         });
         let mut held = self.held.borrow_mut();
         held.insert(program.identity(), Rc::downgrade(&new));
-        Ok(new)
+        new
     }
 
-    fn has_room_for(&self, program: &Program) -> Result<(), Error> {
+    fn known(&self, program: &Program) -> Option<Rc<Held>> {
         let held = self.held.borrow();
-        if held.len() == MOST_PROGRAMS {
-            let why = format!("{MOST_PROGRAMS} programs are held through it already");
-            return Err(self.refused(Limit::Code, &why));
-        }
+        held.get(&program.identity()).and_then(Weak::upgrade)
+    }
+
+    /// Bytes of machine code that are held, and those of `program`.
+    fn with(&self, program: &Program) -> usize {
+        let counts = |program: &Program| program.size().max(LEAST);
+        let held = self.held.borrow();
         let known = held.values().filter_map(Weak::upgrade);
-        let sizes = known.map(|held| held.program.size());
-        let code = sizes.fold(program.size(), usize::saturating_add);
-        let most = self.limits.code;
-        if code > most {
-            return Err(self.refused(
-                Limit::Code,
-                &format!(
-                    "no more than {most} bytes of machine code may be held through it, and with \
-                     this program it would be {code}"
-                ),
-            ));
-        }
-        Ok(())
+        let sizes = known.map(|held| counts(&held.program));
+        sizes.fold(counts(program), usize::saturating_add)
     }
 
-    /// Waits until no other of the family compiles, where each cell has one that asks.
-    pub(super) async fn turn(self: &Rc<Self>) -> Vec<SemaphoreGuardArc> {
-        let mut turns = Vec::new();
-        for quota in self.all() {
-            turns.push(quota.turn.acquire_arc().await);
-        }
-        turns
+    /// Waits for a turn among the calls of one cell.
+    pub(super) async fn turn(&self) -> Turn {
+        Turn(vec![self.turn.lock_arc().await])
     }
 
-    fn refused(&self, limit: Limit, why: &str) -> Error {
+    /// Waits for a turn of the cell's in its family, in which each has one at the most
+    /// that waits.
+    pub(super) async fn lead(self: &Rc<Self>, mut turn: Turn) -> Turn {
+        for quota in self.all().skip(1) {
+            turn.0.push(quota.turn.lock_arc().await);
+        }
+        turn
+    }
+
+    /// Tells who is refused, and whose limit it is.
+    fn refused(&self, limit: Limit, full: &Self, why: &str) -> Error {
         if let Some(cell) = &self.cell {
             cell.meter.refuse(limit);
+        }
+        if let Some(cell) = &full.cell
+            && !std::ptr::eq(self, full)
+        {
+            cell.meter.refuse_below(limit);
         }
         Error::overloaded(format!("the executor refuses: {why}"))
     }

@@ -1,5 +1,3 @@
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,17 +14,17 @@ use ww_rpc::peer_capnp::executor::{
 use ww_rpc::peer_capnp::process;
 
 use super::Host;
-use super::options::{Options, called, handed_down};
+use super::options::{Options, handed_down};
 use super::process::Process;
 use super::program::Compiled;
-use super::quota::{Held, Quota};
+use super::quota::{Held, Quota, Turn};
+use super::services::{Service, Services, place};
+use crate::Runtime;
 use crate::cell::{self, Driver, Input, Limits, Local, Output, Sources, Start, Transport};
 use crate::clock::Clock;
 use crate::error::with_causes;
 use crate::network::Network;
-use crate::programs::Hash;
 use crate::random::{self, Random};
-use crate::{Compilation, Runtime};
 
 /// The server of the wire's `Executor`: runs code as cells, on the thread where
 /// it is served.
@@ -43,23 +41,10 @@ pub struct Spawner {
     quota: Rc<Quota>,
     /// Where images to run are looked for.
     image: Option<Image>,
-    /// Those that were run out of it.
-    services: RefCell<HashMap<Path, Service>>,
     sources: Sources,
     /// Whether what its cells write to standard error is told as events.
     tells: bool,
 }
-
-/// An image that was run out of another.
-#[derive(Clone)]
-struct Service {
-    image: Image,
-    /// Of its component.
-    hash: Hash,
-}
-
-/// How many services are remembered.
-const MOST_SERVICES: usize = 64;
 
 /// Where cells are started.
 enum Place {
@@ -88,7 +73,6 @@ impl Spawner {
             limits,
             quota: Rc::new(Quota::new(limits)),
             image: None,
-            services: RefCell::default(),
             sources: Sources::default(),
             tells: false,
         }
@@ -107,7 +91,6 @@ impl Spawner {
             limits: *local.limits(),
             quota: local.quota(),
             image: local.shared().image.clone(),
-            services: RefCell::default(),
             sources: local.shared().sources.clone(),
             tells: local.shared().tells,
         }
@@ -194,9 +177,10 @@ impl Spawner {
         self: Rc<Self>,
         program: Rc<Held>,
         image: Option<Image>,
-        options: Options,
+        mut options: Options,
         bootstrap: Option<Client>,
     ) -> Result<process::Client, Error> {
+        let name = options.take_name();
         let mut builder = cell::Builder::new()
             .program(program.program().clone())
             .argv(options.args)
@@ -216,8 +200,11 @@ impl Spawner {
         for path in options.scratch {
             builder = builder.scratch(path);
         }
-        if let Some(name) = options.name {
+        if let Some(name) = name {
             builder = builder.name(name);
+        }
+        if let Place::Beside(parent) = &self.place {
+            builder = builder.child_of(parent);
         }
         if let Some(image) = image {
             builder = builder.image(image);
@@ -230,13 +217,18 @@ impl Spawner {
         Ok(capnp_rpc::new_client(process))
     }
 
-    /// Waits for a compilation, when it is its turn, and counts the program among those
-    /// that its cell holds.
-    async fn compiled(&self, program: Compilation) -> Result<Rc<Held>, Error> {
+    /// Compiles `wasm` when it is its turn, and counts the program among those that its
+    /// cell holds.
+    async fn compiled(&self, wasm: Bytes) -> Result<Rc<Held>, Error> {
         let turn = self.quota.turn().await;
+        self.compiled_in(turn, wasm).await
+    }
+
+    async fn compiled_in(&self, turn: Turn, wasm: Bytes) -> Result<Rc<Held>, Error> {
+        let turn = self.quota.lead(turn).await;
         // The compiler goes on with what it has begun, also where the call is given up.
         // It holds on to who looks on, and so to the turn, until it is done.
-        let program = program.observe(move |_| {
+        let program = self.runtime.compile(wasm).observe(move |_| {
             let _ = &turn;
         });
         self.quota.hold(&program.await?)
@@ -244,22 +236,28 @@ impl Spawner {
 
     /// What lies at `path` of the image, and its program.
     async fn service(&self, path: &Path) -> Result<(Image, Rc<Held>), Error> {
-        let known = self.services.borrow().get(path).cloned();
-        if let Some(Service { image, hash }) = known
+        let image = self.image.as_ref().ok_or_else(|| {
+            Error::failed("the cell of this executor has no image to run one out of".into())
+        })?;
+        let known = Services::of(image);
+        let at = place(image, path).await.map_err(crate::Error::from)?;
+        if let Some(Service { image, hash }) = known.recall(&at)
             && let Some(program) = self.runtime.recall(&hash)
         {
             return Ok((image, self.quota.hold(&program)?));
         }
-        let image = self.image.as_ref().ok_or_else(|| {
-            Error::failed("the cell of this executor has no image to run one out of".into())
-        })?;
-        let image = image.nested(path).await.map_err(crate::Error::from)?;
-        let program = self.compiled(self.runtime.load_once(&image)).await?;
-        let mut services = self.services.borrow_mut();
-        if services.len() < MOST_SERVICES || services.contains_key(path) {
-            let (image, hash) = (image.clone(), program.program().hash());
-            services.insert(path.clone(), Service { image, hash });
-        }
+        let _compilation = self.quota.compilation()?;
+        let image = image.nested(&at).await.map_err(crate::Error::from)?;
+        // Where it comes slowly, the others of the family do not wait.
+        let turn = self.quota.turn().await;
+        let wasm = image.main().await.map_err(crate::Error::from)?;
+        let program = self.compiled_in(turn, wasm).await?;
+        let hash = program.program().hash();
+        let service = Service {
+            image: image.clone(),
+            hash,
+        };
+        known.remember(at, service);
         Ok((image, program))
     }
 
@@ -298,7 +296,7 @@ impl executor::Server for Spawner {
             (Bytes::copy_from_slice(params.get_wasm()?), options)
         };
         drop(params);
-        let program = self.compiled(self.runtime.compile(wasm)).await?;
+        let program = self.compiled(wasm).await?;
         drop(compilation);
         // Made anew for each child, because a spawner that held its own host
         // would hold itself.
@@ -327,7 +325,7 @@ impl executor::Server for Spawner {
         let compilation = self.quota.compilation()?;
         let wasm = Bytes::copy_from_slice(params.get()?.get_wasm()?);
         drop(params);
-        let program = self.compiled(self.runtime.compile(wasm)).await?;
+        let program = self.compiled(wasm).await?;
         drop(compilation);
         let compiled = Compiled::new(self.clone(), program);
         results.get().set_program(capnp_rpc::new_client(compiled));
@@ -339,22 +337,16 @@ impl executor::Server for Spawner {
         params: RunImageParams,
         mut results: RunImageResults,
     ) -> Result<(), Error> {
-        let compilation = self.quota.compilation()?;
         let (path, options, bootstrap) = {
             let params = params.get()?;
             let path = params.get_path()?.to_str()?;
             let path = Path::new(path).map_err(|error| Error::failed(with_causes(&error)))?;
-            let options = params.get_options()?;
-            let named = options.has_name();
-            let mut options = Options::read(options, &self.limits)?;
-            if !named {
-                options.name = Some(called(path.as_str()));
-            }
+            let options = Options::read(params.get_options()?, &self.limits)?;
+            let options = options.named(path.as_str());
             (path, options, handed_down(params.get_bootstrap())?)
         };
         drop(params);
         let (image, program) = self.service(&path).await?;
-        drop(compilation);
         let process = self.spawn(program, Some(image), options, bootstrap);
         let process = process.await?;
         results.get().set_process(process);

@@ -39,7 +39,7 @@ impl Visit for Fields<'_> {
         match field.name() {
             "message" => write!(self.0, " {value:?}"),
             // Different in each run.
-            "id" => Ok(()),
+            "id" | "parent" => Ok(()),
             name => write!(self.0, " {name}={value:?}"),
         }
         .expect("a string takes everything");
@@ -55,8 +55,12 @@ impl Subscriber for Everyones {
         let id = self.0.fetch_add(1, Ordering::Relaxed);
         log(|log| {
             let mut text = String::new();
-            if let Some(parent) = log.entered.last() {
-                write!(text, "{} / ", log.spans[parent]).expect("a string takes everything");
+            let entered = log.entered.last().filter(|_| span.is_contextual()).copied();
+            let parent = span
+                .parent()
+                .map_or(entered, |parent| Some(parent.into_u64()));
+            if let Some(parent) = parent {
+                write!(text, "{} / ", log.spans[&parent]).expect("a string takes everything");
             }
             text.push_str(span.metadata().name());
             span.record(&mut Fields(&mut text));

@@ -1,9 +1,11 @@
 //! Cells that a process's own executor runs: below it, within its bounds.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use capnp::ErrorKind;
+use futures::future::Either;
 use futures_lite::AsyncReadExt;
 use futures_lite::future::{block_on, yield_now, zip};
 use ww_core::Runtime;
@@ -15,7 +17,7 @@ use ww_loader::Memory;
 use ww_rpc::cell_capnp::{limits, usage};
 use ww_rpc::peer_capnp::{executor, process};
 
-use crate::stage::{Answer, Spawn, Stage, compile, kill, wait};
+use crate::stage::{Answer, Spawn, Stage, compile, compile_small, kill, wait};
 
 /// Three guests that run one another, one within the other.
 fn nested() -> Image {
@@ -61,7 +63,10 @@ fn a_guest_hands_its_child_the_executor_of_the_childs_own_process() {
     // The one below its child counts for it as well.
     let (said, used) = nests(1);
     assert_eq!(said, "it exited with 1\n");
-    assert_eq!(used.refused, Some(Limit::Children));
+    assert_eq!(
+        (used.refused, used.refused_below),
+        (None, Some(Limit::Children))
+    );
 }
 
 async fn bounded(
@@ -171,5 +176,35 @@ fn so_many_calls_wait_for_a_compilation_and_those_of_a_child_count_above_it() {
             assert!(refused.extra.contains("2 of its calls wait"), "{refused}");
         }
         compile(&executor, "hello").await.unwrap();
+    });
+}
+
+#[test]
+fn whoever_waits_for_the_compiler_has_its_turn_before_those_that_come_later() {
+    Stage::run(async |stage| {
+        let above = stage.executor();
+        let child = bounded(&above, |_| {}).await.unwrap();
+        let executor = below(&child);
+        let compiled = Cell::new(0);
+        let floods = async || {
+            loop {
+                let number = compiled.replace(compiled.get() + 1);
+                compile_small(&executor, number).await.unwrap();
+            }
+        };
+        let waits = async {
+            while compiled.get() < 10 {
+                yield_now().await;
+            }
+            for number in 1_000_000..1_000_005 {
+                compile_small(&above, number).await.unwrap();
+            }
+        };
+        let flood = futures::future::join_all((0..3).map(|_| floods()));
+        let (flood, waits) = (std::pin::pin!(flood), std::pin::pin!(waits));
+        match futures::future::select(waits, flood).await {
+            Either::Left(((), _)) => {}
+            Either::Right(_) => unreachable!("it goes on for ever"),
+        }
     });
 }

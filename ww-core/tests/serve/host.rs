@@ -84,7 +84,9 @@ fn a_connection_that_cannot_be_made_is_refused_with_the_reason() {
         let nowhere: Multiaddr = "/memory/404".parse().unwrap();
         let many: [&[u8]; 65] = [nowhere.as_ref(); 65];
         let long = vec![0; 1025];
-        let cases: [(&[u8], &[&[u8]], &str); 7] = [
+        let own = alice.local().to_bytes();
+        let cases: [(&[u8], &[&[u8]], &str); 8] = [
+            (&own, &[nowhere.as_ref()], "it is this host itself"),
             (&peer, &many, "65 addresses of peer"),
             (&peer, &many[1..], "nobody listens there"),
             (&peer, &[&long], "address 0 of peer"),

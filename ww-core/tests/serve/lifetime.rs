@@ -344,6 +344,6 @@ fn a_cells_memory_is_what_its_children_hold_too() {
         // The place of one that was killed was there for another, which has ended.
         assert_eq!(again.unwrap(), one);
         assert_eq!(usage.memory_below, one);
-        assert_eq!(usage.refused, Some(Limit::Memory));
+        assert_eq!(usage.refused_below, Some(Limit::Memory));
     });
 }

@@ -205,6 +205,16 @@ fn a_child_has_scratch_directories_where_its_parent_says() {
         assert_eq!(wait(&process).await.unwrap(), 0);
         let error = fill("tmp").await.map(drop).unwrap_err();
         assert!(error.extra.contains("is not absolute"), "{error}");
+
+        let paths: Vec<_> = (0..17).map(|number| format!("/{number}")).collect();
+        let many = async |count: usize| {
+            let mut request = program.spawn_request();
+            request.get().init_options().set_scratch(&paths[..count])?;
+            request.send().promise.await?.get()?.get_process()
+        };
+        many(16).await.unwrap();
+        let error = many(17).await.map(drop).unwrap_err();
+        assert!(error.extra.contains("17 scratch directories"), "{error}");
     });
 }
 

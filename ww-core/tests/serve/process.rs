@@ -242,6 +242,6 @@ fn a_parent_learns_that_its_child_went_beyond_a_limit_of_its_connection() {
         );
         let response = process.usage_request().send().promise.await.unwrap();
         let usage = response.get().unwrap().get_usage().unwrap();
-        assert_eq!(usage.get_refused().unwrap(), "RPC");
+        assert_eq!(usage.get_refused().unwrap(), "RPC calls in flight");
     });
 }

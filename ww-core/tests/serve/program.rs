@@ -149,10 +149,19 @@ fn what_is_handed_down_passes_the_membrane() {
         }
     }
 
-    Stage::run(async |stage| {
+    // By an executor, and by that of one of its cells.
+    let handed = async |stage: Stage, below: bool| {
         let membrane = Membrane::ungated();
         let spawner = stage.spawner(Offline::new()).membrane(membrane.clone());
-        let program = compile(&Rc::new(spawner).client(), "caller").await.unwrap();
+        let mut executor = Rc::new(spawner).client();
+        let mut kept = None;
+        if below {
+            let program = compile(&executor, "echo-child").await.unwrap();
+            let child = Spawn::args(&["echo-child"]).spawn(&program).await.unwrap();
+            executor = child.executor_request().send().pipeline.get_executor();
+            kept = Some(child);
+        }
+        let program = compile(&executor, "caller").await.unwrap();
         let calls = Rc::new(Cell::new(0));
         let trip: executor::Client = capnp_rpc::new_client(Trip {
             membrane,
@@ -164,11 +173,15 @@ fn what_is_handed_down_passes_the_membrane() {
         let text = text(stderr(&process).await).await;
         assert!(text.contains("enough of it"), "{text}");
         assert_eq!(calls.get(), 3);
-    });
+        drop(kept);
+    };
+    for below in [false, true] {
+        Stage::run(async |stage| handed(stage, below).await);
+    }
 }
 
 #[test]
-fn an_executor_has_no_more_programs_than_it_may() {
+fn programs_count_as_large_at_the_least_so_that_there_are_so_many_at_the_most() {
     Stage::run(async |stage| {
         let executor = stage.executor();
         let compile = async |number| compile_small(&executor, number).await;

@@ -185,6 +185,15 @@ fn children_their_streams_and_what_they_export_die_with_the_session() {
         let response = exporter.bootstrap_request().send().promise.await?;
         let exported: executor::Client = response.get()?.get_cap().get_as_capability()?;
         assert_eq!(echo(&exported, "hey").await?, "Echo: hey");
+        // One below a child.
+        let below = exporter.executor_request().send();
+        let below = below.promise.await?.get()?.get_executor()?;
+        let within = compile(&below, "exporter").await?;
+        let grandchild = Spawn::args(&["exporter"]).spawn(&within).await?;
+        let _open_as_well = stdin(&grandchild).await?;
+        let response = grandchild.bootstrap_request().send().promise.await?;
+        let of_grandchild: executor::Client = response.get()?.get_cap().get_as_capability()?;
+        assert_eq!(echo(&of_grandchild, "hey").await?, "Echo: hey");
 
         let advancing = async { advance.advance(epoch(2)).expect("a later epoch") };
         let (reading, waiting, ()) = futures::join!(reading, waiting, advancing);
@@ -197,6 +206,12 @@ fn children_their_streams_and_what_they_export_die_with_the_session() {
             ("its input's end", finish(&input).await),
             ("its output", read(&output, 100).await.map(drop)),
             ("what it exports", echo(&exported, "hey").await.map(drop)),
+            ("its executor", echo(&below, "hey").await.map(drop)),
+            ("a process below it", wait(&grandchild).await.map(drop)),
+            (
+                "an export below it",
+                echo(&of_grandchild, "hey").await.map(drop),
+            ),
             (
                 "its program",
                 Spawn::default().spawn(&program).await.map(drop),
