@@ -1,9 +1,11 @@
 mod code;
+mod declared;
 mod definition;
 mod linking;
 mod module;
 mod size;
 mod types;
+mod validation;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -48,6 +50,9 @@ enum Unweighed {
     /// What its instances and components hold has more parts, each time that one of
     /// them is handed on.
     TooLarge,
+    /// It has more modules and components, counted with those before each, and more
+    /// names of types.
+    TooSplit,
     /// It carries more values between components than the compiler writes code for.
     TooFar,
     /// The code of its functions has too many of these.
@@ -137,15 +142,21 @@ impl fmt::Display for Unweighed {
             ),
             Self::TooLong => write!(
                 f,
-                "the types of the component's functions and instances have more than {} parts, \
-                 written out each time that one is used",
-                definition::TYPES
+                "the types of the component's functions and instances, and what its modules \
+                 import, have more than {} parts, written out each time that one is used",
+                validation::TYPES
             ),
             Self::TooLarge => write!(
                 f,
                 "what the component's instances and components hold has more than {} parts, \
                  counted each time that one of them is handed on",
                 linking::COPIES
+            ),
+            Self::TooSplit => write!(
+                f,
+                "the component's modules and components, and the names that it gives types, \
+                 come to more than {}, counted with all that are before each",
+                validation::NAMES
             ),
             Self::TooFar => f.write_str(
                 "the component's parts call one another with more strings and lists than can be \

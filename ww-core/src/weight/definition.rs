@@ -1,12 +1,13 @@
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, Encoding,
-    Instance, Parser, Payload, Validator, WasmFeatures,
+    Instance, Parser, Payload,
 };
 
 use super::code::Effort;
 use super::module::Module;
 use super::size;
-use super::types::{Extent, Seen, Types};
+use super::types::{Extent, Seen};
+use super::validation::Validation;
 use super::{Unweighed, Weight};
 
 /// The most parts of a component, and of what it instantiates.
@@ -15,9 +16,6 @@ pub(super) const PARTS: usize = 1 << 18;
 /// The most components or instances within one another, and components that
 /// instantiate one another.
 pub(super) const DEPTH: usize = 100;
-
-/// The most parts of the types of functions and instances, each time written out.
-pub(super) const TYPES: usize = 1 << 22;
 
 /// The most that the compiler writes to carry values between components: seconds.
 pub(super) const CARRIED: usize = 1 << 18;
@@ -82,23 +80,13 @@ impl<'a> Definition<'a> {
     /// defines take for themselves.
     pub(super) fn read(wasm: &'a [u8]) -> Result<(Self, Weight), Unweighed> {
         let (mut defined, mut effort) = (Weight::default(), Effort::default());
-        let (mut validator, mut types) = (
-            Validator::new_with_features(WasmFeatures::all()),
-            Types::default(),
-        );
+        let mut validation = Validation::new();
         let mut open: Vec<Open<'a>> = Vec::new();
-        let (mut left, mut written_out) = (PARTS, TYPES);
+        let mut left = PARTS;
         for payload in Parser::new(0).parse_all(wasm) {
             let payload = payload?;
-            if let Payload::ComponentInstanceSection(instances) = &payload
-                && let Some(known) = validator.types(0)
-            {
-                let parts = types.instantiated(&known, instances)?;
-                let left = written_out.checked_sub(parts);
-                written_out = left.ok_or(Unweighed::TooLong)?;
-            }
             // All that is below can be told only of what is valid so far.
-            validator.payload(&payload)?;
+            validation.take(wasm, &payload)?;
             let depth = open.len();
             match (payload, open.last_mut()) {
                 (Payload::Version { .. }, _) if depth == DEPTH => {
@@ -135,7 +123,7 @@ impl<'a> Definition<'a> {
                     effort.bounded(wasm.len())?;
                 }
                 (payload, Some(Open::Component(definition, seen))) => {
-                    if let Some(known) = validator.types(0) {
+                    if let Some((known, types)) = validation.known() {
                         definition.types += types.added(&known, &payload, seen)?;
                     }
                     definition.take(payload, &mut left)?;

@@ -1,8 +1,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::definition::{CARRIED, DEPTH, Definition, Kind, Named, PARTS, Part, TYPES};
+use super::definition::{CARRIED, DEPTH, Definition, Kind, Named, PARTS, Part};
 use super::size::Size;
+use super::validation::TYPES;
 use super::{Unweighed, Weight};
 
 /// Follows what a component instantiates, as the engine will, and adds up what

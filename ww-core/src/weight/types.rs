@@ -8,8 +8,8 @@ use wasmparser::component_types::{
 use wasmparser::names::KebabString;
 use wasmparser::types::TypesRef;
 use wasmparser::{
-    CanonicalFunction, ComponentExternalKind, ComponentInstance, ComponentInstanceSectionReader,
-    Payload, PrimitiveValType,
+    CanonicalFunction, ComponentExternalKind, ComponentInstance, ComponentTypeRef, Payload,
+    PrimitiveValType, TypeBounds,
 };
 
 use super::Unweighed;
@@ -29,6 +29,10 @@ pub(super) struct Extent {
     pub(super) parts: usize,
     /// What the compiler writes to carry values from one component to another.
     pub(super) carried: usize,
+    /// Resources that it exports or imports, written out.
+    resources: usize,
+    /// How many instances and components within one another they stand in, added up.
+    levels: usize,
 }
 
 /// How many functions and instances a component has so far.
@@ -42,6 +46,9 @@ pub(super) struct Seen {
 /// another value, and it writes no more than so much in one function.
 const COPY: usize = 40;
 const FUNCTION: usize = 1000;
+
+/// Parts that take as much as to know of a resource where in an instance it is.
+const RESOURCE: usize = 2;
 
 impl Types {
     /// What a section has added to a component, of which `seen` was there before:
@@ -72,9 +79,9 @@ impl Types {
                 for function in functions.clone() {
                     if let CanonicalFunction::Lower { func_index, .. } = function? {
                         let id = ComponentAnyTypeId::Func(types.component_function_at(func_index));
-                        let Extent { parts, carried } = self.extent(types, id);
-                        let carried = carried.min(FUNCTION);
-                        added += Extent { parts, carried };
+                        let extent = self.extent(types, id);
+                        let carried = extent.carried.min(FUNCTION);
+                        added += Extent { carried, ..extent };
                     }
                 }
             }
@@ -84,22 +91,7 @@ impl Types {
                         continue;
                     };
                     for given in &args {
-                        let id = match given.kind {
-                            ComponentExternalKind::Instance => ComponentAnyTypeId::Instance(
-                                types.component_instance_at(given.index),
-                            ),
-                            ComponentExternalKind::Type => types.component_any_type_at(given.index),
-                            ComponentExternalKind::Func => {
-                                ComponentAnyTypeId::Func(types.component_function_at(given.index))
-                            }
-                            ComponentExternalKind::Component => {
-                                ComponentAnyTypeId::Component(types.component_at(given.index))
-                            }
-                            ComponentExternalKind::Module | ComponentExternalKind::Value => {
-                                continue;
-                            }
-                        };
-                        added += self.extent(types, id).at_rest();
+                        added += self.item(types, given.kind, given.index).at_rest();
                     }
                 }
             }
@@ -108,25 +100,52 @@ impl Types {
         Ok(added)
     }
 
-    /// How many parts the components have that a section makes instances of: whoever
-    /// validates it writes them out, so this is to be asked before.
-    pub(super) fn instantiated(
+    /// What an item of a component comes to, if it is there.
+    pub(super) fn item(
         &mut self,
         types: &TypesRef<'_>,
-        section: &ComponentInstanceSectionReader<'_>,
-    ) -> Result<usize, Unweighed> {
-        let mut parts = 0_usize;
-        for instance in section.clone() {
-            if let ComponentInstance::Instantiate {
-                component_index, ..
-            } = instance?
-                && component_index < types.component_count()
-            {
-                let id = ComponentAnyTypeId::Component(types.component_at(component_index));
-                parts = parts.saturating_add(self.extent(types, id).parts);
+        kind: ComponentExternalKind,
+        index: u32,
+    ) -> Extent {
+        let id = match kind {
+            ComponentExternalKind::Type => return self.at(types, index),
+            ComponentExternalKind::Func if index < types.component_function_count() => {
+                ComponentAnyTypeId::Func(types.component_function_at(index))
             }
+            ComponentExternalKind::Instance if index < types.component_instance_count() => {
+                ComponentAnyTypeId::Instance(types.component_instance_at(index))
+            }
+            ComponentExternalKind::Component if index < types.component_count() => {
+                ComponentAnyTypeId::Component(types.component_at(index))
+            }
+            _ => return Extent::default(),
+        };
+        self.extent(types, id)
+    }
+
+    /// What an item comes to that is of this type, if that is there.
+    pub(super) fn referred(&mut self, types: &TypesRef<'_>, ty: &ComponentTypeRef) -> Extent {
+        match ty {
+            ComponentTypeRef::Func(index)
+            | ComponentTypeRef::Component(index)
+            | ComponentTypeRef::Instance(index)
+            | ComponentTypeRef::Type(TypeBounds::Eq(index))
+            | ComponentTypeRef::Value(wasmparser::ComponentValType::Type(index)) => {
+                self.at(types, *index)
+            }
+            ComponentTypeRef::Type(TypeBounds::SubResource) => Extent::of_resource(),
+            ComponentTypeRef::Value(wasmparser::ComponentValType::Primitive(_))
+            | ComponentTypeRef::Module(_) => Extent::default(),
         }
-        Ok(parts)
+    }
+
+    /// What the type comes to that a component has at `index`, if it has.
+    pub(super) fn at(&mut self, types: &TypesRef<'_>, index: u32) -> Extent {
+        if index < types.component_type_count() {
+            self.extent(types, types.component_any_type_at(index))
+        } else {
+            Extent::default()
+        }
     }
 
     /// A valid type does not stand within itself, nor deeper than 100 others.
@@ -136,7 +155,7 @@ impl Types {
         }
         let mut extent = Extent::of(1);
         extent += match id {
-            ComponentAnyTypeId::Resource(_) => Extent::default(),
+            ComponentAnyTypeId::Resource(_) => return Extent::of_resource(),
             ComponentAnyTypeId::Defined(id) => self.defined(types, &types[id]),
             ComponentAnyTypeId::Func(id) => {
                 let function = &types[id];
@@ -146,12 +165,12 @@ impl Types {
                 extent += self.values(types, values.chain(&function.result));
                 extent
             }
-            ComponentAnyTypeId::Instance(id) => self.items(types, &types[id].exports),
+            ComponentAnyTypeId::Instance(id) => self.items(types, &types[id].exports).held(),
             ComponentAnyTypeId::Component(id) => {
                 let component = &types[id];
                 let mut extent = self.items(types, &component.imports);
                 extent += self.items(types, &component.exports);
-                extent
+                extent.held()
             }
         };
         self.known.insert(id, extent);
@@ -250,12 +269,36 @@ impl Extent {
         Self {
             parts,
             carried: parts,
+            ..Self::default()
         }
     }
 
     /// What is not carried.
-    fn said(parts: usize) -> Self {
-        Self { parts, carried: 0 }
+    pub(super) fn said(parts: usize) -> Self {
+        Self {
+            parts,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn of_resource() -> Self {
+        Self {
+            parts: 1,
+            resources: 1,
+            levels: 1,
+            ..Self::default()
+        }
+    }
+
+    /// What this comes to in an instance or a component that has it: with that goes for
+    /// each resource where it is to be found.
+    pub(super) fn held(self) -> Self {
+        let found = self.resources.saturating_mul(RESOURCE);
+        Self {
+            parts: self.parts.saturating_add(found).saturating_add(self.levels),
+            levels: self.levels.saturating_add(self.resources),
+            ..self
+        }
     }
 
     fn of_cases<'n>(names: impl IntoIterator<Item = &'n KebabString>) -> Self {
@@ -269,13 +312,14 @@ impl Extent {
 
     /// Where nothing is carried.
     fn at_rest(self) -> Self {
-        Self::said(self.parts)
+        Self { carried: 0, ..self }
     }
 
     fn copied() -> Self {
         Self {
             parts: 1,
             carried: COPY,
+            ..Self::default()
         }
     }
 
@@ -291,5 +335,7 @@ impl AddAssign for Extent {
     fn add_assign(&mut self, other: Self) {
         self.parts = self.parts.saturating_add(other.parts);
         self.carried = self.carried.saturating_add(other.carried);
+        self.resources = self.resources.saturating_add(other.resources);
+        self.levels = self.levels.saturating_add(other.levels);
     }
 }

@@ -1,4 +1,8 @@
-//! What instances of modules take beside their memories and tables.
+//! What instances of modules take beside their memories and tables, and what it takes to
+//! compile them.
+
+mod resources;
+mod types;
 
 use futures_lite::future::block_on;
 use ww_core::cell::{Builder, Limit, Limits, Usage};
@@ -28,16 +32,6 @@ fn wasm(parts: &str) -> Vec<u8> {
 fn module(globals: usize) -> String {
     let globals = "(global i32 (i32.const 7))".repeat(globals);
     format!("(core module $m {globals})")
-}
-
-/// Types `$t0` to `$t16`, each of which is the one before twice.
-fn doubled() -> String {
-    let mut types = String::from("(type $t0 (tuple u8 u8))");
-    for level in 1..17 {
-        let below = level - 1;
-        types += &format!("(type $t{level} (tuple $t{below} $t{below}))");
-    }
-    types
 }
 
 fn runtime() -> Runtime {
@@ -205,23 +199,6 @@ fn instances_do_not_stand_within_one_another_without_bound() {
 }
 
 #[test]
-fn types_are_not_written_out_without_bound() {
-    let types = doubled();
-    let lifted = format!(
-        r#"{types} (type $f (func (param "x" $t16)))
-        (core module $m (memory (export "m") 1)
-            (func (export "f") (param i32))
-            (func (export "r") (param i32 i32 i32 i32) (result i32) (i32.const 0)))
-        (core instance $m (instantiate $m))
-        {}"#,
-        r#"(func (type $f) (canon lift (core func $m "f") (memory (core memory $m "m")) (realloc (core func $m "r"))))"#
-            .repeat(100)
-    );
-    let reason = refused(&lifted);
-    assert!(reason.contains("4194304 parts"), "{reason}");
-}
-
-#[test]
 fn modules_do_not_have_the_compiler_write_without_bound() {
     let tables = "(table 1048576 funcref)".repeat(100);
     let elements: String = (0..100)
@@ -256,7 +233,15 @@ fn components_do_not_nest_without_bound() {
         [&empty[..], &[4], &size, &inner].concat()
     });
     let nested = reason(block_on(runtime().compile(nested)));
-    for reason in [chain, nested] {
+
+    // A section of one type of an instance, which declares one, which declares one.
+    let levels = 5000;
+    let size = 1 + 3 * levels + 2;
+    let size = [0x80 | size as u8, (size >> 7) as u8];
+    let declared = [0x42, 1, 1].repeat(levels);
+    let declared = [&empty[..], &[7], &size, &[1], &declared, &[0x42, 0]].concat();
+    let declared = reason(block_on(runtime().compile(declared)));
+    for reason in [chain, nested, declared] {
         assert!(reason.contains("deeper than 100"), "{reason}");
     }
 }
@@ -310,27 +295,6 @@ fn what_an_instance_holds_counts_whatever_its_type_says() {
     );
     let wider = refused(&wider);
     assert!(wider.contains("1048576 parts"), "{wider}");
-}
-
-#[test]
-fn names_count_for_their_length() {
-    let name = "a".repeat(90_000);
-    let parts = format!(
-        r#"(core module $m) (component $c (alias outer 1 $m (core module $m))
-            (export "{name}" (core module $m)))
-        {}"#,
-        "(instance (instantiate $c))".repeat(990)
-    );
-    let reason = refused(&parts);
-    assert!(reason.contains("4194304 parts"), "{reason}");
-}
-
-#[test]
-fn types_that_are_handed_on_count() {
-    let types = doubled();
-    let given = r#"(instance (instantiate $c (with "t" (type $t16))))"#.repeat(100);
-    let reason = refused(&format!("{types} (component $c) {given}"));
-    assert!(reason.contains("4194304 parts"), "{reason}");
 }
 
 #[test]
