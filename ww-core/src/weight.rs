@@ -53,6 +53,8 @@ enum Unweighed {
     /// It has more modules and components, counted with those before each, and more
     /// names of types.
     TooSplit,
+    /// Its instances take more resources from what holds more, each time that one does.
+    TooShared,
     /// It carries more values between components than the compiler writes code for.
     TooFar,
     /// The code of its functions has too many of these.
@@ -157,6 +159,12 @@ impl fmt::Display for Unweighed {
                 "the component's modules and components, and the names that it gives types, \
                  come to more than {}, counted with all that are before each",
                 validation::NAMES
+            ),
+            Self::TooShared => write!(
+                f,
+                "the component's instances come to more than {} parts, counted again for each \
+                 resource that is looked for in them",
+                linking::SHARED
             ),
             Self::TooFar => f.write_str(
                 "the component's parts call one another with more strings and lists than can be \

@@ -41,7 +41,8 @@ pub(super) struct Definition<'a> {
 pub(super) enum Part<'a> {
     Module(Weight),
     Component(Definition<'a>),
-    Import(Kind, &'a str),
+    /// With so many resources, by its type.
+    Import(Kind, &'a str, usize),
     /// An item of the component that stands so many around this one.
     Outer(Kind, u32, u32),
     /// What an instance exports.
@@ -52,7 +53,8 @@ pub(super) enum Part<'a> {
     Start(u32, Vec<Named<'a>>),
     /// An instance of what is there, of which so many are other parts.
     Bundle(Vec<Named<'a>>, usize),
-    Export(Named<'a>),
+    /// With so many resources, by its type.
+    Export(Named<'a>, usize),
 }
 
 /// An item that goes by a name.
@@ -126,7 +128,7 @@ impl<'a> Definition<'a> {
                     if let Some((known, types)) = validation.known() {
                         definition.types += types.added(&known, &payload, seen)?;
                     }
-                    definition.take(payload, &mut left)?;
+                    definition.take(payload, &mut validation, &mut left)?;
                 }
                 (_, None) => return Err(Unweighed::Unclear),
             }
@@ -134,13 +136,21 @@ impl<'a> Definition<'a> {
         Err(Unweighed::Unclear)
     }
 
-    fn take(&mut self, payload: Payload<'a>, left: &mut usize) -> Result<(), Unweighed> {
+    fn take(
+        &mut self,
+        payload: Payload<'a>,
+        validation: &mut Validation,
+        left: &mut usize,
+    ) -> Result<(), Unweighed> {
         match payload {
             Payload::ComponentImportSection(imports) => {
                 for import in imports {
                     let import = import?;
                     match Kind::of(import.ty.kind()) {
-                        Some(kind) => self.add(Part::Import(kind, import.name.name), left)?,
+                        Some(kind) => {
+                            let resources = validation.referred(&import.ty).resources;
+                            self.add(Part::Import(kind, import.name.name, resources), left)?;
+                        }
                         None => self.others += 1,
                     }
                 }
@@ -213,7 +223,10 @@ impl<'a> Definition<'a> {
                     let export = export?;
                     self.exported += size::named(export.name.name);
                     match Named::of(export.name.name, export.kind, export.index) {
-                        Some(named) => self.add(Part::Export(named), left)?,
+                        Some(named) => {
+                            let resources = validation.item(export.kind, export.index).resources;
+                            self.add(Part::Export(named, resources), left)?;
+                        }
                         None => {
                             self.others += 1;
                             self.exported += 1;

@@ -25,6 +25,10 @@ pub(super) struct Linking<'d, 'a> {
     carried: usize,
     /// Items that may yet be copied.
     copies: usize,
+    /// Resources that are known where the linking is, and what may yet be copied for
+    /// them.
+    resources: usize,
+    shared: usize,
     /// How many components are being instantiated.
     depth: usize,
 }
@@ -35,6 +39,14 @@ const PART: usize = 64;
 /// The most items that the engine copies, which it does with all that an instance or a
 /// component holds each time that it is handed on: a few hundred bytes each.
 pub(super) const COPIES: usize = 1 << 20;
+
+/// The most items that the engine copies to look for resources in them: all that an
+/// instance holds for each resource that is taken from it.
+pub(super) const SHARED: usize = 1 << 23;
+
+/// Resources of which it notes that they are known, for each instance of a component, in
+/// the time in which an item is copied.
+const KNOWN: usize = 16;
 
 /// An instance of a component, as it comes to be.
 struct Scope<'d, 'a> {
@@ -79,6 +91,8 @@ impl<'d, 'a> Linking<'d, 'a> {
             types: TYPES,
             carried: CARRIED,
             copies: COPIES,
+            resources: 0,
+            shared: SHARED,
             depth: 0,
         };
         let root = Component {
@@ -107,6 +121,9 @@ impl<'d, 'a> Linking<'d, 'a> {
         self.types = left.ok_or(Unweighed::TooLong)?;
         let left = self.carried.checked_sub(types.carried);
         self.carried = left.ok_or(Unweighed::TooFar)?;
+        let known = self.resources;
+        self.resources = known.saturating_add(types.resources);
+        self.share(self.resources / KNOWN)?;
         let scope = self.scopes.len();
         self.scopes.push(Scope {
             around: component.around,
@@ -131,8 +148,12 @@ impl<'d, 'a> Linking<'d, 'a> {
                         size,
                     })
                 }
-                Part::Import(kind, name) => match (&given, kind) {
-                    (Some(given), _) => given.get(name).cloned().ok_or(Unweighed::Unclear)?,
+                Part::Import(kind, name, resources) => match (&given, kind) {
+                    (Some(given), _) => {
+                        let item = given.get(name).ok_or(Unweighed::Unclear)?;
+                        self.share(item.size().items.saturating_mul(*resources))?;
+                        item.clone()
+                    }
                     (None, Kind::Instance) => Item::Instance(Exports::of_host()),
                     (None, Kind::Module | Kind::Component) => return Err(Unweighed::NotGiven),
                 },
@@ -165,8 +186,9 @@ impl<'d, 'a> Linking<'d, 'a> {
                         size: size.and(*others),
                     })
                 }
-                Part::Export(named) => {
+                Part::Export(named, resources) => {
                     let item = self.scopes[scope].find(named.kind, named.index)?;
+                    self.share(item.size().items.saturating_mul(*resources))?;
                     size = size.with(item.size())?;
                     exports.insert(named.name, item.clone());
                     item
@@ -176,6 +198,7 @@ impl<'d, 'a> Linking<'d, 'a> {
             self.scopes[scope].add(item);
         }
         self.depth -= 1;
+        self.resources = known;
         Ok(Exports {
             by_name: Rc::new(exports),
             size,
@@ -201,6 +224,13 @@ impl<'d, 'a> Linking<'d, 'a> {
     fn copy(&mut self, size: Size) -> Result<(), Unweighed> {
         let left = self.copies.checked_sub(size.items);
         self.copies = left.ok_or(Unweighed::TooLarge)?;
+        Ok(())
+    }
+
+    /// Takes note that it copies so much for the sake of resources.
+    fn share(&mut self, items: usize) -> Result<(), Unweighed> {
+        let left = self.shared.checked_sub(items);
+        self.shared = left.ok_or(Unweighed::TooShared)?;
         Ok(())
     }
 

@@ -30,14 +30,15 @@ pub(super) struct Extent {
     /// What the compiler writes to carry values from one component to another.
     pub(super) carried: usize,
     /// Resources that it exports or imports, written out.
-    resources: usize,
+    pub(super) resources: usize,
     /// How many instances and components within one another they stand in, added up.
     levels: usize,
 }
 
-/// How many functions and instances a component has so far.
+/// How many types, functions and instances a component has so far.
 #[derive(Default)]
 pub(super) struct Seen {
+    types: u32,
     functions: u32,
     instances: u32,
 }
@@ -61,11 +62,16 @@ impl Types {
         seen: &mut Seen,
     ) -> Result<Extent, Unweighed> {
         let now = Seen {
+            types: types.component_type_count(),
             functions: types.component_function_count(),
             instances: types.component_instance_count(),
         };
         let before = mem::replace(seen, now);
         let mut added = Extent::default();
+        for index in before.types..seen.types {
+            let resources = self.at(types, index).resources;
+            added.resources = added.resources.saturating_add(resources);
+        }
         for index in before.functions..seen.functions {
             let id = ComponentAnyTypeId::Func(types.component_function_at(index));
             added += self.extent(types, id).at_rest();

@@ -17,7 +17,7 @@ use super::types::{Extent, Types};
 /// that, or copies it, where it has resources.
 pub(super) struct Validation {
     validator: Validator,
-    types: Types,
+    pub(super) types: Types,
     /// Parts of types that may yet be gone through.
     left: usize,
     /// How often modules and components ended so far, and types were given names.
@@ -212,7 +212,7 @@ impl Validation {
     }
 
     /// What an item comes to that is of this type.
-    fn referred(&mut self, ty: &ComponentTypeRef) -> Extent {
+    pub(super) fn referred(&mut self, ty: &ComponentTypeRef) -> Extent {
         let extent = self
             .known()
             .map(|(known, types)| types.referred(&known, ty));
@@ -220,7 +220,7 @@ impl Validation {
     }
 
     /// What an item of the component comes to that is being validated.
-    fn item(&mut self, kind: ComponentExternalKind, index: u32) -> Extent {
+    pub(super) fn item(&mut self, kind: ComponentExternalKind, index: u32) -> Extent {
         let extent = self
             .known()
             .map(|(known, types)| types.item(&known, kind, index));

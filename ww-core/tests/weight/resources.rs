@@ -2,7 +2,7 @@
 
 use ww_core::cell::Limits;
 
-use crate::run;
+use crate::{refused, run};
 
 /// So many exports of an instance's type, each a resource.
 pub(crate) fn sub_resources(count: usize) -> String {
@@ -20,6 +20,34 @@ pub(crate) fn defined(count: usize) -> String {
             )
         })
         .collect()
+}
+
+#[test]
+fn resources_are_not_looked_for_without_bound() {
+    let defined = defined(4000);
+    // Each is looked for in all that the instance has.
+    let taken = format!(
+        r#"(component $a {defined}) (instance $a (instantiate $a))
+        (component $b (import "i" (instance {})))
+        (instance (instantiate $b (with "i" (instance $a))))"#,
+        sub_resources(4000)
+    );
+    // Also where one hands on what it has within it.
+    let given = format!(
+        r#"(component $b (component $a {defined}) (instance $a (instantiate $a))
+            (export "a" (instance $a)))
+        (instance (instantiate $b))"#
+    );
+    let known = format!(
+        "{} (component $c (component $c) {}) {}",
+        "(type (resource (rep i32)))".repeat(80_000),
+        "(instance (instantiate $c))".repeat(100),
+        "(instance (instantiate $c))".repeat(100)
+    );
+    for parts in [taken, given, known] {
+        let reason = refused(&parts);
+        assert!(reason.contains("8388608 parts"), "{reason}");
+    }
 }
 
 #[test]
