@@ -1,6 +1,7 @@
 //! What instances of modules take beside their memories and tables, and what it takes to
 //! compile them.
 
+mod instances;
 mod resources;
 mod types;
 
