@@ -149,10 +149,10 @@ impl<'v> Declared<'v> {
     fn item(&mut self, item: &ComponentImport<'_>) {
         let extent = match item.ty {
             ComponentTypeRef::Func(index)
-            | ComponentTypeRef::Component(index)
             | ComponentTypeRef::Instance(index)
             | ComponentTypeRef::Type(TypeBounds::Eq(index))
             | ComponentTypeRef::Value(ComponentValType::Type(index)) => self.outer(0, index),
+            ComponentTypeRef::Component(index) => self.outer(0, index).twice(),
             ComponentTypeRef::Type(TypeBounds::SubResource) => Extent::of_resource(),
             ComponentTypeRef::Value(ComponentValType::Primitive(_))
             | ComponentTypeRef::Module(_) => Extent::said(1),

@@ -261,9 +261,9 @@ impl Types {
                 ComponentEntityType::Instance(id) => {
                     self.extent(types, ComponentAnyTypeId::Instance(id))
                 }
-                ComponentEntityType::Component(id) => {
-                    self.extent(types, ComponentAnyTypeId::Component(id))
-                }
+                ComponentEntityType::Component(id) => self
+                    .extent(types, ComponentAnyTypeId::Component(id))
+                    .twice(),
             };
         }
         extent
@@ -314,6 +314,15 @@ impl Extent {
             extent += Self::said(named(name));
         }
         extent
+    }
+
+    /// Of a component that something has: whoever compares components goes through those
+    /// within them again, for each that they are in.
+    pub(super) fn twice(self) -> Self {
+        Self {
+            parts: self.parts.saturating_mul(2),
+            ..self
+        }
     }
 
     /// Where nothing is carried.

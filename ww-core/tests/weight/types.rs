@@ -96,6 +96,23 @@ fn what_types_refer_to_is_not_gone_through_without_bound() {
         defined(2000),
         "(instance (instantiate $c))".repeat(900)
     );
+    // A component is compared with one that it is given for, and what is within that.
+    let mut compared = String::from("(type $t0 (component");
+    for number in 0..100 {
+        compared += &format!(r#"(export "f{number}" (func))"#);
+    }
+    compared += "))";
+    for level in 1..90 {
+        let below = level - 1;
+        compared +=
+            &format!(r#"(type $t{level} (component (export "a" (component (type $t{below})))))"#);
+    }
+    compared = format!(
+        r#"(component {compared} (import "i" (component $i (type $t89)))
+            (component $c (alias outer 1 $t89 (type $t)) (import "i" (component (type $t))))
+            {})"#,
+        r#"(instance (instantiate $c (with "i" (component $i))))"#.repeat(100)
+    );
     let [imported, handed_on, bundled, given] =
         [imported, handed_on, bundled, given].map(|parts| instance.clone() + &parts);
     let types = doubled();
@@ -104,8 +121,8 @@ fn what_types_refer_to_is_not_gone_through_without_bound() {
     let taken_in = "(alias outer 2 $t16 (type))".repeat(100);
     let taken_in = format!("{types} (component (type (instance {taken_in})))");
     for parts in [
-        declared, within, picked, deep, imported, handed_on, bundled, given, started, aliased,
-        taken_in,
+        declared, within, picked, deep, compared, imported, handed_on, bundled, given, started,
+        aliased, taken_in,
     ] {
         let reason = refused(&parts);
         assert!(reason.contains("4194304 parts"), "{reason}");
