@@ -46,6 +46,14 @@ impl Progress {
         }
     }
 
+    /// Lets go of those that looked on.
+    pub(crate) fn end(&self) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let observers = std::mem::take(&mut known.observers);
+        drop(known);
+        drop(observers);
+    }
+
     /// Begins `phase`. An observer that panics has said so by itself, and takes
     /// the program from nobody.
     pub(crate) fn begin(&self, phase: Phase) {

@@ -154,7 +154,10 @@ impl Programs {
             let permit = compiling.acquire_arc().await;
             let outcome = blocking::unblock(move || {
                 let _permit = permit;
-                caught(|| job.run().map(Arc::new))
+                let outcome = caught(|| job.run().map(Arc::new));
+                // Whoever else waits for the same may be slow to look.
+                job.progress.end();
+                outcome
             })
             .await;
             if let Ok(compiled) = &outcome {

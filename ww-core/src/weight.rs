@@ -190,3 +190,20 @@ impl From<BinaryReaderError> for Unweighed {
         Self::Invalid(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_engine_does_not_know_is_not_read() {
+        // A module that imports two globals under one name, as a proposal has it.
+        let import = b"\x01\x01m\x00\x7e\x03\x7f\x00\x02\x01a\x01b";
+        let section = [&[2, import.len() as u8], &import[..]].concat();
+        let module = [b"\0asm\x01\0\0\0", &section[..]].concat();
+        let inner = [&[1, module.len() as u8], &module[..]].concat();
+        let component = [b"\0asm\x0d\0\x01\0", &inner[..]].concat();
+        let error = Weight::of(&component).expect_err("no engine would take it");
+        assert!(error.to_string().contains("compile"), "{error}");
+    }
+}

@@ -1,14 +1,20 @@
 use std::cell::RefCell;
 use std::fmt;
+use std::pin::pin;
+use std::time::Duration;
 
 use capnp::ErrorKind;
 use capnp::traits::Owned;
 use futures::FutureExt;
-use futures::future::{LocalBoxFuture, Shared};
+use futures::future::{Either, LocalBoxFuture, Shared, select};
 use ww_rpc::membrane_capnp::wetware_session;
 use ww_rpc::stem_capnp::{membrane, signer};
 
+use crate::time::sleep;
 use crate::{Error, Session, graft, graft_as};
+
+/// How long a session that may have died is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 type Grafting<E> = Shared<LocalBoxFuture<'static, Result<Session<E>, capnp::Error>>>;
 
@@ -78,7 +84,8 @@ impl<E: Owned + Unpin + 'static> Grafted<E> {
     }
 
     /// Does `work` with a session. Where that fails with kind `Disconnected`, and
-    /// the session is not good any more when it is asked, it is given up, so that
+    /// the session is not good any more when it is asked, or does not say so within a
+    /// second, it is given up, so that
     /// whoever is next has a new one. The work
     /// itself is not done again: it may have been done in part. Nor is there a
     /// pause: where the host has gone, or refuses, this fails at once, so whoever
@@ -106,8 +113,9 @@ impl<E: Owned + Unpin + 'static> Grafted<E> {
         // It may as well be of somebody whom the session led to.
         if error.kind() == Some(ErrorKind::Disconnected) {
             let poll = session.status.poll_status_request().send();
-            if poll.promise.await.is_err() {
-                self.forget(&grafting);
+            match select(poll.promise, pin!(sleep(PATIENCE))).await {
+                Either::Left((Ok(_), _)) => {}
+                _ => self.forget(&grafting),
             }
         }
         Err(error)

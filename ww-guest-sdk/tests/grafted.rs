@@ -2,6 +2,7 @@
 #![cfg(not(target_family = "wasm"))]
 
 use std::cell::Cell;
+use std::future::pending;
 use std::rc::Rc;
 
 use ww_guest_sdk::capnp::capability::FromClientHook;
@@ -47,10 +48,10 @@ fn none<C: FromClientHook>() -> C {
     capnp_rpc::new_broken_cap(capnp::Error::failed("there is none".into())).cast_to()
 }
 
-/// Grants a session that is good, and counts.
-struct Steady(Cell<u32>);
+/// Grants sessions whose status is asked of somebody, and counts.
+struct Steady<P>(Cell<u32>, P);
 
-impl membrane::Server<Extension> for Steady {
+impl<P: status_poller::Server + Clone + 'static> membrane::Server<Extension> for Steady<P> {
     async fn graft(
         self: Rc<Self>,
         _: membrane::GraftParams<Extension>,
@@ -60,12 +61,27 @@ impl membrane::Server<Extension> for Steady {
         let mut session = results.get().init_session();
         let granted = self.0.get().into();
         session.reborrow().init_issued_epoch().set_seq(granted);
-        session.set_status_poller(capnp_rpc::new_client(Good));
+        session.set_status_poller(capnp_rpc::new_client(self.1.clone()));
         Ok(())
     }
 }
 
+#[derive(Clone)]
 struct Good;
+
+/// Never answers.
+#[derive(Clone)]
+struct Mute;
+
+impl status_poller::Server for Mute {
+    async fn poll_status(
+        self: Rc<Self>,
+        _: status_poller::PollStatusParams,
+        _: status_poller::PollStatusResults,
+    ) -> Result<(), capnp::Error> {
+        pending().await
+    }
+}
 
 impl status_poller::Server for Good {
     async fn poll_status(
@@ -79,7 +95,7 @@ impl status_poller::Server for Good {
 
 #[test]
 fn a_session_outlives_the_end_of_what_it_led_to() {
-    let host: Membrane = capnp_rpc::new_client(Steady(Cell::new(0)));
+    let host: Membrane = capnp_rpc::new_client(Steady(Cell::new(0), Good));
     Host::new(host)
         .run(async |membrane: Membrane| {
             let grafted = Grafted::new(membrane);
@@ -89,6 +105,20 @@ fn a_session_outlives_the_end_of_what_it_led_to() {
                 assert!(failed.is_err());
                 assert_eq!(grafted.session().await.unwrap().epoch, 1);
             }
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_session_that_does_not_say_how_it_is_is_given_up() {
+    let host: Membrane = capnp_rpc::new_client(Steady(Cell::new(0), Mute));
+    Host::new(host)
+        .run(async |membrane: Membrane| {
+            let grafted = Grafted::new(membrane);
+            let gone = || capnp::Error::disconnected("a peer is not reached".into());
+            let failed = grafted.with(async |_| Err::<(), _>(gone())).await;
+            assert!(failed.is_err());
+            assert_eq!(grafted.session().await.unwrap().epoch, 2);
         })
         .unwrap();
 }

@@ -1,8 +1,9 @@
 use std::collections::BTreeSet;
 
-use crate::limit::{Limit, Refusal};
 use capnp::struct_list;
 use capnp_rpc::rpc_capnp::{cap_descriptor, disembargo, resolve};
+
+use crate::limit::{Limit, Refusal};
 
 /// What the peer holds of ours, as far as the ids of it tell: capnp-rpc gives each
 /// the lowest that is free, so one tells how many there are at least.

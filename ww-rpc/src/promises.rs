@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
-use crate::limit::{Limit, Refusal};
 use capnp::Error;
 use capnp_rpc::rpc_capnp::{cap_descriptor, resolve};
+
+use crate::limit::{Limit, Refusal};
 
 /// How far promises of the peer's have resolved to one another.
 ///

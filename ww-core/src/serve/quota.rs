@@ -23,15 +23,24 @@ pub(crate) struct Quota {
     /// What it counts for as well.
     above: Option<Rc<Self>>,
     compiling: Cell<usize>,
-    /// One compilation at a time, so that others' code is compiled as well. Whoever
-    /// waits has it before those that come later.
+    /// Lookups of images that are under way.
+    looking: Cell<usize>,
+    /// One image that is read at a time.
+    reading: Arc<Mutex<()>>,
+    /// One call of the cell's own at a time, which may wait for the family's turn.
     turn: Arc<Mutex<()>>,
+    /// One compilation at a time of the cell and those below it, so that others' code is
+    /// compiled as well. Whoever has waited for long has it before those that come later.
+    family: Arc<Mutex<()>>,
     /// Programs that are held, by what they are known as.
     held: RefCell<HashMap<usize, Weak<Held>>>,
 }
 
 /// A place among the calls that compile, until this is dropped.
 pub(super) struct Compiling(Rc<Quota>);
+
+/// An image is looked for, until this is dropped.
+pub(super) struct Looking(Rc<Quota>);
 
 /// It is the turn of somebody, until this is dropped.
 pub(super) struct Turn(Vec<MutexGuardArc<()>>);
@@ -60,7 +69,10 @@ impl Quota {
             limits,
             above,
             compiling: Cell::default(),
+            looking: Cell::default(),
+            reading: Arc::default(),
             turn: Arc::default(),
+            family: Arc::default(),
             held: RefCell::default(),
         }
     }
@@ -87,6 +99,22 @@ impl Quota {
             Compiling(quota.clone())
         };
         Ok(self.all().map(place).collect())
+    }
+
+    /// Reserves a place among the calls that look for an image, as many as may wait for a
+    /// compilation, until what it answers is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `Overloaded` when there are as many as there may be.
+    pub(super) fn lookup(self: &Rc<Self>) -> Result<Looking, Error> {
+        let most = self.limits.compilations;
+        if self.looking.get() >= most {
+            let why = format!("{most} of its calls look for an image already");
+            return Err(self.refused(Limit::Compilations, self, &why));
+        }
+        self.looking.update(|count| count + 1);
+        Ok(Looking(self.clone()))
     }
 
     /// Counts `program` among those that are held; once, however often it is held.
@@ -142,7 +170,12 @@ impl Quota {
         sizes.fold(counts(program), usize::saturating_add)
     }
 
-    /// Waits for a turn among the calls of one cell.
+    /// Waits for a turn among the calls of one cell that read an image.
+    pub(super) async fn reading(&self) -> Turn {
+        Turn(vec![self.reading.lock_arc().await])
+    }
+
+    /// Waits for a turn among the calls of one cell that compile.
     pub(super) async fn turn(&self) -> Turn {
         Turn(vec![self.turn.lock_arc().await])
     }
@@ -150,8 +183,8 @@ impl Quota {
     /// Waits for a turn of the cell's in its family, in which each has one at the most
     /// that waits.
     pub(super) async fn lead(self: &Rc<Self>, mut turn: Turn) -> Turn {
-        for quota in self.all().skip(1) {
-            turn.0.push(quota.turn.lock_arc().await);
+        for quota in self.all() {
+            turn.0.push(quota.family.lock_arc().await);
         }
         turn
     }
@@ -179,6 +212,12 @@ impl Held {
 impl Drop for Compiling {
     fn drop(&mut self) {
         self.0.compiling.update(|count| count - 1);
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.0.looking.update(|count| count - 1);
     }
 }
 

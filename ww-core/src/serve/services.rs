@@ -40,12 +40,16 @@ impl Services {
         self.lock().get(at).cloned()
     }
 
-    /// Remembers it, if there is room.
+    /// Remembers it, in place of any other where there are as many.
     pub(super) fn remember(&self, at: Path, service: Service) {
         let mut services = self.lock();
-        if services.len() < MOST || services.contains_key(&at) {
-            services.insert(at, service);
+        if services.len() == MOST
+            && !services.contains_key(&at)
+            && let Some(other) = services.keys().next().cloned()
+        {
+            services.remove(&other);
         }
+        services.insert(at, service);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Path, Service>> {

@@ -217,15 +217,15 @@ impl Spawner {
         Ok(capnp_rpc::new_client(process))
     }
 
-    /// Compiles `wasm` when it is its turn, and counts the program among those that its
-    /// cell holds.
-    async fn compiled(&self, wasm: Bytes) -> Result<Rc<Held>, Error> {
-        let turn = self.quota.turn().await;
-        self.compiled_in(turn, wasm).await
-    }
-
-    async fn compiled_in(&self, turn: Turn, wasm: Bytes) -> Result<Rc<Held>, Error> {
+    /// Compiles what `wasm` gives, once it is its cell's turn in its family, and counts
+    /// the program among those that the cell holds.
+    async fn compiled(
+        &self,
+        turn: Turn,
+        wasm: impl FnOnce() -> Result<Bytes, Error>,
+    ) -> Result<Rc<Held>, Error> {
         let turn = self.quota.lead(turn).await;
+        let wasm = wasm()?;
         // The compiler goes on with what it has begun, also where the call is given up.
         // It holds on to who looks on, and so to the turn, until it is done.
         let program = self.runtime.compile(wasm).observe(move |_| {
@@ -240,6 +240,7 @@ impl Spawner {
             Error::failed("the cell of this executor has no image to run one out of".into())
         })?;
         let known = Services::of(image);
+        let looking = self.quota.lookup()?;
         let at = place(image, path).await.map_err(crate::Error::from)?;
         if let Some(Service { image, hash }) = known.recall(&at)
             && let Some(program) = self.runtime.recall(&hash)
@@ -248,10 +249,13 @@ impl Spawner {
         }
         let _compilation = self.quota.compilation()?;
         let image = image.nested(&at).await.map_err(crate::Error::from)?;
-        // Where it comes slowly, the others of the family do not wait.
-        let turn = self.quota.turn().await;
+        drop(looking);
+        // Where it comes slowly, none that compiles waits.
+        let reading = self.quota.reading().await;
         let wasm = image.main().await.map_err(crate::Error::from)?;
-        let program = self.compiled_in(turn, wasm).await?;
+        let turn = self.quota.turn().await;
+        drop(reading);
+        let program = self.compiled(turn, || Ok(wasm)).await?;
         let hash = program.program().hash();
         let service = Service {
             image: image.clone(),
@@ -289,14 +293,15 @@ impl executor::Server for Spawner {
         mut results: RunBytesResults,
     ) -> Result<(), Error> {
         let compilation = self.quota.compilation()?;
-        let (wasm, options) = {
+        let options = {
             let params = params.get()?;
             let (args, env) = (params.get_args()?, params.get_env()?);
-            let options = Options::parse(args, env, Transport::default(), self.limits)?;
-            (Bytes::copy_from_slice(params.get_wasm()?), options)
+            Options::parse(args, env, Transport::default(), self.limits)?
         };
-        drop(params);
-        let program = self.compiled(wasm).await?;
+        let turn = self.quota.turn().await;
+        // Until then it counts for the connection that it came by.
+        let wasm = move || Ok(Bytes::copy_from_slice(params.get()?.get_wasm()?));
+        let program = self.compiled(turn, wasm).await?;
         drop(compilation);
         // Made anew for each child, because a spawner that held its own host
         // would hold itself.
@@ -323,9 +328,9 @@ impl executor::Server for Spawner {
         mut results: CompileResults,
     ) -> Result<(), Error> {
         let compilation = self.quota.compilation()?;
-        let wasm = Bytes::copy_from_slice(params.get()?.get_wasm()?);
-        drop(params);
-        let program = self.compiled(wasm).await?;
+        let turn = self.quota.turn().await;
+        let wasm = move || Ok(Bytes::copy_from_slice(params.get()?.get_wasm()?));
+        let program = self.compiled(turn, wasm).await?;
         drop(compilation);
         let compiled = Compiled::new(self.clone(), program);
         results.get().set_program(capnp_rpc::new_client(compiled));

@@ -126,7 +126,9 @@ impl<'v> Declared<'v> {
                 let instance = scope.instances.get(instance_index as usize).copied();
                 match kind {
                     ComponentExternalKind::Instance => &mut scope.instances,
-                    _ => &mut scope.types,
+                    ComponentExternalKind::Type => &mut scope.types,
+                    // Not in a type.
+                    _ => return,
                 }
                 .push(instance.unwrap_or_default());
             }

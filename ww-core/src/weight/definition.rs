@@ -7,7 +7,7 @@ use super::code::Effort;
 use super::module::Module;
 use super::size;
 use super::types::{Extent, Seen};
-use super::validation::Validation;
+use super::validation::{FEATURES, Validation};
 use super::{Unweighed, Weight};
 
 /// The most parts of a component, and of what it instantiates.
@@ -85,7 +85,9 @@ impl<'a> Definition<'a> {
         let mut validation = Validation::new();
         let mut open: Vec<Open<'a>> = Vec::new();
         let mut left = PARTS;
-        for payload in Parser::new(0).parse_all(wasm) {
+        let mut parser = Parser::new(0);
+        parser.set_features(FEATURES);
+        for payload in parser.parse_all(wasm) {
             let payload = payload?;
             // All that is below can be told only of what is valid so far.
             validation.take(wasm, &payload)?;

@@ -3,7 +3,8 @@ use std::mem;
 use std::ops::AddAssign;
 
 use wasmparser::component_types::{
-    ComponentAnyTypeId, ComponentDefinedType, ComponentEntityType, ComponentItem, ComponentValType,
+    ComponentAnyTypeId, ComponentCoreModuleTypeId, ComponentCoreTypeId, ComponentDefinedType,
+    ComponentEntityType, ComponentItem, ComponentValType,
 };
 use wasmparser::names::KebabString;
 use wasmparser::types::TypesRef;
@@ -20,6 +21,7 @@ use super::size::named;
 #[derive(Default)]
 pub(super) struct Types {
     known: HashMap<ComponentAnyTypeId, Extent>,
+    modules: HashMap<ComponentCoreModuleTypeId, Extent>,
 }
 
 /// What a type comes to.
@@ -115,6 +117,9 @@ impl Types {
     ) -> Extent {
         let id = match kind {
             ComponentExternalKind::Type => return self.at(types, index),
+            ComponentExternalKind::Module if index < types.module_count() => {
+                return self.module(types, types.module_at(index));
+            }
             ComponentExternalKind::Func if index < types.component_function_count() => {
                 ComponentAnyTypeId::Func(types.component_function_at(index))
             }
@@ -140,6 +145,12 @@ impl Types {
                 self.at(types, *index)
             }
             ComponentTypeRef::Type(TypeBounds::SubResource) => Extent::of_resource(),
+            ComponentTypeRef::Module(index) if *index < types.core_type_count_in_component() => {
+                match types.core_type_at_in_component(*index) {
+                    ComponentCoreTypeId::Module(id) => self.module(types, id),
+                    ComponentCoreTypeId::Sub(_) => Extent::default(),
+                }
+            }
             ComponentTypeRef::Value(wasmparser::ComponentValType::Primitive(_))
             | ComponentTypeRef::Module(_) => Extent::default(),
         }
@@ -154,7 +165,19 @@ impl Types {
         }
     }
 
-    /// A valid type does not stand within itself, nor deeper than 100 others.
+    /// What a module comes to: what it imports and exports.
+    pub(super) fn module(&mut self, types: &TypesRef<'_>, id: ComponentCoreModuleTypeId) -> Extent {
+        *self.modules.entry(id).or_insert_with(|| {
+            let module = &types[id];
+            let imports = module.imports.keys();
+            let imports = imports.map(|(from, name)| 1 + named(from) + named(name));
+            let exports = module.exports.keys().map(|name| 1 + named(name));
+            Extent::said(1 + imports.chain(exports).sum::<usize>())
+        })
+    }
+
+    /// A valid type of a value does not stand within itself, nor deeper than 100 others;
+    /// one of an instance or a component is declared no deeper.
     fn extent(&mut self, types: &TypesRef<'_>, id: ComponentAnyTypeId) -> Extent {
         if let Some(known) = self.known.get(&id) {
             return *known;
@@ -248,13 +271,7 @@ impl Types {
         for (name, item) in items {
             extent += Extent::said(named(name));
             extent += match item.ty {
-                ComponentEntityType::Module(id) => {
-                    let module = &types[id];
-                    let imports = module.imports.keys();
-                    let imports = imports.map(|(from, name)| 1 + named(from) + named(name));
-                    let exports = module.exports.keys().map(|name| 1 + named(name));
-                    Extent::said(1 + imports.chain(exports).sum::<usize>())
-                }
+                ComponentEntityType::Module(id) => self.module(types, id),
                 ComponentEntityType::Func(id) => self.extent(types, ComponentAnyTypeId::Func(id)),
                 ComponentEntityType::Value(value) => self.values(types, [&value]),
                 ComponentEntityType::Type { referenced, .. } => self.extent(types, referenced),

@@ -2,9 +2,10 @@ use std::ops::Range;
 
 use wasmparser::types::TypesRef;
 use wasmparser::{
-    BinaryReader, BinaryReaderError, ComponentAlias, ComponentExport, ComponentExternalKind,
-    ComponentImport, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, Instance,
-    InstanceSectionReader, Payload, SectionLimited, TypeBounds, Validator, WasmFeatures,
+    BinaryReader, BinaryReaderError, CanonicalFunction, ComponentAlias, ComponentExport,
+    ComponentExternalKind, ComponentImport, ComponentInstance, ComponentOuterAliasKind,
+    ComponentTypeRef, Instance, InstanceSectionReader, Payload, SectionLimited, TypeBounds,
+    Validator, WasmFeatures,
 };
 
 use super::Unweighed;
@@ -35,10 +36,18 @@ pub(super) const TYPES: usize = 1 << 22;
 pub(super) const NAMES: usize = 1 << 24;
 const ENDED: usize = 4;
 
+/// What the engine can be had to accept. What it refuses is not even read: it may take
+/// more than is counted here.
+pub(super) const FEATURES: WasmFeatures = WasmFeatures::WASM3
+    .union(WasmFeatures::COMPONENT_MODEL)
+    .union(WasmFeatures::GC_TYPES)
+    .union(WasmFeatures::EXCEPTIONS)
+    .union(WasmFeatures::THREADS);
+
 impl Validation {
     pub(super) fn new() -> Self {
         Self {
-            validator: Validator::new_with_features(WasmFeatures::all()),
+            validator: Validator::new_with_features(FEATURES),
             types: Types::default(),
             left: TYPES,
             ended: 0,
@@ -75,6 +84,11 @@ impl Validation {
                     validator.component_instance_section(&SectionLimited::new(one)?)
                 })
             }
+            Payload::ComponentCanonicalSection(section) => {
+                self.each(wasm, section.range(), Self::adapted, |validator, one| {
+                    validator.component_canonical_section(&SectionLimited::new(one)?)
+                })
+            }
             Payload::ComponentExportSection(section) => {
                 self.each(wasm, section.range(), Self::exported, |validator, one| {
                     validator.component_export_section(&SectionLimited::new(one)?)
@@ -103,7 +117,7 @@ impl Validation {
     ) -> Result<(), Unweighed> {
         let start = range.start;
         let section = wasm.get(range).ok_or(Unweighed::Unclear)?;
-        let mut entries = BinaryReader::new(section, start);
+        let mut entries = BinaryReader::new_features(section, start, FEATURES);
         let mut one = Vec::new();
         for _ in 0..entries.read_var_u32()? {
             let from = entries.original_position();
@@ -112,9 +126,13 @@ impl Validation {
             one.clear();
             one.push(1);
             one.extend_from_slice(entry);
-            validate(&mut self.validator, BinaryReader::new(&one, from - 1))?;
+            let one = BinaryReader::new_features(&one, from - 1, FEATURES);
+            validate(&mut self.validator, one)?;
         }
-        Ok(())
+        match entries.eof() {
+            true => Ok(()),
+            false => Err(Unweighed::Unclear),
+        }
     }
 
     fn declared(&mut self, entries: &mut BinaryReader<'_>) -> Result<(), Unweighed> {
@@ -166,6 +184,20 @@ impl Validation {
         Ok(())
     }
 
+    /// What a function carries is gone through, written out.
+    fn adapted(&mut self, entries: &mut BinaryReader<'_>) -> Result<(), Unweighed> {
+        let carries = match entries.read()? {
+            CanonicalFunction::Lift { type_index, .. } => {
+                self.referred(&ComponentTypeRef::Func(type_index))
+            }
+            CanonicalFunction::Lower { func_index, .. } => {
+                self.item(ComponentExternalKind::Func, func_index)
+            }
+            _ => Extent::default(),
+        };
+        self.count(carries.parts)
+    }
+
     fn exported(&mut self, entries: &mut BinaryReader<'_>) -> Result<(), Unweighed> {
         let export: ComponentExport<'_> = entries.read()?;
         if let ComponentExternalKind::Type = export.kind {
@@ -187,15 +219,12 @@ impl Validation {
         self.count(parts)
     }
 
-    /// What modules import is looked for once for each of their instances.
+    /// What modules import and export is gone through once for each of their instances.
     fn run(&mut self, instances: &InstanceSectionReader<'_>) -> Result<(), Unweighed> {
         for instance in instances.clone() {
-            if let Instance::Instantiate { module_index, .. } = instance?
-                && let Some(known) = self.validator.types(0)
-                && module_index < known.module_count()
-            {
-                let imports = known[known.module_at(module_index)].imports.len();
-                self.count(imports)?;
+            if let Instance::Instantiate { module_index, .. } = instance? {
+                let module = self.item(ComponentExternalKind::Module, module_index);
+                self.count(module.parts)?;
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use capnp::ErrorKind;
 use futures::future::join;
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, poll_once, yield_now};
 use ww_core::cell::{Builder, Input, Limits, Local};
 use ww_core::network::Offline;
 use ww_core::serve::Spawner;
@@ -144,6 +144,9 @@ struct Counting {
 #[async_trait]
 impl Loader for Counting {
     async fn open(&self, path: &Path) -> Result<Node, ww_loader::Error> {
+        if path.as_str() == "svc/never/bin/main.wasm" || path.as_str() == "svc/nowhere" {
+            return std::future::pending().await;
+        }
         if self.fails.load(Ordering::Relaxed) {
             return Err(ww_loader::Error::Io {
                 path: path.clone(),
@@ -182,6 +185,47 @@ fn a_service_is_read_once_as_long_as_its_program_is_there_and_errors_that_pass_s
             assert!(echoed(&process).await.unwrap().contains("a line"));
             assert_eq!(loader.opened.load(Ordering::Relaxed), 1);
         }
+    });
+}
+
+#[test]
+fn an_image_that_never_comes_holds_up_no_other() {
+    let files = Memory::files([
+        (
+            "svc/echo-child/bin/main.wasm",
+            example_images::wasm("echo-child"),
+        ),
+        ("svc/never/etc/motd", Vec::new()),
+    ]);
+    let loader = Counting {
+        files: Arc::new(files.unwrap()),
+        opened: Arc::default(),
+        fails: Arc::default(),
+    };
+    Stage::run(async |stage| {
+        let mut limits = Limits::default();
+        limits.compilations = 2;
+        let image = Image::new([Layer::new("a test's", loader)]);
+        let spawner = stage.spawner(Offline::new()).image(image).limits(limits);
+        let executor = Rc::new(spawner).client();
+        let child = run_image(&executor, "svc/echo-child").await.unwrap();
+        let below = child.executor_request().send().pipeline.get_executor();
+        let mut never = Box::pin(run_image(&executor, "svc/never"));
+        assert!(poll_once(&mut never).await.is_none());
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        compile(&executor, "hello").await.unwrap();
+        compile(&below, "hello").await.unwrap();
+        run_image(&executor, "svc/echo-child").await.unwrap();
+        // As many as may be looked for.
+        let lost = [(); 2].map(|()| Box::pin(run_image(&executor, "svc/nowhere")));
+        let mut lost = futures::future::join_all(lost);
+        assert!(poll_once(&mut lost).await.is_none());
+        let refused = run_image(&executor, "svc/nowhere").await;
+        let refused = refused.map(drop).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Overloaded, "{refused}");
+        assert!(refused.extra.contains("look for an image"), "{refused}");
     });
 }
 

@@ -130,7 +130,7 @@ fn what_types_refer_to_is_not_gone_through_without_bound() {
 }
 
 #[test]
-fn what_modules_import_is_not_looked_for_without_bound() {
+fn what_modules_import_and_export_is_not_gone_through_without_bound() {
     let names = |text: fn(usize) -> String| (0..5000).map(text).collect::<String>();
     let exports = names(|number| format!(r#"(export "f{number}" (func $f))"#));
     let imports = names(|number| format!(r#"(import "a" "f{number}" (func))"#));
@@ -139,6 +139,46 @@ fn what_modules_import_is_not_looked_for_without_bound() {
         r#"(component (core module $a (func $f) {exports}) (core instance $a (instantiate $a))
             (core module $m {imports}) {})"#,
         r#"(core instance (instantiate $m (with "a" (instance $a))))"#.repeat(900)
+    ));
+    assert!(reason.contains("4194304 parts"), "{reason}");
+    let reason = refused(&format!(
+        "(component (core module $a (func $f) {exports}) {})",
+        "(core instance (instantiate $a))".repeat(900)
+    ));
+    assert!(reason.contains("4194304 parts"), "{reason}");
+}
+
+#[test]
+fn modules_are_not_handed_out_without_bound() {
+    let name = "a".repeat(10_000);
+    let exports: String = (0..10)
+        .map(|number| format!(r#"(export "{name}{number}" (func $f))"#))
+        .collect();
+    let out: String = (0..900)
+        .map(|number| format!(r#"(export "m{number}" (core module $m))"#))
+        .collect();
+    let reason = refused(&format!("(core module $m (func $f) {exports}) {out}"));
+    assert!(reason.contains("4194304 parts"), "{reason}");
+}
+
+#[test]
+fn what_functions_carry_is_not_gone_through_without_bound() {
+    let mut types = String::from("(type $t0 u8)");
+    for level in 1..7 {
+        let below = level - 1;
+        let cases: String = (0..9)
+            .map(|number| format!(r#"(case "c{number}" $t{below})"#))
+            .collect();
+        types += &format!("(type $t{level} (variant {cases}))");
+    }
+    // What is not counted before takes minutes.
+    let reason = refused(&format!(
+        r#"{types} (type $f (func (param "x" $t6)))
+        (core module $m (func (export "f") (param i32 i32 i32 i32 i32 i32 i32)))
+        (core instance $m (instantiate $m))
+        (func $f (type $f) (canon lift (core func $m "f")))
+        {}"#,
+        "(core func (canon lower (func $f)))".repeat(25_000)
     ));
     assert!(reason.contains("4194304 parts"), "{reason}");
 }
