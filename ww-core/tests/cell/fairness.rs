@@ -68,9 +68,10 @@ fn a_guest_is_answered_about_as_often_in_a_turn_however_many_calls_are_in_flight
             let caller = guest("caller").args(args.iter().copied());
             let caller = caller.bootstrap(|_| Ok(Echo::client(Token::default())));
             let most = most_in_a_turn(caller, |usage| usage.calls_out).await;
-            // Many, so that it gets on beside guests that spin, though a tick may end
-            // a turn; not all that come, so that others do.
-            assert!((12..64).contains(&most), "{args:?}: {most} in a turn");
+            // More than sixteen rounds are enough for, of which a call takes three, so that
+            // it gets on beside guests that spin; how many more is for the clock to say,
+            // since a tick ends a turn. Not all that come, so that others get on.
+            assert!((6..64).contains(&most), "{args:?}: {most} in a turn");
         }
     });
 }
