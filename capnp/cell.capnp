@@ -98,6 +98,24 @@ struct Limits {
 
   rpcQueueBytes @18 :UInt64 = 0xffffffffffffffff;
   # Messages that wait for it to read them, together.
+
+  rpcNesting @19 :UInt32 = 0xffffffff;
+  # Pointers within one another in a message.
+
+  rpcCapabilities @20 :UInt32 = 0xffffffff;
+  # Capabilities of a message.
+
+  rpcPipelineDepth @21 :UInt32 = 0xffffffff;
+  # Calls that are pipelined on one another.
+
+  rpcResolutions @22 :UInt32 = 0xffffffff;
+  # Promises that it has resolved to one another.
+
+  rpcCancelledCalls @23 :UInt32 = 0xffffffff;
+  # Calls of its own that it lets go of before they are answered, in all.
+
+  rpcUnansweredCalls @24 :UInt32 = 0xffffffff;
+  # Calls to it that it leaves without an answer.
 }
 
 struct Usage {

@@ -137,6 +137,15 @@ fn narrowed(own: &Limits, asked: cell_capnp::limits::Reader<'_>) -> Limits {
     limits.rpc.message_words = rpc.message_words.min(words(asked.get_rpc_message_bytes()));
     limits.rpc.call_words = rpc.call_words.min(words(asked.get_rpc_call_bytes()));
     limits.rpc.queue_words = rpc.queue_words.min(words(asked.get_rpc_queue_bytes()));
+    let nesting = i32::try_from(asked.get_rpc_nesting()).unwrap_or(i32::MAX);
+    limits.rpc.nesting = rpc.nesting.min(nesting);
+    limits.rpc.capabilities = rpc.capabilities.min(count(asked.get_rpc_capabilities()));
+    limits.rpc.pipeline_depth = rpc.pipeline_depth.min(asked.get_rpc_pipeline_depth());
+    limits.rpc.resolutions = rpc.resolutions.min(asked.get_rpc_resolutions());
+    let cancelled = count(asked.get_rpc_cancelled_calls());
+    limits.rpc.cancelled_calls = rpc.cancelled_calls.min(cancelled);
+    let unanswered = count(asked.get_rpc_unanswered_calls());
+    limits.rpc.unanswered_calls = rpc.unanswered_calls.min(unanswered);
     limits.rpc.calls = own.rpc.calls.min(count(asked.get_rpc_calls()));
     limits.rpc.exports = own.rpc.exports.min(count(asked.get_rpc_exports()));
     limits
@@ -206,7 +215,7 @@ mod tests {
         format!("{:?}", narrowed(own, asked))
     }
 
-    /// All of it as narrow as it gets, but for what a parent cannot say.
+    /// All of it as narrow as it gets.
     const LEAST: Ask = |mut limits| {
         limits.set_memory_bytes(0);
         limits.set_handles(0);
@@ -227,6 +236,12 @@ mod tests {
         limits.set_rpc_buffer_bytes(0);
         limits.set_rpc_call_bytes(0);
         limits.set_rpc_queue_bytes(0);
+        limits.set_rpc_nesting(0);
+        limits.set_rpc_capabilities(0);
+        limits.set_rpc_pipeline_depth(0);
+        limits.set_rpc_resolutions(0);
+        limits.set_rpc_cancelled_calls(0);
+        limits.set_rpc_unanswered_calls(0);
     };
 
     #[test]
@@ -255,6 +270,12 @@ mod tests {
         least.rpc_buffer = 1;
         least.rpc.call_words = 0;
         least.rpc.queue_words = 0;
+        least.rpc.nesting = 0;
+        least.rpc.capabilities = 0;
+        least.rpc.pipeline_depth = 0;
+        least.rpc.resolutions = 0;
+        least.rpc.cancelled_calls = 0;
+        least.rpc.unanswered_calls = 0;
         let most: Ask = |mut limits| {
             limits.set_memory_bytes(u64::MAX - 1);
             limits.set_cpu_nanos(u64::MAX - 1);
