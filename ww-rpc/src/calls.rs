@@ -6,10 +6,10 @@ use capnp_rpc::rpc_capnp::{bootstrap, call, message, payload, resolve, return_};
 
 use self::table::Table;
 use crate::exports::Exports;
-use crate::limit::Refusal;
 use crate::plain::{Plain, Target};
 use crate::promises::Promises;
 use crate::questions::Questions;
+use crate::refusal::Refusal;
 use crate::{Limits, Traffic};
 
 pub(crate) use self::table::Held;

@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use capnp::struct_list;
 use capnp_rpc::rpc_capnp::{cap_descriptor, disembargo, resolve};
 
-use crate::limit::{Limit, Refusal};
+use crate::Limit;
+use crate::refusal::Refusal;
 
 /// What the peer holds of ours, as far as the ids of it tell: capnp-rpc gives each
 /// the lowest that is free, so one tells how many there are at least.

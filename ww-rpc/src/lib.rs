@@ -69,6 +69,7 @@ mod promises;
 mod questions;
 mod reason;
 mod recall;
+mod refusal;
 mod running;
 mod sizes;
 pub mod stream;

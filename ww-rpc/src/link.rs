@@ -8,11 +8,11 @@ use futures::{AsyncRead, AsyncWrite};
 
 use crate::calls::Calls;
 use crate::frame::{Break, Frame, Frames};
-use crate::limit::{Limit, Refusal};
 use crate::outbox::{Message, Outbox, Queue};
+use crate::refusal::Refusal;
 use crate::sizes::Sizes;
 use crate::watch::poll_watched;
-use crate::{Limits, Traffic};
+use crate::{Limit, Limits, Traffic};
 
 /// Where a connection is in its life. Shared by the vat, the half that reads,
 /// and the half that writes.

@@ -13,10 +13,10 @@ use futures::{AsyncRead, AsyncWrite};
 
 use crate::calls::{Calls, Held};
 use crate::frame::{Frame, Frames};
-use crate::limit::Refusal;
 use crate::link::Link;
 use crate::outbox::{Message, Outbox};
 use crate::plain::Plain;
+use crate::refusal::Refusal;
 use crate::{Limits, elsewhere, reason};
 
 /// The one connection of a vat, as capnp-rpc wants to see it.

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use capnp::Error;
 use capnp_rpc::rpc_capnp::{cap_descriptor, resolve};
 
-use crate::limit::{Limit, Refusal};
+use crate::Limit;
+use crate::refusal::Refusal;
 
 /// How far promises of the peer's have resolved to one another.
 ///

@@ -1,4 +1,5 @@
-use crate::limit::{Limit, Refusal};
+use crate::Limit;
+use crate::refusal::Refusal;
 
 /// Calls of our own, and bootstraps, that the peer has not answered.
 ///

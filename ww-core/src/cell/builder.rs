@@ -20,6 +20,7 @@ use super::sources::Sources;
 use super::start::{Bootstrap, Start, Unstarted};
 use super::state::State;
 use super::stdio::{Input, Output};
+use super::transport::Transport;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::pipe;
@@ -28,20 +29,6 @@ use crate::random::{self, Random};
 use crate::rpc::Connection;
 use crate::runtime::Runtime;
 use crate::wasi::{Mount, Setup, Source, Stdin, Stdout, Wasi};
-
-/// Where a cell speaks RPC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Transport {
-    /// Where its imports say: a component that imports `wetware:streams` (or
-    /// the private interface of `ww-guest-sdk`) has its connection there, any
-    /// other has none.
-    #[default]
-    Imports,
-    /// Over its standard input and output. From its imports alone nobody can
-    /// tell such a guest from another, so it has to be said.
-    Stdio,
-}
 
 /// Configures a cell.
 ///

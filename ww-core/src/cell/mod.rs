@@ -27,9 +27,10 @@ mod state;
 mod stdio;
 mod tally;
 mod tee;
+mod transport;
 mod trap;
 
-pub use builder::{Builder, Transport};
+pub use builder::Builder;
 pub use exit::Exit;
 pub use handle::Cell;
 pub use limits::{Limit, Limits};
@@ -39,6 +40,7 @@ pub use nest::Driver;
 pub use remote::Remote;
 pub use start::Start;
 pub use stdio::{Input, Output};
+pub use transport::Transport;
 
 pub(crate) use plain::plain;
 pub(crate) use ready::Ready;

@@ -7,9 +7,9 @@ use capnp_rpc::rpc_capnp::{
 };
 
 use crate::exports::Exports;
-use crate::limit::{Limit, Refusal};
 use crate::plain::Target;
-use crate::{Limits, Traffic};
+use crate::refusal::Refusal;
+use crate::{Limit, Limits, Traffic};
 
 /// What capnp-rpc takes up for a capability in a message from the peer, in
 /// words, beside its descriptor.
