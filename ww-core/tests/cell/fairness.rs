@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
 use futures::io::sink;
@@ -45,20 +45,29 @@ impl executor::Server for Watch {
     }
 }
 
-/// The most that a cell does in one turn of its thread, by its own `count`.
-async fn most_in_a_turn(cell: Builder, count: fn(&Usage) -> u64) -> u64 {
+/// What a cell does in each turn of its thread, by its own `count`, and how long it
+/// goes on.
+async fn each_turn(cell: Builder, count: fn(&Usage) -> u64) -> (Vec<u64>, Duration) {
     let (cell, start) = cell.prepare().await.expect("it begins");
     let mut driving = pin!(start.drive());
-    let mut most = 0;
+    let mut turns = Vec::new();
+    let began = Instant::now();
     poll_fn(|cx| {
         let before = count(&cell.usage());
         let polled = driving.as_mut().poll(cx);
-        most = most.max(count(&cell.usage()) - before);
+        turns.push(count(&cell.usage()) - before);
         polled
     })
     .await;
+    let took = began.elapsed();
     assert!(cell.wait().await.expect("it ends by itself").success());
-    most
+    (turns, took)
+}
+
+/// The most of them.
+async fn most_in_a_turn(cell: Builder, count: fn(&Usage) -> u64) -> u64 {
+    let (turns, _) = each_turn(cell, count).await;
+    turns.into_iter().max().expect("it has had a turn")
 }
 
 #[test]
@@ -67,11 +76,18 @@ fn a_guest_is_answered_about_as_often_in_a_turn_however_many_calls_are_in_flight
         for args in [&["seq", "2000", "64"][..], &["flight", "2000", "64", "64"]] {
             let caller = guest("caller").args(args.iter().copied());
             let caller = caller.bootstrap(|_| Ok(Echo::client(Token::default())));
-            let most = most_in_a_turn(caller, |usage| usage.calls_out).await;
-            // More than sixteen rounds are enough for, of which a call takes three, so that
-            // it gets on beside guests that spin; how many more is for the clock to say,
-            // since a tick ends a turn. Not all that come, so that others get on.
-            assert!((6..64).contains(&most), "{args:?}: {most} in a turn");
+            let (turns, took) = each_turn(caller, |usage| usage.calls_out).await;
+            let ticks = took.as_millis();
+            // Not all that come, so that others do.
+            assert!(turns.iter().all(|&calls| calls < 64), "{args:?}: {turns:?}");
+            // Many, so that it gets on beside guests that spin. A tick ends a turn as
+            // well, of which there is one a millisecond; and the last calls are few.
+            let few = turns.iter().filter(|calls| (1..12).contains(*calls));
+            let few = few.count() as u128;
+            assert!(
+                few <= ticks + 1,
+                "{args:?}: {few} short turns in {ticks} ticks"
+            );
         }
     });
 }
