@@ -71,8 +71,8 @@ pub struct Limits {
     /// its own, and of the cells below it, each counted once, as 1 MiB at least: compiled
     /// ones, and those of cells that run. One more is refused.
     pub code: usize,
-    /// Calls on these executors that wait at a time for a program to be compiled. One more
-    /// is refused.
+    /// Calls on these executors that wait at a time for a program to be compiled, and as
+    /// many of its own that look for an image. One more is refused.
     pub compilations: usize,
 }
 

@@ -33,7 +33,10 @@ struct Inner {
     /// `None` when the cell ended.
     newcomers: RefCell<Option<Vec<LocalBoxFuture<'static, ()>>>>,
     connection: RefCell<Connection>,
+    /// Made when it is first asked for, since most spawn nothing.
     quota: OnceCell<Rc<Quota>>,
+    /// What that counts for as well.
+    above: OnceCell<Rc<Quota>>,
     /// Cells that end with this one; `None` when it ended.
     children: RefCell<Option<Vec<Weak<Shared>>>>,
 }
@@ -46,6 +49,7 @@ impl Local {
                 nest,
                 span,
                 quota: OnceCell::new(),
+                above: OnceCell::new(),
                 newcomers: RefCell::new(Some(Vec::new())),
                 connection: RefCell::new(Connection::Idle {
                     wanted: None,
@@ -110,15 +114,18 @@ impl Local {
 
     /// What its executors have together, however many sessions it grafts.
     pub(crate) fn quota(&self) -> Rc<Quota> {
-        let quota = || Rc::new(Quota::of(&self.inner.shared, None));
-        self.inner.quota.get_or_init(quota).clone()
+        let inner = &self.inner;
+        let quota = || Rc::new(Quota::of(&inner.shared, inner.above.get().cloned()));
+        inner.quota.get_or_init(quota).clone()
     }
 
     /// Has that count for `above` as well. Before it is asked for.
     pub(crate) fn share_quota(&self, above: Rc<Quota>) {
-        let quota = Rc::new(Quota::of(&self.inner.shared, Some(above)));
-        let set = self.inner.quota.set(quota);
-        debug_assert!(set.is_ok(), "nobody has asked for it");
+        debug_assert!(
+            self.inner.quota.get().is_none(),
+            "somebody has asked for it"
+        );
+        let _ = self.inner.above.set(above);
     }
 
     /// That of the first cell of its family, in which all others' are.

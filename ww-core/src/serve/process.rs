@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
@@ -25,19 +25,13 @@ use crate::pipe;
 pub(super) struct Process {
     child: Rc<Child>,
     spawner: Rc<Spawner>,
-    around: Option<Around>,
+    /// Has the parent's session take the child's exports for those of somebody outside
+    /// of it, as the parent is: they would go to the parent bare otherwise, as what comes
+    /// back, and outlive the session. Made when they are first asked for.
+    inside: OnceCell<Membrane>,
     stdin: RefCell<Stdin>,
     stdout: Output,
     stderr: Output,
-}
-
-/// Makes a child's exports those of somebody outside of its parent's session, as
-/// its parent is.
-struct Around {
-    session: Membrane,
-    /// Has the session take them for what is inside: they would go to the parent
-    /// bare otherwise, as what comes back, and outlive the session.
-    inside: Membrane,
 }
 
 /// What keeps a cell alive: its process, the calls on it, and its streams each
@@ -78,10 +72,6 @@ impl Process {
     /// carry RPC are piped. What the parent hands to the cell by calls passes the
     /// membrane of `spawner`, as what it hands down does.
     pub(super) fn new(cell: Cell, local: Local, program: Rc<Held>, spawner: Rc<Spawner>) -> Self {
-        let around = spawner.around().map(|session| Around {
-            session: session.clone(),
-            inside: Membrane::ungated(),
-        });
         let stdin = cell.take_stdin();
         let lossy = |reader: &pipe::Reader| reader.set_lossy(true);
         let child = Child {
@@ -94,7 +84,7 @@ impl Process {
         Self {
             child: Rc::new(child),
             spawner,
-            around,
+            inside: OnceCell::new(),
             stdin: RefCell::new(stdin.map_or(Stdin::Rpc, Stdin::Idle)),
             stdout: Output::new("standard output", |child| &child.stdout),
             stderr: Output::new("standard error", |child| &child.stderr),
@@ -231,7 +221,8 @@ impl process::Server for Process {
         mut results: BootstrapResults,
     ) -> Result<(), Error> {
         let mut exported: Client = self.child.local.exported();
-        if let Some(Around { session, inside }) = &self.around {
+        if let Some(session) = self.spawner.around() {
+            let inside = self.inside.get_or_init(Membrane::ungated);
             exported = inside.wrap(session.wrap_reverse(exported));
         }
         results.get().init_cap().set_as_capability(exported.hook);
