@@ -17,8 +17,8 @@ pub(super) struct Declared<'v> {
     types: &'v mut Types,
     /// The types of instances and components that it is being declared within.
     open: Vec<Scope>,
-    /// How many parts whoever validates it goes through.
-    pub(super) parts: usize,
+    /// What whoever validates it goes through.
+    pub(super) used: Extent,
     /// How often it calls a type by another name.
     pub(super) names: usize,
 }
@@ -55,7 +55,7 @@ impl<'v> Declared<'v> {
             validator,
             types,
             open: Vec::new(),
-            parts: 0,
+            used: Extent::default(),
             names: 0,
         };
         declared.begin(reader)?;
@@ -80,8 +80,8 @@ impl<'v> Declared<'v> {
     fn begin(&mut self, reader: &mut BinaryReader<'_>) -> Result<(), Unweighed> {
         let mut ahead = reader.clone();
         if !matches!(ahead.read_u8()?, COMPONENT | INSTANCE) {
-            let parts = self.parts_of(&reader.read()?);
-            self.add(Extent::said(parts));
+            let extent = self.extent_of(&reader.read()?);
+            self.add(extent);
             return Ok(());
         }
         if self.open.len() == DEPTH {
@@ -102,7 +102,7 @@ impl<'v> Declared<'v> {
         if let Some(scope) = self.open.pop() {
             let mut extent = Extent::said(1);
             extent += scope.held.held();
-            self.add(extent);
+            self.add(extent.within());
         }
     }
 
@@ -140,7 +140,7 @@ impl<'v> Declared<'v> {
                 let extent = self.outer(count, index);
                 // What comes from another component must have no resources of its.
                 if count as usize > self.open.len() {
-                    self.parts = self.parts.saturating_add(extent.parts);
+                    self.used += extent;
                 }
                 self.add(extent);
             }
@@ -159,7 +159,7 @@ impl<'v> Declared<'v> {
             ComponentTypeRef::Value(ComponentValType::Primitive(_))
             | ComponentTypeRef::Module(_) => Extent::said(1),
         };
-        self.parts = self.parts.saturating_add(extent.parts);
+        self.used += extent;
         let Some(scope) = self.open.last_mut() else {
             return;
         };
@@ -187,7 +187,7 @@ impl<'v> Declared<'v> {
         }
     }
 
-    fn parts_of(&mut self, declared: &ComponentType<'_>) -> usize {
+    fn extent_of(&mut self, declared: &ComponentType<'_>) -> Extent {
         let (names, values): (Vec<&str>, Vec<&ComponentValType>) = match declared {
             ComponentType::Func(function) => (
                 function.params.iter().map(|(name, _)| *name).collect(),
@@ -228,11 +228,13 @@ impl<'v> Declared<'v> {
             _ => Default::default(),
         };
         let names: usize = names.into_iter().map(|name| 1 + named(name)).sum();
-        values.into_iter().fold(1 + names, |parts, value| {
-            parts.saturating_add(match value {
-                ComponentValType::Primitive(_) => 1,
-                ComponentValType::Type(index) => self.outer(0, *index).parts,
-            })
-        })
+        let mut extent = Extent::said(1 + names);
+        for value in values {
+            extent += match value {
+                ComponentValType::Primitive(_) => Extent::said(1),
+                ComponentValType::Type(index) => self.outer(0, *index),
+            };
+        }
+        extent.within()
     }
 }

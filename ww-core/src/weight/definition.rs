@@ -26,7 +26,8 @@ pub(super) struct Definition<'a> {
     /// In order, what says of what it has instances.
     pub(super) parts: Vec<Part<'a>>,
     /// How many other parts it has: functions and types that it imports, exports,
-    /// lifts, lowers or passes on.
+    /// lifts, lowers or passes on. The names count for their length by which it looks
+    /// for whatever it imports, passes on or takes from an instance.
     pub(super) others: usize,
     /// What the types of its functions and instances come to.
     pub(super) types: Extent,
@@ -148,6 +149,7 @@ impl<'a> Definition<'a> {
             Payload::ComponentImportSection(imports) => {
                 for import in imports {
                     let import = import?;
+                    self.others += size::named(import.name.name);
                     match Kind::of(import.ty.kind()) {
                         Some(kind) => {
                             let resources = validation.referred(&import.ty).resources;
@@ -164,7 +166,10 @@ impl<'a> Definition<'a> {
                             kind,
                             instance_index,
                             name,
-                        } => Kind::of(kind).map(|kind| Part::Pick(kind, instance_index, name)),
+                        } => {
+                            self.others += size::named(name);
+                            Kind::of(kind).map(|kind| Part::Pick(kind, instance_index, name))
+                        }
                         ComponentAlias::Outer { kind, count, index } => {
                             let kind = match kind {
                                 ComponentOuterAliasKind::CoreModule => Some(Kind::Module),
@@ -204,7 +209,8 @@ impl<'a> Definition<'a> {
                         } => {
                             let named = args.iter().map(|a| Named::of(a.name, a.kind, a.index));
                             let named: Vec<_> = named.flatten().collect();
-                            self.others += args.len() - named.len();
+                            let names = args.iter().map(|a| size::named(a.name));
+                            self.others += args.len() - named.len() + names.sum::<usize>();
                             Part::Start(component_index, named)
                         }
                         ComponentInstance::FromExports(exports) => {

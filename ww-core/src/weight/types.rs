@@ -35,6 +35,8 @@ pub(super) struct Extent {
     pub(super) resources: usize,
     /// How many instances and components within one another they stand in, added up.
     levels: usize,
+    /// How many types are within one another.
+    pub(super) depth: usize,
 }
 
 /// How many types, functions and instances a component has so far.
@@ -46,9 +48,8 @@ pub(super) struct Seen {
 }
 
 /// What it writes for a string or a list is this many times what it writes for
-/// another value, and it writes no more than so much in one function.
+/// another value.
 const COPY: usize = 40;
-const FUNCTION: usize = 1000;
 
 /// Parts that take as much as to know of a resource where in an instance it is.
 const RESOURCE: usize = 2;
@@ -87,9 +88,7 @@ impl Types {
                 for function in functions.clone() {
                     if let CanonicalFunction::Lower { func_index, .. } = function? {
                         let id = ComponentAnyTypeId::Func(types.component_function_at(func_index));
-                        let extent = self.extent(types, id);
-                        let carried = extent.carried.min(FUNCTION);
-                        added += Extent { carried, ..extent };
+                        added += self.extent(types, id);
                     }
                 }
             }
@@ -202,6 +201,7 @@ impl Types {
                 extent.held()
             }
         };
+        let extent = extent.within();
         self.known.insert(id, extent);
         extent
     }
@@ -324,6 +324,14 @@ impl Extent {
         }
     }
 
+    /// Of a type that has this in it.
+    pub(super) fn within(self) -> Self {
+        Self {
+            depth: self.depth + 1,
+            ..self
+        }
+    }
+
     fn of_cases<'n>(names: impl IntoIterator<Item = &'n KebabString>) -> Self {
         let mut extent = Self::default();
         for name in names {
@@ -369,5 +377,6 @@ impl AddAssign for Extent {
         self.carried = self.carried.saturating_add(other.carried);
         self.resources = self.resources.saturating_add(other.resources);
         self.levels = self.levels.saturating_add(other.levels);
+        self.depth = self.depth.max(other.depth);
     }
 }

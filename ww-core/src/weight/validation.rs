@@ -10,6 +10,7 @@ use wasmparser::{
 
 use super::Unweighed;
 use super::declared::Declared;
+use super::definition::DEPTH;
 use super::types::{Extent, Types};
 
 /// Validates a component, as far as that does not take long, which is told before.
@@ -138,8 +139,8 @@ impl Validation {
     fn declared(&mut self, entries: &mut BinaryReader<'_>) -> Result<(), Unweighed> {
         let declared = Declared::read(entries, &self.validator, &mut self.types)?;
         self.names += declared.names;
-        let parts = declared.parts;
-        self.count(parts)
+        let used = declared.used;
+        self.count(used)
     }
 
     fn imported(&mut self, entries: &mut BinaryReader<'_>) -> Result<(), Unweighed> {
@@ -155,8 +156,8 @@ impl Validation {
         } = entries.read()?
             && let Some(known) = self.validator.types(count as usize)
         {
-            let parts = self.types.at(&known, index).parts;
-            self.count(parts)?;
+            let extent = self.types.at(&known, index);
+            self.count(extent)?;
         }
         Ok(())
     }
@@ -168,16 +169,16 @@ impl Validation {
                 args,
             } => {
                 let component = self.item(ComponentExternalKind::Component, component_index);
-                self.count(component.parts)?;
+                self.count(component)?;
                 for given in &args {
-                    let parts = self.item(given.kind, given.index).parts;
-                    self.count(parts)?;
+                    let extent = self.item(given.kind, given.index);
+                    self.count(extent)?;
                 }
             }
             ComponentInstance::FromExports(exports) => {
                 for export in &exports {
-                    let parts = self.item(export.kind, export.index).parts;
-                    self.count(parts)?;
+                    let extent = self.item(export.kind, export.index);
+                    self.count(extent)?;
                 }
             }
         }
@@ -195,7 +196,7 @@ impl Validation {
             }
             _ => Extent::default(),
         };
-        self.count(carries.parts)
+        self.count(carries)
     }
 
     fn exported(&mut self, entries: &mut BinaryReader<'_>) -> Result<(), Unweighed> {
@@ -203,8 +204,8 @@ impl Validation {
         if let ComponentExternalKind::Type = export.kind {
             self.names += 1;
         }
-        let parts = self.item(export.kind, export.index).parts;
-        self.count(parts)?;
+        let extent = self.item(export.kind, export.index);
+        self.count(extent)?;
         match &export.ty {
             Some(ty) => self.typed(ty),
             None => Ok(()),
@@ -215,8 +216,8 @@ impl Validation {
         if let ComponentTypeRef::Type(TypeBounds::Eq(_)) = ty {
             self.names += 1;
         }
-        let parts = self.referred(ty).parts;
-        self.count(parts)
+        let extent = self.referred(ty);
+        self.count(extent)
     }
 
     /// What modules import and export is gone through once for each of their instances.
@@ -224,7 +225,7 @@ impl Validation {
         for instance in instances.clone() {
             if let Instance::Instantiate { module_index, .. } = instance? {
                 let module = self.item(ComponentExternalKind::Module, module_index);
-                self.count(module.parts)?;
+                self.count(module)?;
             }
         }
         Ok(())
@@ -256,8 +257,12 @@ impl Validation {
         extent.unwrap_or_default()
     }
 
-    fn count(&mut self, parts: usize) -> Result<(), Unweighed> {
-        let left = self.left.checked_sub(parts);
+    /// Takes note that this is gone through, to be within what is validated.
+    fn count(&mut self, used: Extent) -> Result<(), Unweighed> {
+        if used.depth >= DEPTH {
+            return Err(Unweighed::TooDeep);
+        }
+        let left = self.left.checked_sub(used.parts);
         self.left = left.ok_or(Unweighed::TooLong)?;
         Ok(())
     }

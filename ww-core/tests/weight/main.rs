@@ -185,7 +185,15 @@ fn instances_do_not_stand_within_one_another_without_bound() {
         chain += &format!(r#"(instance $i{level} (export "a" (instance $i{below})))"#);
     }
     let chain = refused(&chain);
-    assert!(chain.contains("depth"), "{chain}");
+    assert!(chain.contains("deeper than 100"), "{chain}");
+    let mut declared = String::from("(type $i0 (instance))");
+    for level in 1..900 {
+        let below = level - 1;
+        declared +=
+            &format!(r#"(type $i{level} (instance (export "a" (instance (type $i{below})))))"#);
+    }
+    let declared = refused(&declared);
+    assert!(declared.contains("deeper than 100"), "{declared}");
     // Each has the one before twice, which the engine copies.
     let mut doubled = String::from("(instance $i0)");
     for level in 1..19 {
@@ -299,6 +307,23 @@ fn what_an_instance_holds_counts_whatever_its_type_says() {
 }
 
 #[test]
+fn names_that_instances_are_looked_for_by_are_bounded() {
+    let name = |number: usize| format!("{}{number}", "n".repeat(90_000));
+    let imports: String = (0..10)
+        .map(|number| format!(r#"(import "{}" (instance))"#, name(number)))
+        .collect();
+    let given: String = (0..10)
+        .map(|number| format!(r#"(with "{}" (instance $n))"#, name(number)))
+        .collect();
+    let reason = refused(&format!(
+        "(component $a {imports}) (instance $n)
+        {}",
+        format!("(instance (instantiate $a {given}))").repeat(10)
+    ));
+    assert!(reason.contains("262144 parts"), "{reason}");
+}
+
+#[test]
 fn what_is_written_to_carry_values_is_bounded() {
     let kind = format!(r#"(param "x" (tuple {}))"#, "string ".repeat(24));
     let lower = r#"(core func (canon lower (func $f) string-encoding=utf16
@@ -314,6 +339,27 @@ fn what_is_written_to_carry_values_is_bounded() {
         (component $b (import "f" (func $f {kind})) {memory} {})
         (instance (instantiate $b (with "f" (func $a "f"))))"#,
         lower.repeat(300)
+    );
+    let reason = refused(&parts);
+    assert!(reason.contains("strings and lists"), "{reason}");
+    // All in one function, of types that are each another.
+    let tuples: String = (0..1000)
+        .map(|number| {
+            let signs = (0..10).map(|bit| if number >> bit & 1 == 0 { "u8 " } else { "s8 " });
+            let signs: String = signs.collect();
+            format!("(type $t{number} (tuple {signs} {}))", "string ".repeat(24))
+        })
+        .collect();
+    let all: String = (0..1000).map(|number| format!("$t{number} ")).collect();
+    let types = format!("{tuples} (type $t (tuple {all}))");
+    let kind = r#"(param "x" $t)"#;
+    let parts = format!(
+        r#"(component $a {memory} {types}
+            (func (export "f") {kind} (canon lift (core func $m "f")
+                (memory (core memory $m "m")) (realloc (core func $m "r")))))
+        (instance $a (instantiate $a))
+        (component $b {types} (import "f" (func $f {kind})) {memory} {lower})
+        (instance (instantiate $b (with "f" (func $a "f"))))"#
     );
     let reason = refused(&parts);
     assert!(reason.contains("strings and lists"), "{reason}");
@@ -375,12 +421,42 @@ fn code_does_not_have_the_compiler_work_without_bound() {
         "loop ".repeat(100),
         "(br_if 0 (local.get 0)) end ".repeat(100)
     );
+    let no_function = "(ref.null func) br_on_null 0 drop ".repeat(100);
+    let nulls = format!("{wide} (func (type $t) {given} {no_function})");
+    let sets: String = (0..20_000)
+        .map(|local| format!("(local.set {local} (i32.const 1))"))
+        .collect();
+    let paths = format!(
+        "(func (local {}) block {} {sets} end)",
+        "i32 ".repeat(20_000),
+        "(br_if 0 (local.get 0))".repeat(20_000)
+    );
+    let nested = |block: &str, within: &str| {
+        let ends = "end ".repeat(40_000);
+        format!("(func {} {within} {ends})", block.repeat(40_000))
+    };
+    let numbers: String = (0..40_000).map(|number| format!("{number} ")).collect();
+    let table = format!("(br_table {numbers} (i32.const 0))");
+    let tabled = nested("block ", &table);
+    let looped = nested("loop ", "");
+    // Each from the innermost of 250 loops to the outermost.
+    let climbed = format!(
+        "(func {} {} {})",
+        "loop ".repeat(250),
+        "(br_if 249 (i32.const 0))".repeat(300_000),
+        "end ".repeat(250)
+    );
     for (code, what) in [
         (locals, "too many locals to be"),
         (called, "too many values"),
         (blocks, "too many values"),
         (branches, "too many values"),
+        (nulls, "too many values"),
         (loops, "too many locals within loops"),
+        (paths, "too many locals and branches"),
+        (tabled, "too many targets of tables"),
+        (looped, "too many l"),
+        (climbed, "too many loops to go back out of"),
     ] {
         let reason = refused(&format!("(core module {code})"));
         assert!(reason.contains(what), "{what}: {reason}");
