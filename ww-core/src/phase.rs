@@ -32,6 +32,7 @@ pub(crate) struct Progress(Mutex<Known>);
 struct Known {
     phase: Option<Phase>,
     observers: Vec<Observer>,
+    ended: bool,
 }
 
 impl Progress {
@@ -39,16 +40,19 @@ impl Progress {
     pub(crate) fn observe(&self, observer: Observer) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let phase = known.phase;
-        known.observers.push(observer.clone());
+        if !known.ended {
+            known.observers.push(observer.clone());
+        }
         drop(known);
         if let Some(phase) = phase {
             observer(phase);
         }
     }
 
-    /// Lets go of those that looked on.
+    /// Lets go of those that looked on, and keeps nobody who comes later.
     pub(crate) fn end(&self) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.ended = true;
         let observers = std::mem::take(&mut known.observers);
         drop(known);
         drop(observers);
@@ -77,5 +81,25 @@ impl fmt::Display for Phase {
             Self::Compiling => "compiling",
             Self::Linking => "linking",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_kept_who_looks_on_when_it_is_over() {
+        let progress = Progress::default();
+        progress.begin(Phase::Compiling);
+        progress.end();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let late: Observer = Arc::new({
+            let told = told.clone();
+            move |phase| told.lock().expect("nobody panicked").push(phase)
+        });
+        progress.observe(late.clone());
+        assert_eq!(*told.lock().expect("nobody panicked"), [Phase::Compiling]);
+        assert_eq!(Arc::strong_count(&late), 1);
     }
 }
