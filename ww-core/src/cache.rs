@@ -53,7 +53,11 @@ pub struct Cache {
     directory: PrivateDir,
     key: [u8; LEN],
     most: u64,
+    filler: Option<Box<Filler>>,
 }
+
+/// Whoever compiles in the place of the runtime.
+pub(crate) type Filler = dyn Fn(&Bytes) -> io::Result<()> + Send + Sync;
 
 /// Which entry a program has.
 #[derive(Clone, Copy)]
@@ -83,7 +87,31 @@ impl Cache {
             directory,
             key,
             most: MOST,
+            filler: None,
         })
+    }
+
+    /// Has `filler` compile the components whose programs are not there, and the
+    /// runtime that is given this cache none.
+    ///
+    /// A few kilobytes can keep a compiler busy for minutes, whatever is weighed
+    /// before, and no thread that compiles can be stopped. A process can:
+    /// `filler` is to start one, bound what it takes, and wait for it. There,
+    /// [`Runtime::compile`](crate::Runtime::compile) on a runtime with the same
+    /// settings and with this directory opened once more puts the program here.
+    /// `examples/elsewhere.rs` does so.
+    ///
+    /// It is called with the component where the runtime would compile it, on a
+    /// thread that may block, for as many components at a time as there are
+    /// processors. What it fails with, and a program that is not there after it,
+    /// is [`Error::Compile`].
+    #[must_use]
+    pub fn filled_by(
+        mut self,
+        filler: impl Fn(&Bytes) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.filler = Some(Box::new(filler));
+        self
     }
 
     /// Keeps `bytes` bytes of entries at most, 1 GiB if this is not said. What
@@ -102,6 +130,11 @@ impl Cache {
         engine.precompile_compatibility_hash().hash(&mut hasher);
         hasher.0.update(&[LAYOUT]).update(hash);
         Id(hasher.0.finalize())
+    }
+
+    /// Who is to put here what is not, if that is not the runtime.
+    pub(crate) fn filler(&self) -> Option<&Filler> {
+        self.filler.as_deref()
     }
 
     /// The entry, where there is one with a valid seal: the component, and the

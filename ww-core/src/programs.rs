@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -9,7 +10,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 
 use crate::artifact::Artifact;
-use crate::cache::Cache;
+use crate::cache::{Cache, Id};
 use crate::error::{Error, cause, panic_text};
 use crate::phase::{Observer, Phase, Progress};
 use crate::program::Compiled;
@@ -197,17 +198,32 @@ impl Job {
         };
         self.progress.begin(Phase::Seeking);
         let id = Cache::id(self.tiers.compiler(), &self.hash);
-        if let Some((artifact, instances)) = cache.find(id) {
-            self.progress.begin(Phase::Linking);
-            match Compiled::load(&self.tiers, self.hash, &artifact, instances) {
-                // What was kept was linked before. If it is not any more, the
-                // compiler says why; for what there is no room, it need not run.
-                Err(error) if !matches!(error, Error::Full { .. }) => {}
-                loaded => return loaded,
-            }
+        match self.load(cache, id) {
+            // What was kept was linked before. If it is not any more, the
+            // compiler says why; for what there is no room, it need not run.
+            Some(Err(error)) if !matches!(error, Error::Full { .. }) => {}
+            Some(loaded) => return loaded,
+            None => {}
+        }
+        if let Some(filler) = cache.filler() {
+            self.progress.begin(Phase::Compiling);
+            let failed = |error: io::Error| Error::Compile(Arc::new(error));
+            filler(&self.wasm).map_err(failed)?;
+            return self.load(cache, id).unwrap_or_else(|| {
+                Err(failed(io::Error::other(
+                    "its program was not put into the cache, for a runtime of these settings",
+                )))
+            });
         }
         let keep = |artifact: &Artifact, instances| cache.keep(id, artifact, instances);
         Compiled::compile(&self.tiers, self.hash, &self.wasm, &self.progress, keep)
+    }
+
+    /// What the cache has, if it has it.
+    fn load(&self, cache: &Cache, id: Id) -> Option<Result<Compiled, Error>> {
+        let (artifact, instances) = cache.find(id)?;
+        self.progress.begin(Phase::Linking);
+        Some(Compiled::load(&self.tiers, self.hash, &artifact, instances))
     }
 }
 

@@ -310,3 +310,58 @@ fn what_instances_take_is_found_with_the_program() {
     assert_eq!(phases, FOUND);
     assert_eq!(takes(program), taken);
 }
+
+#[test]
+fn what_is_compiled_elsewhere_is_loaded() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("programs");
+    let asked = Arc::new(Mutex::new(0));
+    let filled = || {
+        let (path, asked) = (path.clone(), asked.clone());
+        open(&path.clone()).filled_by(move |wasm| {
+            *asked.lock().expect("nobody panics") += 1;
+            let elsewhere = builder().cache(open(&path)).build();
+            let compiled = elsewhere.and_then(|runtime| block_on(runtime.compile(wasm.clone())));
+            compiled.map(drop).map_err(std::io::Error::other)
+        })
+    };
+    let (program, phases) = compile(filled(), &command(1));
+    assert!(runs(program));
+    assert!(phases.ends_with(&[Phase::Seeking, Phase::Compiling, Phase::Linking]));
+    assert!(runs(compile(filled(), &command(1)).0));
+    assert_eq!(*asked.lock().expect("nobody panics"), 1);
+    let error = refused(filled(), b"no component");
+    assert!(error.contains("not a WASM component"), "{error}");
+}
+
+#[test]
+fn what_is_not_compiled_elsewhere_is_not_compiled_here() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("programs");
+    let error = refused(open(&path).filled_by(|_| Ok(())), &command(1));
+    assert!(error.contains("was not put into the cache"), "{error}");
+    let fails = |_: &_| Err(std::io::Error::other("its time is up"));
+    let error = refused(open(&path).filled_by(fails), &command(1));
+    assert!(error.contains("its time is up"), "{error}");
+    let panics = |_: &_| panic!("and says so");
+    let error = refused(open(&path).filled_by(panics), &command(1));
+    assert!(error.contains("and says so"), "{error}");
+    // For other settings than those of whoever looks.
+    let elsewhere = path.clone();
+    let other = open(&path).filled_by(move |wasm| {
+        let other = builder().source_lines(true).cache(open(&elsewhere));
+        compile_on(other, wasm);
+        Ok(())
+    });
+    let error = refused(other, &command(1));
+    assert!(error.contains("of these settings"), "{error}");
+}
+
+/// Why it is no program, and what that is because of.
+fn refused(cache: Cache, wasm: &[u8]) -> String {
+    let runtime = builder().cache(cache).build().expect("it starts");
+    match block_on(runtime.compile(wasm.to_vec())) {
+        Err(Error::Compile(cause)) => cause.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
