@@ -13,10 +13,15 @@ use crate::{File, Path};
 /// Bytes that are allocated before they are there.
 const AHEAD: usize = 8 << 20;
 
-/// A file that is read from its blocks as it is asked for.
+/// A file that is read from its blocks as it is asked for. While it is open it
+/// holds none of them, so that what is kept stays within the bounds of
+/// [`Blocks`].
 pub(super) struct BlockFile {
     pub(super) blocks: Blocks,
-    pub(super) part: Arc<Part>,
+    pub(super) cid: Cid,
+    pub(super) len: u64,
+    /// The first part, where it is small.
+    pub(super) small: Option<Arc<Part>>,
     /// What it is called in errors.
     pub(super) path: Path,
     pub(super) loader: Arc<str>,
@@ -25,21 +30,31 @@ pub(super) struct BlockFile {
 #[async_trait]
 impl File for BlockFile {
     fn len(&self) -> u64 {
-        self.part.len
+        self.len
     }
 
     async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, crate::Error> {
-        let end = offset.saturating_add(len as u64).min(self.part.len);
+        let end = offset.saturating_add(len as u64).min(self.len);
         if offset >= end {
             return Ok(Bytes::new());
         }
+        let read = self.read(offset, end).await;
+        read.map_err(|source| source.at(&self.path, &self.loader))
+    }
+}
+
+impl BlockFile {
+    async fn read(&self, offset: u64, end: u64) -> Result<Bytes, Error> {
+        let root = match &self.small {
+            Some(part) => part.clone(),
+            None => Arc::new(fetch(&self.blocks, &self.cid, self.len).await?),
+        };
         let read = Reading {
             blocks: &self.blocks,
             range: (offset, end),
             out: Out::default(),
         };
-        let read = read.run(self.part.clone()).await;
-        read.map_err(|source| source.at(&self.path, &self.loader))
+        read.run(root).await
     }
 }
 

@@ -9,6 +9,7 @@ use super::file::BlockFile;
 use super::node::Unixfs;
 use super::walk::Stop;
 use super::{Blocks, Error, IpfsPath};
+use crate::ipld::Cid;
 use crate::path::utf8;
 use crate::{Link, Loader, Node, Path};
 
@@ -46,7 +47,7 @@ impl Ipfs {
         &self.root
     }
 
-    fn node(&self, path: &Path, node: Unixfs) -> Result<Node, crate::Error> {
+    fn node(&self, path: &Path, cid: Cid, node: Unixfs) -> Result<Node, crate::Error> {
         let listing = || Listing {
             blocks: self.blocks.clone(),
             path: path.clone(),
@@ -60,7 +61,9 @@ impl Ipfs {
             }
             Unixfs::File(part) => Node::File(Arc::new(BlockFile {
                 blocks: self.blocks.clone(),
-                part: Arc::new(part),
+                cid,
+                len: part.len,
+                small: part.small().map(Arc::new),
                 path: path.clone(),
                 loader: self.name.clone(),
             })),
@@ -112,7 +115,7 @@ impl Loader for Ipfs {
             source,
         })?;
         match self.blocks.walk(&self.root.cid, &whole).await {
-            Ok(node) => self.node(path, node),
+            Ok((cid, node)) => self.node(path, cid, node),
             Err(stop) => Err(self.stopped(path, stop)),
         }
     }

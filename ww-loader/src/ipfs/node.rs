@@ -7,6 +7,11 @@ use crate::ipld::dag_pb::{self, Link};
 use crate::ipld::unixfs::{Data, Kind};
 use crate::ipld::{Cid, Codec};
 
+/// The most bytes that a small part takes.
+const SMALL: usize = 4096;
+/// What a link takes beside its CID, in bytes.
+const LINK: usize = 64;
+
 /// What a block is.
 #[derive(Debug)]
 pub(super) enum Unixfs {
@@ -80,6 +85,17 @@ impl Unixfs {
 }
 
 impl Part {
+    /// This part out of its block, if it takes so little that it need not be
+    /// found again.
+    pub(super) fn small(&self) -> Option<Self> {
+        let links = self.rest.iter().map(|(_, cid)| LINK + cid.as_bytes().len());
+        (self.own.len() + links.sum::<usize>() <= SMALL).then(|| Self {
+            own: Bytes::copy_from_slice(&self.own),
+            rest: self.rest.clone(),
+            len: self.len,
+        })
+    }
+
     fn of(links: Vec<Link>, data: Data) -> Result<Self, String> {
         if links.len() != data.blocksizes.len() {
             let (links, sizes) = (links.len(), data.blocksizes.len());

@@ -23,8 +23,8 @@ impl From<Error> for Stop {
 }
 
 impl Blocks {
-    /// What stands at `path` below `root`.
-    pub(super) async fn walk(&self, root: &Cid, path: &Path) -> Result<Unixfs, Stop> {
+    /// What stands at `path` below `root`, and its CID.
+    pub(super) async fn walk(&self, root: &Cid, path: &Path) -> Result<(Cid, Unixfs), Stop> {
         let mut cid = root.clone();
         let mut rest = path.clone();
         for (depth, name) in path.components().enumerate() {
@@ -39,7 +39,8 @@ impl Blocks {
                 .below(&path.prefix(depth + 1))
                 .unwrap_or_else(Path::root);
         }
-        Ok(self.node(&cid, rest).await?)
+        let node = self.node(&cid, rest).await?;
+        Ok((cid, node))
     }
 
     /// The node, and with it, if it must be asked for, those on the way to

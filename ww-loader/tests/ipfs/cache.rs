@@ -4,11 +4,15 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path as HostPath;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_lite::future::{block_on, zip};
-use ww_loader::ipfs::{Blocks, Disk, Error};
+use ww_loader::ipfs::{Blocks, Disk, Error, Ipfs, Source, SourceError};
+use ww_loader::ipld::dag_pb::Link;
+use ww_loader::ipld::unixfs::Data;
 use ww_loader::ipld::{Cid, Codec};
+use ww_loader::{Bytes, Loader, Node, Path, async_trait};
 
 use crate::kept::kept;
 use crate::pack::{Held, Pack};
@@ -275,4 +279,83 @@ fn who_opens_a_directory_takes_nothing_from_who_writes_there() {
         done.store(true, Ordering::Relaxed);
     });
     assert_eq!(files(&dir).len(), cids.len());
+}
+
+/// Gives blocks that are counted for as long as anybody has them.
+#[derive(Clone, Default)]
+struct Counted {
+    blocks: crate::pack::Blocks,
+    live: Arc<AtomicUsize>,
+}
+
+struct Piece(Bytes, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.1.fetch_sub(self.0.len(), Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Source for Counted {
+    fn name(&self) -> &str {
+        "counted"
+    }
+
+    async fn block(&self, cid: &Cid, _: usize, _: Duration) -> Result<Bytes, SourceError> {
+        let block = self.blocks.get(cid).ok_or(SourceError::Missing)?;
+        self.live.fetch_add(block.len(), Ordering::Relaxed);
+        let piece = Piece(block.clone(), self.live.clone());
+        Ok(Bytes::from_owner(piece))
+    }
+}
+
+#[test]
+fn open_files_hold_no_blocks() {
+    let mut pack = Pack::default();
+    let (mut links, mut files) = (Vec::new(), Vec::new());
+    for n in 0..64_u8 {
+        // A block by itself, and a node with bytes of its own and many links.
+        let raw = vec![n; 1 << 20];
+        let part = Cid::inlined(Codec::Raw, &[n]).unwrap();
+        let parts = (0..1000).map(|_| Link::new("", part.clone(), 1));
+        let own = Bytes::from(vec![n; 1 << 19]);
+        let node = Data::file(Some(own), vec![1; 1000]);
+        for (name, cid, len) in [
+            (format!("raw{n}"), pack.raw(&raw), 1 << 20),
+            (
+                format!("node{n}"),
+                pack.node(parts.collect(), node),
+                (1 << 19) + 1000,
+            ),
+        ] {
+            links.push(Link::new(&name, cid, 0));
+            files.push((name, n, len));
+        }
+    }
+    let root = pack.node(links, Data::directory());
+    let source = Counted {
+        blocks: pack.blocks,
+        ..Counted::default()
+    };
+    let blocks = Blocks::builder().memory(1 << 20).source(source.clone());
+    let loader = Ipfs::new(root.into(), &blocks.build());
+    let open = |name: &str| match block_on(loader.open(&Path::new(name).unwrap())) {
+        Ok(Node::File(file)) => file,
+        other => panic!("{name}: {other:?}"),
+    };
+    let held: Vec<_> = files.iter().map(|(name, ..)| open(name)).collect();
+    let live = source.live.load(Ordering::Relaxed);
+    assert!(live <= 1 << 20, "{live} bytes are live");
+    for ((name, n, len), file) in files.iter().zip(held) {
+        assert_eq!(file.len(), *len, "{name}");
+        let end = block_on(file.read_at(len - 2, 9)).unwrap();
+        assert_eq!(end, [*n; 2][..], "{name}");
+    }
 }
