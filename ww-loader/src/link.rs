@@ -1,5 +1,6 @@
 use std::fmt;
 
+use crate::path::bound;
 use crate::{Path, PathError};
 
 /// A symbolic link: the text it was written with, and the path that text means.
@@ -18,9 +19,11 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`PathError`] if the text leads out of the tree or is no path.
+    /// [`PathError`] if the text leads out of the tree, is no path, or is longer
+    /// than [`Path::MAX_LEN`], whatever it comes to.
     pub fn new(dir: &Path, text: impl Into<Box<str>>) -> Result<Self, PathError> {
         let text = text.into();
+        bound(&text, Path::MAX_LEN)?;
         let target = dir.resolve(&text)?;
         Ok(Self { text, target })
     }

@@ -194,7 +194,7 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, PathError> {
     })
 }
 
-fn bound(text: &str, limit: usize) -> Result<(), PathError> {
+pub(crate) fn bound(text: &str, limit: usize) -> Result<(), PathError> {
     match text.len() <= limit {
         true => Ok(()),
         false => {

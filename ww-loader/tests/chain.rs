@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use futures_lite::future::block_on;
-use ww_loader::{ChainLoader, Error, Loader, LoaderExt, Memory, Node, Path, async_trait, contract};
+use ww_loader::{
+    ChainLoader, Error, Loader, LoaderExt, Memory, Node, Path, PathError, async_trait, contract,
+};
 
 /// A source that is out of order.
 struct Failing;
@@ -113,6 +115,15 @@ fn a_memory_tree_cannot_contradict_itself() {
     assert!(matches!(
         memory.link(&path("l"), "../out"),
         Err(Error::Link { .. })
+    ));
+    // However short what it comes to.
+    let long = "./".repeat(1 << 20) + "x";
+    assert!(matches!(
+        memory.link(&path("l"), &long),
+        Err(Error::Link {
+            source: PathError::TooLong { .. },
+            ..
+        })
     ));
     assert!(matches!(
         Memory::files([("../a", "")]),

@@ -288,7 +288,15 @@ fn a_directory_with_a_name_twice_is_refused() {
 #[test]
 fn symbolic_links_never_leave_the_tree() {
     let mut pack = Pack::default();
-    let targets: [&[u8]; 5] = [b"..", b"../x", b"a/../../x", b"nul\0", b"\xff"];
+    let long = "./".repeat(1 << 19) + "x";
+    let targets: [&[u8]; 6] = [
+        b"..",
+        b"../x",
+        b"a/../../x",
+        b"nul\0",
+        b"\xff",
+        long.as_bytes(),
+    ];
     let mut links = Vec::new();
     for (n, target) in targets.iter().enumerate() {
         let cid = pack.node(Vec::new(), Data::symlink(target.to_vec()));
