@@ -51,6 +51,14 @@ impl Builder {
         self
     }
 
+    /// The most bytes that the image's files may have together to be hashed, as
+    /// their lengths say before any of them is read; by default
+    /// [`Image::BYTES_LIMIT`].
+    pub fn bytes_limit(mut self, bytes: u64) -> Self {
+        self.limits.bytes = bytes;
+        self
+    }
+
     /// Pins the image, as [`Image::pin`] says.
     pub fn pin(mut self, cid: Cid) -> Self {
         self.pin = Some(cid);

@@ -122,6 +122,17 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The image's files have more bytes than may be hashed, some of them
+    /// perhaps many times over.
+    #[error("{layers}: more than {limit} bytes, the last of them in {path}")]
+    TooMuch {
+        /// The file that has one too many.
+        path: Path,
+        /// The image's layers, as text.
+        layers: String,
+        /// The limit.
+        limit: u64,
+    },
     /// A directory is large enough for shards, and two of its names have the
     /// same hash, so that no UnixFS directory can hold both.
     #[error("names {:?} and {:?} in {path} have equal hashes", names.0, names.1)]

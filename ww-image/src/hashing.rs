@@ -77,9 +77,9 @@ impl Hashing {
     /// # Errors
     ///
     /// As [`Image::read_dir`] and [`Image::read`], [`Error::Collision`] for
-    /// names that no UnixFS directory can hold together, [`Error::TooMany`] where
-    /// there are more names than the image may have, and for a pinned image what
-    /// is said there.
+    /// names that no UnixFS directory can hold together, [`Error::TooMany`] and
+    /// [`Error::TooMuch`] where there are more names or bytes than the image may
+    /// have, and for a pinned image what is said there.
     ///
     /// # Cancel safety
     ///

@@ -35,6 +35,8 @@ pub(crate) struct Limits {
     pub(crate) main: u64,
     /// Names that are hashed.
     pub(crate) names: u64,
+    /// Bytes of files that are hashed.
+    pub(crate) bytes: u64,
 }
 
 impl Default for Limits {
@@ -42,6 +44,7 @@ impl Default for Limits {
         Self {
             main: Image::MAIN_LIMIT,
             names: Image::NAMES_LIMIT,
+            bytes: Image::BYTES_LIMIT,
         }
     }
 }
@@ -54,6 +57,11 @@ impl Image {
     /// The most names, of files, directories and links, that an image may have
     /// to be hashed, unless the builder says otherwise: 4,194,304.
     pub const NAMES_LIMIT: u64 = 1 << 22;
+
+    /// The most bytes that the files of an image may have together to be hashed,
+    /// unless the builder says otherwise: 64 GiB. To hash them takes a processor
+    /// about a minute, and the hashes of their chunks 8 MiB at the most.
+    pub const BYTES_LIMIT: u64 = 64 << 30;
 
     /// How many links one path may lead through.
     pub const MAX_LINKS: usize = 40;

@@ -37,6 +37,8 @@ pub(crate) struct Import {
     bytes: AtomicU64,
     /// All that were listed.
     names: AtomicU64,
+    /// Bytes of all files that were opened.
+    claimed: AtomicU64,
 }
 
 /// A directory on the way, with what is done of it.
@@ -68,6 +70,7 @@ impl Import {
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             names: AtomicU64::new(0),
+            claimed: AtomicU64::new(0),
         }
     }
 
@@ -151,6 +154,21 @@ impl Import {
         }
     }
 
+    /// A file may say that it has any number of bytes, and give them all.
+    fn claim(&self, file: &File) -> Result<(), Error> {
+        let limit = self.image.limits().bytes;
+        let more = |claimed: u64| claimed.checked_add(file.len()).filter(|all| *all <= limit);
+        let claimed = &self.claimed;
+        match claimed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::TooMuch {
+                path: file.path().clone(),
+                layers: self.image.described(),
+                limit,
+            }),
+        }
+    }
+
     async fn leaf(self: Arc<Self>, dir: Path, entry: Entry) -> Result<Imported, Error> {
         let path = child(&dir, &entry.name)?;
         let node = match self.layers {
@@ -185,6 +203,7 @@ impl Import {
     }
 
     async fn file(self: &Arc<Self>, file: File) -> Result<(Root, Chunked), Error> {
+        self.claim(&file)?;
         let (len, chunk) = (file.len(), self.profile.chunk());
         // An empty file is one empty chunk.
         let count = len.div_ceil(chunk).max(1);

@@ -136,6 +136,44 @@ fn a_file_over_a_gigabyte_is_read_once_in_chunks() {
     assert_eq!((last.files, last.bytes), (1, zeros.len));
 }
 
+#[test]
+fn a_file_that_says_it_is_larger_than_any_is_not_read() {
+    for len in [1 << 60, u64::MAX, (64 << 30) + 1] {
+        let zeros = Zeros {
+            len,
+            ..Zeros::default()
+        };
+        let image = Image::from(Layer::new("zeros", zeros.clone()));
+        for error in [
+            at_once(image.cid()).unwrap_err(),
+            at_once(image.pin(empty()).main()).unwrap_err(),
+        ] {
+            let Error::TooMuch { path, limit, .. } = &error else {
+                panic!("{error:?}");
+            };
+            assert_eq!((path.as_str(), *limit), ("zeros", Image::BYTES_LIMIT));
+        }
+        assert_eq!(zeros.read.load(Ordering::Relaxed), 0);
+    }
+    let two = Memory::files([("a", "123"), ("b", "45")]).unwrap();
+    for (limit, fits) in [(5, true), (4, false)] {
+        let image = Image::builder().layer(two.clone()).bytes_limit(limit);
+        let sealed = block_on(image.build().hashing().seal());
+        assert_eq!(sealed.is_ok(), fits, "{limit}");
+    }
+}
+
+/// What comes within few turns, since nothing has to be waited for.
+fn at_once<T>(work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    for _ in 0..100 {
+        if let Some(done) = block_on(futures_lite::future::poll_once(&mut work)) {
+            return done;
+        }
+    }
+    panic!("it reads on");
+}
+
 /// Files whose bytes are counted for as long as anybody has them.
 #[derive(Clone, Default)]
 struct Counted {
