@@ -136,6 +136,7 @@ impl Import {
             .buffer_unordered(FILES);
         while let Some(imported) = imported.try_next().await? {
             frame.add(imported);
+            yield_now().await;
         }
         Ok(frame)
     }

@@ -361,3 +361,15 @@ fn a_tree_without_a_bottom_ends_where_paths_do() {
 fn empty() -> ww_image::Cid {
     block_on(Image::from(Memory::new()).cid()).unwrap()
 }
+
+#[test]
+fn who_hashes_what_is_in_memory_gives_way() {
+    let files = (0..1000).map(|n| (format!("{n}"), "x"));
+    let image = Image::from(Memory::files(files).unwrap());
+    let mut hashing = Box::pin(image.cid());
+    let mut turns = 0;
+    while block_on(futures_lite::future::poll_once(&mut hashing)).is_none() {
+        turns += 1;
+    }
+    assert!(turns >= 100, "{turns}");
+}

@@ -50,6 +50,7 @@ mod limits;
 mod loader;
 mod memory;
 mod node;
+mod pace;
 mod shards;
 mod source;
 mod turns;

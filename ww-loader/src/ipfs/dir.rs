@@ -6,19 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use futures_lite::future::yield_now;
 
 use super::node::{Shard, Unixfs};
+use super::pace::Pace;
 use super::shards::Shards;
 use super::{Blocks, Error};
 use crate::ipld::dag_pb::Link;
 use crate::ipld::{Cid, Codec};
 use crate::path::utf8;
 use crate::{Entry, Kind, Path, PathError};
-
-/// Names after which others get their turn: those of blocks in memory come
-/// without any waiting.
-const TURN: usize = 256;
 
 /// A directory, and how it is called in errors.
 #[derive(Clone)]
@@ -51,6 +47,7 @@ impl Listing {
     /// Looks up what the names are names of, a few at once.
     fn entries(self, named: BoxStream<'static, Named>) -> Entries {
         let limits = self.blocks.0.limits;
+        let pace = Arc::new(Pace::default());
         let mut seen = HashSet::new();
         let checked = named.map(move |named| {
             let (name, cid) = named?;
@@ -76,17 +73,25 @@ impl Listing {
         checked
             .map(move |named| self.clone().entry(named))
             .buffered(limits.concurrency.max(1))
-            .enumerate()
-            .then(|(number, entry)| async move {
-                if number % TURN == TURN - 1 {
-                    yield_now().await;
+            // Behind what is looked up at once, where giving way stops it all.
+            .then(move |(entry, work)| {
+                let pace = pace.clone();
+                async move {
+                    pace.did(work).await;
+                    entry
                 }
-                entry
             })
             .boxed()
     }
 
-    async fn entry(self, named: Named) -> Result<Entry, crate::Error> {
+    /// The entry, and how many bytes were gone through for it.
+    async fn entry(self, named: Named) -> (Result<Entry, crate::Error>, usize) {
+        let mut work = 0;
+        let entry = self.look_up(named, &mut work).await;
+        (entry, work)
+    }
+
+    async fn look_up(&self, named: Named, work: &mut usize) -> Result<Entry, crate::Error> {
         let fault = |error: Error| error.at(&self.path, &self.loader);
         let (name, cid) = named.map_err(fault)?;
         let name = component(&name).map_err(|source| crate::Error::Name {
@@ -94,21 +99,18 @@ impl Listing {
             loader: self.loader.to_string(),
             source,
         })?;
-        let kind = self.kind(&cid).await.map_err(fault)?;
+        let kind = self.kind(&cid, work).await.map_err(fault)?;
         let name = name.to_owned();
         Ok(Entry { name, kind })
     }
 
-    async fn kind(&self, cid: &Cid) -> Result<Kind, Error> {
+    async fn kind(&self, cid: &Cid, work: &mut usize) -> Result<Kind, Error> {
         if cid.codec() == Some(Codec::Raw) {
             return Ok(Kind::File);
         }
         let block = self.blocks.fetch(cid, None).await?;
-        Ok(match Unixfs::decode(cid, &block)? {
-            Unixfs::File(_) => Kind::File,
-            Unixfs::Dir(_) | Unixfs::Shard(_) => Kind::Dir,
-            Unixfs::Symlink(_) => Kind::Link,
-        })
+        *work = block.len();
+        Unixfs::kind(cid, &block)
     }
 }
 

@@ -3,9 +3,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::future::join_all;
-use futures_lite::future::yield_now;
 
 use super::node::{Part, Unixfs};
+use super::pace::Pace;
 use super::{Blocks, Error};
 use crate::ipld::Cid;
 use crate::{File, Path};
@@ -47,7 +47,10 @@ impl BlockFile {
     async fn read(&self, offset: u64, end: u64) -> Result<Bytes, Error> {
         let root = match &self.small {
             Some(part) => part.clone(),
-            None => Arc::new(fetch(&self.blocks, &self.cid, self.len).await?),
+            None => {
+                let block = self.blocks.fetch(&self.cid, None).await?;
+                Arc::new(decode(&self.cid, &block, self.len)?)
+            }
         };
         let read = Reading {
             blocks: &self.blocks,
@@ -58,9 +61,8 @@ impl BlockFile {
     }
 }
 
-/// Blocks of a read after which others get their turn: those that are in memory
-/// come without any waiting.
-const TURN: usize = 256;
+/// Bytes of links and sizes that count as one more block of a read.
+const BLOCK: usize = 16 << 10;
 
 /// A walk over the blocks of a range, depth first, with the next few of one
 /// node asked for at once.
@@ -82,6 +84,7 @@ impl Reading<'_> {
     async fn run(mut self, root: Arc<Part>) -> Result<Bytes, Error> {
         let limits = self.blocks.0.limits;
         let mut stack = Vec::new();
+        let pace = Pace::default();
         let mut taken = 0;
         self.enter(&mut stack, root, 0);
         while let Some(frame) = stack.last_mut() {
@@ -90,25 +93,23 @@ impl Reading<'_> {
                 stack.pop();
                 continue;
             }
-            let turns = taken / TURN;
             taken += wanted.len();
             if taken > limits.parts {
                 let cid = wanted[0].3.clone();
                 let reason = format!("it is beyond {} blocks of one read", limits.parts);
                 return Err(Error::Shape { cid, reason });
             }
-            if taken / TURN > turns {
-                yield_now().await;
-            }
             let blocks = self.blocks;
-            let fetched = wanted
-                .iter()
-                .map(|(_, _, size, cid)| fetch(blocks, cid, *size));
+            let fetched = wanted.iter().map(|(.., cid)| blocks.fetch(cid, None));
             // What is fetched behind an inner part is found again in memory.
             let fetched = join_all(fetched).await;
             let mut inner = None;
-            for ((index, at, size, cid), part) in wanted.into_iter().zip(fetched) {
-                let part = part?;
+            for ((index, at, size, cid), block) in wanted.into_iter().zip(fetched) {
+                let block = block?;
+                let part = decode(&cid, &block, size)?;
+                let work = block.len() - part.own.len();
+                taken += work / BLOCK;
+                pace.did(work).await;
                 (frame.next, frame.at) = (index + 1, at + size);
                 if part.rest.is_empty() {
                     self.out.add(&part.own, at, self.range);
@@ -135,14 +136,13 @@ impl Reading<'_> {
     }
 }
 
-/// The part that `cid` names, which its parent said has `size` bytes.
-async fn fetch(blocks: &Blocks, cid: &Cid, size: u64) -> Result<Part, Error> {
-    let block = blocks.fetch(cid, None).await?;
+/// The part that is `block`, which its parent said has `size` bytes.
+fn decode(cid: &Cid, block: &Bytes, size: u64) -> Result<Part, Error> {
     let shape = |reason| Error::Shape {
         cid: cid.clone(),
         reason,
     };
-    match Unixfs::decode(cid, &block)? {
+    match Unixfs::decode(cid, block)? {
         Unixfs::File(part) if part.len == size => Ok(part),
         Unixfs::File(part) => {
             let len = part.len;

@@ -1,7 +1,9 @@
 //! Where a name stands in a sharded directory.
 
+use bytes::Bytes;
+
 use super::Error;
-use super::node::Shard;
+use super::node::{Shard, Unixfs};
 use crate::ipld::Cid;
 use crate::ipld::dag_pb::Link;
 
@@ -44,6 +46,15 @@ impl Place {
 }
 
 impl Shard {
+    /// The shard of `block`, which a link to `cid` points to.
+    pub(super) fn below(&self, cid: &Cid, block: &Bytes) -> Result<Self, Error> {
+        match Unixfs::decode(cid, block)? {
+            Unixfs::Shard(shard) if shard.fanout == self.fanout => Ok(shard),
+            Unixfs::Shard(_) => Err(self.fault("it is a shard above one of another width")),
+            _ => Err(self.fault("it is a shard above what is none")),
+        }
+    }
+
     /// What the links are, each with its position.
     pub(super) fn slots(&self) -> impl Iterator<Item = Result<(u64, Slot<'_>), Error>> {
         self.links.iter().map(|link| self.slot(link))

@@ -14,7 +14,8 @@ pub struct Limits {
     pub names: usize,
     /// How many blocks one read of a file may lead through: 262,144. Each holds a
     /// quarter of a mebibyte or more where the file was packed as is usual, but
-    /// a hostile one can say that a file is the same byte a billion times.
+    /// a hostile one can say that a file is the same byte a billion times. Each
+    /// 16 KiB of a block that are no bytes of the file count as one more.
     pub parts: usize,
     /// How many blocks are asked for at once on behalf of one reader: 8.
     pub concurrency: usize,

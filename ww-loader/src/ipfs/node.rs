@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Error;
 use crate::ipld::dag_pb::{self, Link};
 use crate::ipld::unixfs::{Data, Kind};
-use crate::ipld::{Cid, Codec};
+use crate::ipld::{Cid, Codec, CodecError};
 
 /// The most bytes that a small part takes.
 const SMALL: usize = 4096;
@@ -42,33 +42,15 @@ pub(super) struct Shard {
 impl Unixfs {
     /// What `block`, which was checked, is.
     pub(super) fn decode(cid: &Cid, block: &Bytes) -> Result<Self, Error> {
-        let shape = |reason: String| Error::Shape {
-            cid: cid.clone(),
-            reason,
-        };
-        match cid.codec() {
-            Some(Codec::Raw) => {
-                return Ok(Self::File(Part {
-                    own: block.clone(),
-                    rest: Vec::new(),
-                    len: block.len() as u64,
-                }));
-            }
-            Some(Codec::DagPb) => {}
-            _ => {
-                let code = cid.codec_code();
-                return Err(shape(format!(
-                    "its codec {code:#x} is neither raw nor dag-pb"
-                )));
-            }
+        if cid.codec() == Some(Codec::Raw) {
+            return Ok(Self::File(Part {
+                own: block.clone(),
+                rest: Vec::new(),
+                len: block.len() as u64,
+            }));
         }
-        let fault = |source| Error::Block {
-            cid: cid.clone(),
-            source,
-        };
-        let dag_pb::Node { links, data } = dag_pb::Node::decode(block).map_err(fault)?;
-        let data = data.ok_or_else(|| shape("it is a node without data, no UnixFS".into()))?;
-        let data = Data::decode(&data).map_err(fault)?;
+        let shape = |reason: String| fault(cid, reason);
+        let (links, data) = parse(cid, block, dag_pb::Node::decode)?;
         match data.kind {
             Kind::File | Kind::Raw => Part::of(links, data).map(Self::File).map_err(shape),
             Kind::Directory => Ok(Self::Dir(links)),
@@ -79,9 +61,61 @@ impl Unixfs {
             })),
             Kind::Symlink if links.is_empty() => Ok(Self::Symlink(data.data.unwrap_or_default())),
             Kind::Symlink => Err(shape("it is a symbolic link that links to blocks".into())),
-            Kind::Metadata => Err(shape("it is of the reserved type Metadata".into())),
+            Kind::Metadata => Err(shape(METADATA.into())),
         }
     }
+
+    /// How many bytes of its `block` were gone through to read it: those of a
+    /// file are not.
+    pub(super) fn work(&self, block: &Bytes) -> usize {
+        match self {
+            Self::File(part) => block.len() - part.own.len(),
+            _ => block.len(),
+        }
+    }
+
+    /// What kind of thing `block`, which was checked, is. Of its links it is not
+    /// told whether they make sense.
+    pub(super) fn kind(cid: &Cid, block: &Bytes) -> Result<crate::Kind, Error> {
+        if cid.codec() == Some(Codec::Raw) {
+            return Ok(crate::Kind::File);
+        }
+        let (_, data) = parse(cid, block, dag_pb::Node::without_links)?;
+        match data.kind {
+            Kind::File | Kind::Raw => Ok(crate::Kind::File),
+            Kind::Directory | Kind::HamtShard => Ok(crate::Kind::Dir),
+            Kind::Symlink => Ok(crate::Kind::Link),
+            Kind::Metadata => Err(fault(cid, METADATA.into())),
+        }
+    }
+}
+
+const METADATA: &str = "it is of the reserved type Metadata";
+
+/// The links and the data of a node, as `read` has them.
+fn parse(
+    cid: &Cid,
+    block: &Bytes,
+    read: fn(&Bytes) -> Result<dag_pb::Node, CodecError>,
+) -> Result<(Vec<Link>, Data), Error> {
+    if cid.codec() != Some(Codec::DagPb) {
+        let code = cid.codec_code();
+        let reason = format!("its codec {code:#x} is neither raw nor dag-pb");
+        return Err(fault(cid, reason));
+    }
+    let unreadable = |source| Error::Block {
+        cid: cid.clone(),
+        source,
+    };
+    let dag_pb::Node { links, data } = read(block).map_err(unreadable)?;
+    let data = data.ok_or_else(|| fault(cid, "it is a node without data, no UnixFS".into()))?;
+    let data = Data::decode(&data).map_err(unreadable)?;
+    Ok((links, data))
+}
+
+fn fault(cid: &Cid, reason: String) -> Error {
+    let cid = cid.clone();
+    Error::Shape { cid, reason }
 }
 
 impl Part {

@@ -6,6 +6,7 @@ use futures::future::join_all;
 
 use super::hamt::{Place, Slot};
 use super::node::Shard;
+use super::pace::Pace;
 use super::{Blocks, Error, Query, Scope};
 use crate::Path;
 use crate::ipld::Cid;
@@ -17,6 +18,9 @@ use crate::ipld::Cid;
 /// than there are names.
 pub(super) struct Shards {
     blocks: Blocks,
+    pace: Pace,
+    /// The first shard, until it was walked.
+    root: Option<Shard>,
     /// In the order they are to be walked.
     pending: VecDeque<Pending>,
     /// Whether the sources were asked for all shards at once.
@@ -28,40 +32,31 @@ struct Pending {
     above: Arc<Shard>,
     /// The positions that lead to the shard.
     way: Vec<u64>,
-    /// The shard, once it was asked for.
-    shard: Option<Result<Shard, Error>>,
+    /// The shard's block, once it was asked for.
+    block: Option<Result<Bytes, Error>>,
 }
 
 impl Shards {
     pub(super) fn new(blocks: &Blocks, root: Shard) -> Self {
-        let above = Arc::new(Shard {
-            cid: root.cid.clone(),
-            fanout: root.fanout,
-            links: Vec::new(),
-        });
-        let root = Pending {
-            cid: root.cid.clone(),
-            above,
-            way: Vec::new(),
-            shard: Some(Ok(root)),
-        };
         Self {
             blocks: blocks.clone(),
-            pending: VecDeque::from([root]),
+            pace: Pace::default(),
+            root: Some(root),
+            pending: VecDeque::new(),
             hinted: false,
         }
     }
 
     /// The entries of the next shard, or `None` behind the last.
     pub(super) async fn batch(&mut self) -> Result<Option<Vec<(Bytes, Cid)>>, Error> {
-        self.load().await?;
-        let Some(Pending { way, shard, .. }) = self.pending.pop_front() else {
-            return Ok(None);
+        let (way, shard) = match self.root.take() {
+            Some(root) => (Vec::new(), root),
+            None => match self.next().await? {
+                Some(next) => next,
+                None => return Ok(None),
+            },
         };
-        let Some(shard) = shard else {
-            return Ok(None);
-        };
-        let shard = Arc::new(shard?);
+        let shard = Arc::new(shard);
         if shard.links.is_empty() && !way.is_empty() {
             return Err(shard.fault("it is a shard of a larger directory, and empty"));
         }
@@ -73,7 +68,7 @@ impl Shards {
                     cid: cid.clone(),
                     above: shard.clone(),
                     way: [&way[..], &[position]].concat(),
-                    shard: None,
+                    block: None,
                 }),
                 (position, Slot::Entry(name, cid)) => {
                     let mut place = Place::of(name);
@@ -95,10 +90,24 @@ impl Shards {
         Ok(Some(batch))
     }
 
+    /// The next shard below the first, and the positions that lead to it.
+    async fn next(&mut self) -> Result<Option<(Vec<u64>, Shard)>, Error> {
+        self.load().await?;
+        let Some(next) = self.pending.pop_front() else {
+            return Ok(None);
+        };
+        let Some(block) = next.block.transpose()? else {
+            return Ok(None);
+        };
+        let shard = next.above.below(&next.cid, &block)?;
+        self.pace.did(block.len()).await;
+        Ok(Some((next.way, shard)))
+    }
+
     /// Has the next shard at hand, and with it a few behind it.
     async fn load(&mut self) -> Result<(), Error> {
         match self.pending.front() {
-            Some(Pending { shard: None, .. }) => {}
+            Some(Pending { block: None, .. }) => {}
             _ => return Ok(()),
         }
         self.hint().await?;
@@ -106,9 +115,8 @@ impl Shards {
         let count = blocks.0.limits.concurrency.max(1);
         let next = self.pending.iter_mut().take(count);
         join_all(next.map(|pending| async {
-            if pending.shard.is_none() {
-                let shard = blocks.shard_below(&pending.above, &pending.cid).await;
-                pending.shard = Some(shard);
+            if pending.block.is_none() {
+                pending.block = Some(blocks.fetch(&pending.cid, None).await);
             }
         }))
         .await;

@@ -2,6 +2,7 @@
 
 use super::hamt::{Place, Slot};
 use super::node::{Shard, Unixfs};
+use super::pace::Pace;
 use super::{Blocks, Error, Query, Scope};
 use crate::Path;
 use crate::ipld::Cid;
@@ -25,13 +26,14 @@ impl From<Error> for Stop {
 impl Blocks {
     /// What stands at `path` below `root`, and its CID.
     pub(super) async fn walk(&self, root: &Cid, path: &Path) -> Result<(Cid, Unixfs), Stop> {
+        let pace = Pace::default();
         let mut cid = root.clone();
         let mut rest = path.clone();
         for (depth, name) in path.components().enumerate() {
-            let node = self.node(&cid, rest.clone()).await?;
+            let node = self.node(&pace, &cid, rest.clone()).await?;
             let next = match &node {
                 Unixfs::Dir(links) => entry(&cid, links, name.as_bytes())?,
-                Unixfs::Shard(shard) => self.look_up(shard, name.as_bytes()).await?,
+                Unixfs::Shard(shard) => self.look_up(&pace, shard, name.as_bytes()).await?,
                 Unixfs::File(_) | Unixfs::Symlink(_) => return Err(Stop::NotDirectory(depth)),
             };
             cid = next.ok_or(Stop::Absent(depth))?;
@@ -39,13 +41,13 @@ impl Blocks {
                 .below(&path.prefix(depth + 1))
                 .unwrap_or_else(Path::root);
         }
-        let node = self.node(&cid, rest).await?;
+        let node = self.node(&pace, &cid, rest).await?;
         Ok((cid, node))
     }
 
     /// The node, and with it, if it must be asked for, those on the way to
     /// `rest`.
-    async fn node(&self, cid: &Cid, rest: Path) -> Result<Unixfs, Error> {
+    async fn node(&self, pace: &Pace, cid: &Cid, rest: Path) -> Result<Unixfs, Error> {
         let raw = matches!(cid.codec(), Some(crate::ipld::Codec::Raw));
         let hint = (!raw).then(|| Query {
             cid: cid.clone(),
@@ -53,10 +55,12 @@ impl Blocks {
             scope: Scope::Block,
         });
         let block = self.fetch(cid, hint).await?;
-        Unixfs::decode(cid, &block)
+        let node = Unixfs::decode(cid, &block)?;
+        pace.did(node.work(&block)).await;
+        Ok(node)
     }
 
-    async fn look_up(&self, shard: &Shard, name: &[u8]) -> Result<Option<Cid>, Error> {
+    async fn look_up(&self, pace: &Pace, shard: &Shard, name: &[u8]) -> Result<Option<Cid>, Error> {
         let mut place = Place::of(name);
         let mut below: Option<Shard> = None;
         for _ in 0..self.0.limits.depth {
@@ -75,19 +79,11 @@ impl Blocks {
             let Some(cid) = down else {
                 return Ok(None);
             };
-            below = Some(self.shard_below(shard, &cid).await?);
+            let block = self.fetch(&cid, None).await?;
+            below = Some(shard.below(&cid, &block)?);
+            pace.did(block.len()).await;
         }
         Err(shard.fault("it is a directory with too many levels"))
-    }
-
-    /// The shard that a link of `above` points to.
-    pub(super) async fn shard_below(&self, above: &Shard, cid: &Cid) -> Result<Shard, Error> {
-        let block = self.fetch(cid, None).await?;
-        match Unixfs::decode(cid, &block)? {
-            Unixfs::Shard(shard) if shard.fanout == above.fanout => Ok(shard),
-            Unixfs::Shard(_) => Err(above.fault("it is a shard above one of another width")),
-            _ => Err(above.fault("it is a shard above what is none")),
-        }
     }
 }
 

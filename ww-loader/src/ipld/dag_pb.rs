@@ -59,6 +59,12 @@ impl Node {
         read::node(block)
     }
 
+    /// The node that `block` is, but its links, of which only the ends are looked
+    /// for.
+    pub(crate) fn without_links(block: &Bytes) -> Result<Self, CodecError> {
+        read::data(block)
+    }
+
     /// The node's block in canonical form: links, sorted by name, before data.
     /// Links of one name keep their order.
     pub fn encode(&self) -> Vec<u8> {

@@ -367,3 +367,87 @@ fn shards_that_contradict_their_hashes_are_refused() {
         assert_eq!(block_on(entries.next()).map(|_| ()), None, "{why}: the end");
     }
 }
+
+/// How often others get their turn before `work` is done.
+fn turns<T>(work: impl Future<Output = T>) -> (usize, T) {
+    let mut work = std::pin::pin!(work);
+    let mut turns = 0;
+    loop {
+        if let Some(done) = block_on(futures_lite::future::poll_once(&mut work)) {
+            return (turns, done);
+        }
+        turns += 1;
+    }
+}
+
+/// A file of one byte, in a block of a quarter of a mebibyte.
+fn heavy_file(pack: &mut Pack) -> Cid {
+    let (nothing, byte) = (
+        Cid::inlined(Codec::Raw, b"").unwrap(),
+        Cid::inlined(Codec::Raw, b"x").unwrap(),
+    );
+    let mut links = vec![link("", &nothing); 20_000];
+    let mut sizes = vec![0; 20_000];
+    (links[19_999], sizes[19_999]) = (link("", &byte), 1);
+    let file = pack.node(links, Data::file(None, sizes));
+    assert!(pack.blocks[&file].len() > 256 << 10);
+    file
+}
+
+#[test]
+fn who_goes_through_large_blocks_in_memory_gives_way() {
+    let mut pack = Pack::default();
+    let heavy = heavy_file(&mut pack);
+    let parts = vec![link("", &heavy); 20];
+    let file = pack.node(parts, Data::file(None, vec![1; 20]));
+    let list = (0..20).map(|n| link(format!("{n}"), &heavy)).collect();
+    let list = pack.node(list, Data::directory());
+    let leaf = Cid::inlined(Codec::Raw, b"").unwrap();
+    let beside: Vec<_> = (0..20_000).map(|n| link(format!("{n}"), &leaf)).collect();
+    let mut deep = heavy.clone();
+    for _ in 0..10 {
+        let links = [&beside[..], &[link("d", &deep)]].concat();
+        deep = pack.node(links, Data::directory());
+    }
+    let names = [("f", &file), ("l", &list), ("d", &deep)];
+    let names = names.map(|(name, cid)| link(name, cid));
+    let root = pack.node(names.into(), Data::directory());
+    let with = |limits| open(&pack, &root, limits);
+    let open = |loader: &Ipfs, path: &str| {
+        let path = Path::new(path).unwrap();
+        turns(loader.open(&path))
+    };
+    let deep = "d/".repeat(11);
+
+    let loader = with(Limits::default());
+    // What comes first from a source is in memory the second time.
+    for _ in 0..2 {
+        let (_, Ok(Node::File(file))) = open(&loader, "f") else {
+            panic!("a file");
+        };
+        let (read, bytes) = turns(file.read_at(0, 99));
+        assert_eq!(bytes.unwrap(), [b'x'; 20][..]);
+        let (_, Ok(Node::Dir(entries))) = open(&loader, "l") else {
+            panic!("a directory");
+        };
+        let (listed, entries) = turns(entries.collect::<Vec<_>>());
+        assert!(entries.len() == 20 && entries.iter().all(Result::is_ok));
+        let (walked, node) = open(&loader, &deep);
+        assert!(matches!(node, Ok(Node::File(_))));
+        assert!(
+            read >= 4 && listed >= 4 && walked >= 2,
+            "{read}, {listed}, {walked}"
+        );
+    }
+
+    // Links are work, too, so that few blocks of many are many blocks.
+    let mut limits = Limits::default();
+    limits.parts = 200;
+    let (_, Ok(Node::File(file))) = open(&with(limits), "f") else {
+        panic!("a file");
+    };
+    let error = block_on(file.read_at(0, 99)).unwrap_err();
+    let text = text(&error);
+    assert!(text.contains("beyond 200 blocks of one read"), "{text}");
+    assert_eq!(block_on(file.read_at(3, 2)).unwrap(), "xx");
+}

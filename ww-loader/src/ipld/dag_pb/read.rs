@@ -5,35 +5,55 @@ use super::{Link, MAX_LINKS, Node};
 use crate::ipld::{Cid, CodecError};
 
 pub(super) fn node(block: &Bytes) -> Result<Node, CodecError> {
+    let mut links = Vec::new();
+    let data = fields(block, |mut reader| {
+        links.push(link(&mut reader)?);
+        Ok(())
+    })?;
+    Ok(Node { links, data })
+}
+
+/// The node without its links.
+pub(super) fn data(block: &Bytes) -> Result<Node, CodecError> {
+    let data = fields(block, |_| Ok(()))?;
+    let links = Vec::new();
+    Ok(Node { links, data })
+}
+
+/// The data of a node, each of whose links goes to `take`.
+fn fields(
+    block: &Bytes,
+    mut take: impl FnMut(Reader<'_>) -> Result<(), CodecError>,
+) -> Result<Option<Bytes>, CodecError> {
     let mut reader = Reader { block, at: 0 };
-    let mut node = Node::default();
+    let (mut data, mut links) = (None, 0);
     // Links stand together, before the data or, as old writers had it, behind.
     let mut closed = false;
     while !reader.is_at_end() {
         let start = reader.at;
         let fault = |reason| Err(CodecError::DagPb { reason, at: start });
         match reader.key()? {
-            (1, 2) if node.data.is_some() => return fault("it has data twice"),
+            (1, 2) if data.is_some() => return fault("it has data twice"),
             (1, 2) => {
-                closed = !node.links.is_empty();
-                node.data = Some(reader.bytes()?);
+                closed = links > 0;
+                data = Some(reader.bytes()?);
             }
             (2, 2) if closed => return fault("its links do not stand together"),
-            (2, 2) if node.links.len() == MAX_LINKS => return fault("it has too many links"),
+            (2, 2) if links == MAX_LINKS => return fault("it has too many links"),
             (2, 2) => {
                 let end = reader.end()?;
                 let body = block.slice(..end);
-                let mut inner = Reader {
+                take(Reader {
                     block: &body,
                     at: reader.at,
-                };
-                node.links.push(link(&mut inner)?);
+                })?;
+                links += 1;
                 reader.at = end;
             }
             _ => return fault("a node has no such field"),
         }
     }
-    Ok(node)
+    Ok(data)
 }
 
 fn link(reader: &mut Reader<'_>) -> Result<Link, CodecError> {
