@@ -45,6 +45,24 @@ fn file(image: &Image, text: &str) -> ww_image::File {
 }
 
 #[test]
+fn what_a_chain_finds_is_hashed() {
+    let chain = ww_loader::ChainLoader::new()
+        .then(Memory::files([("etc/motd", "first")]).unwrap())
+        .then(Memory::files([("bin/main.wasm", "second"), ("etc/motd", "no")]).unwrap());
+    let flat = Memory::files([("bin/main.wasm", "second"), ("etc/motd", "first")]);
+    let image = Image::from(Layer::from(chain));
+    let sealed = block_on(image.hashing().seal()).unwrap();
+    for image in [&image, &sealed] {
+        assert_eq!(block_on(image.main()).unwrap(), "second");
+    }
+    let flat = Image::from(flat.unwrap());
+    assert_eq!(
+        block_on(image.cid()).unwrap(),
+        block_on(flat.cid()).unwrap()
+    );
+}
+
+#[test]
 fn a_pinned_image_answers_as_the_image_does() {
     let dir = dir();
     let free = Image::from(dir.path());

@@ -1,16 +1,19 @@
+use std::collections::HashSet;
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 
-use crate::{Error, Loader, Node, Path};
+use crate::{Entry, Error, Loader, Node, Path};
 
 /// Loaders asked one after another: the first that has a path gives it.
 ///
 /// Only *not found* goes on to the next loader; any other failure ends the
-/// search, since it says nothing about what exists. A directory comes whole
-/// from the first loader that has it. To unite directories use an image.
+/// search, since it says nothing about what exists. A directory lists what can
+/// be found in it: the names that the first loader has there, then those that
+/// others have, who are asked when the listing comes to them.
 ///
 /// A loader that is meant for a part of the tree goes into a
 /// [`Mount`](crate::Mount), one that may be asked again into a
@@ -69,9 +72,14 @@ impl Loader for ChainLoader {
             .iter()
             .map(|loader| loader.open(path))
             .collect();
-        let mut answers = stream::iter(opens).buffered(self.at_once);
-        while let Some(answer) = answers.next().await {
+        let mut answers = stream::iter(opens).buffered(self.at_once).enumerate();
+        while let Some((index, answer)) = answers.next().await {
             match answer {
+                Ok(Node::Dir(entries)) => {
+                    let later = self.loaders[index + 1..].to_vec();
+                    let later = listings(later, path.clone(), self.at_once);
+                    return Ok(Node::Dir(Box::pin(distinct(entries.chain(later)))));
+                }
                 Ok(node) => return Ok(node),
                 Err(error) => {
                     let absent = error.is_not_found();
@@ -91,6 +99,40 @@ impl Loader for ChainLoader {
             }),
         }
     }
+}
+
+/// What those of `loaders` that have the directory `path` list there.
+fn listings(
+    loaders: Vec<Arc<dyn Loader>>,
+    path: Path,
+    at_once: usize,
+) -> impl Stream<Item = Result<Entry, Error>> {
+    let opened = stream::iter(loaders).map(move |loader| {
+        let path = path.clone();
+        async move { loader.open(&path).await }
+    });
+    let listed = opened.buffered(at_once).map(|answer| match answer {
+        Ok(Node::Dir(entries)) => entries,
+        // What stands there is hidden, and nothing stands below it.
+        Ok(_) => stream::empty().boxed(),
+        Err(error) if error.is_not_found() => stream::empty().boxed(),
+        Err(error) => stream::iter([Err(error)]).boxed(),
+    });
+    listed.flatten()
+}
+
+/// The first entry of each name.
+fn distinct(
+    entries: impl Stream<Item = Result<Entry, Error>>,
+) -> impl Stream<Item = Result<Entry, Error>> {
+    let mut seen = HashSet::new();
+    entries.filter(move |entry| {
+        let new = match entry {
+            Ok(entry) => seen.insert(entry.name.clone()),
+            Err(_) => true,
+        };
+        ready(new)
+    })
 }
 
 impl Default for ChainLoader {

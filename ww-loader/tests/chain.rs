@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use futures_lite::StreamExt;
 use futures_lite::future::block_on;
+use ww_loader::contract::{Content, SAMPLE};
 use ww_loader::{
     ChainLoader, Error, Loader, LoaderExt, Memory, Node, Path, PathError, async_trait, contract,
 };
@@ -60,16 +62,50 @@ fn what_no_loader_has_is_not_found_and_says_who_was_asked() {
 }
 
 #[test]
-fn a_directory_comes_whole_from_the_first_loader_that_has_it() {
-    let chain = ChainLoader::new()
-        .then(tree(&[("etc/a", "1")]))
-        .then(tree(&[("etc/b", "2"), ("usr/c", "3")]));
-    assert_eq!(block_on(chain.load(&path("usr/c"), 9)).unwrap(), "3");
-    let Node::Dir(entries) = block_on(chain.open(&path("etc"))).unwrap() else {
-        panic!("a directory");
+fn a_directory_lists_what_all_loaders_have_there() {
+    let list = |chain: &ChainLoader, at: &str| {
+        let Node::Dir(entries) = block_on(chain.open(&path(at))).unwrap() else {
+            panic!("a directory");
+        };
+        let entries: Vec<_> = block_on(entries.collect());
+        let told = entries.into_iter().map(|entry| match entry {
+            Ok(entry) => format!("{} {}", entry.kind, entry.name),
+            Err(error) => error.to_string(),
+        });
+        told.collect::<Vec<_>>()
     };
-    let names: Vec<_> = block_on(futures_lite::StreamExt::collect(entries));
-    assert_eq!(names.len(), 1);
+    let chain = ChainLoader::new()
+        .then(tree(&[("etc/a", "1"), ("etc/d/e", "1"), ("f", "1")]))
+        .then(tree(&[("etc/d", "2"), ("f/g", "2")]))
+        .then(tree(&[("etc/a/x", "3"), ("etc/b", "3"), ("usr/c", "3")]));
+    for chain in [chain.clone(), chain.clone().at_once(3)] {
+        assert_eq!(block_on(chain.load(&path("usr/c"), 9)).unwrap(), "3");
+        let etc = ["file a", "directory d", "file b"];
+        assert_eq!(list(&chain, "etc"), etc, "the first one's name counts");
+        let root = ["directory etc", "file f", "directory usr"];
+        assert_eq!(list(&chain, ""), root);
+    }
+    let failing = ChainLoader::new()
+        .then(tree(&[("a", "1")]))
+        .then(Failing)
+        .then(tree(&[("b", "3")]));
+    let listed = ["file a", ". in failing cannot be read", "file b"];
+    assert_eq!(list(&failing, ""), listed);
+}
+
+#[test]
+fn halves_of_a_tree_are_that_tree() {
+    let mut halves = [Memory::new(), Memory::new()];
+    for (n, (at, content)) in SAMPLE.iter().enumerate() {
+        let half = &mut halves[n % 2];
+        match content {
+            Content::File(bytes) => half.file(&path(at), *bytes).unwrap(),
+            Content::Link(target) => half.link(&path(at), target).unwrap(),
+        }
+    }
+    let [one, other] = halves;
+    let chain = ChainLoader::new().then(one).then(other);
+    block_on(contract::check(&chain, SAMPLE)).unwrap();
 }
 
 #[test]
