@@ -4,7 +4,7 @@
 
 use futures_lite::future::block_on;
 use ww_image::{Error, Image, Layer, Node, Path};
-use ww_loader::Memory;
+use ww_loader::{Memory, Mount};
 
 fn path(text: &str) -> Path {
     Path::new(text).unwrap()
@@ -144,5 +144,28 @@ fn a_service_that_became_a_file_is_an_error_and_not_an_empty_image() {
     for asked in ["", "etc", "etc/motd"] {
         let error = block_on(service.open(&path(asked))).unwrap_err();
         assert!(matches!(error, Error::Layer { .. }), "{asked}: {error:?}");
+    }
+}
+
+#[test]
+fn absolute_links_of_a_mounted_tree_lead_to_the_same_from_inside() {
+    let mut tree = Memory::files([("etc/motd", "hello"), ("bin/main.wasm", "web")]).unwrap();
+    for (at, target) in [("motd", "/etc/motd"), ("usr/lib/motd", "/etc/motd")] {
+        tree.link(&path(at), target).unwrap();
+    }
+    for (at, target) in [("root", "/"), ("usr/root", "/")] {
+        tree.link(&path(at), target).unwrap();
+    }
+    let mount = Mount::new(path("svc/web"), tree);
+    let image = Image::from(Layer::new("mount", mount));
+    let sealed = block_on(image.hashing().seal()).unwrap();
+    for image in [image, sealed] {
+        let web = block_on(image.service("web")).unwrap();
+        for at in ["motd", "usr/lib/motd", "root/etc/motd", "usr/root/etc/motd"] {
+            let outside = path("svc/web").join(&path(at)).unwrap();
+            for read in [web.read(&path(at), 9), image.read(&outside, 9)] {
+                assert_eq!(block_on(read).unwrap(), "hello", "{at}");
+            }
+        }
     }
 }

@@ -9,7 +9,8 @@ use crate::{Entry, Error, Kind, Link, Loader, Node, Path, PathError};
 ///
 /// Only what is at or below the prefix is asked of the loader, as if its root
 /// stood there. The directories on the way to the prefix hold the way and
-/// nothing else.
+/// nothing else. An absolute link of the tree reads as the relative one that
+/// leads to the same.
 ///
 /// ```
 /// use ww_loader::{ChainLoader, LoaderExt, Memory, Mount, Path};
@@ -34,16 +35,20 @@ impl<L: Loader> Mount<L> {
         Self { prefix, loader }
     }
 
-    /// A link of the tree as it reads here, where the tree's root is not the
-    /// root.
-    fn moved(&self, path: &Path, link: &Link) -> Result<Link, PathError> {
+    /// The link at `below` of the tree as it reads here, where the tree's root is
+    /// not the root. An absolute one becomes relative, so that it means the same
+    /// to whoever sees the tree by itself, as an image nested there does.
+    fn moved(&self, path: &Path, below: &Path, link: &Link) -> Result<Link, PathError> {
         let dir = path.parent().unwrap_or_else(Path::root);
-        match link.text().starts_with('/') {
-            true => Link::new(
-                &dir,
-                format!("/{}", self.prefix.join(link.target())?.as_str()),
-            ),
-            false => Link::new(&dir, link.text()),
+        if self.prefix.is_root() || !link.text().starts_with('/') {
+            return Link::new(&dir, link.text());
+        }
+        let up = below.components().skip(1).map(|_| "..");
+        let target = link.target().components();
+        let parts: Vec<_> = up.chain(target).collect();
+        match parts.is_empty() {
+            true => Link::new(&dir, "."),
+            false => Link::new(&dir, parts.join("/")),
         }
     }
 
@@ -77,11 +82,14 @@ impl<L: Loader> Loader for Mount<L> {
         let node = self.loader.open(&below).await;
         Ok(match node.map_err(|error| error.under(&self.prefix))? {
             Node::Link(link) => {
-                Node::Link(self.moved(path, &link).map_err(|source| Error::Link {
-                    path: path.clone(),
-                    loader: format!("the tree at {}", self.prefix),
-                    source,
-                })?)
+                Node::Link(
+                    self.moved(path, &below, &link)
+                        .map_err(|source| Error::Link {
+                            path: path.clone(),
+                            loader: format!("the tree at {}", self.prefix),
+                            source,
+                        })?,
+                )
             }
             Node::Dir(entries) => {
                 let prefix = self.prefix.clone();

@@ -32,11 +32,12 @@ fn a_mount_keeps_the_contract_at_its_prefix() {
             }
             Content::Link(target) => {
                 memory.link(&path(at), target).unwrap();
-                // An absolute target is told from the mounted tree's root.
+                // An absolute target is that of the mounted tree's root.
                 if !target.starts_with('/') {
                     moved.push((below, *content));
                 } else {
-                    let target = &*format!("/deep/down{target}").leak();
+                    let up = "../".repeat(at.matches('/').count());
+                    let target = &*format!("{up}{}", &target[1..]).leak();
                     moved.push((below, Content::Link(target)));
                 }
             }
