@@ -162,7 +162,8 @@ impl Cache {
         let entry = [seal.as_bytes(), &(instances as u64).to_le_bytes()[..], code];
         let room = entry.iter().map(|part| part.len() as u64).sum::<u64>() <= self.most;
         if room && self.directory.write(&id.name(), &entry).is_ok() {
-            self.directory.trim(self.most, KEY);
+            // Whatever is left too much goes another time.
+            let _ = self.directory.trim(self.most, is_entry);
         }
     }
 
@@ -181,6 +182,12 @@ impl Id {
     fn name(self) -> String {
         self.0.to_hex().to_string()
     }
+}
+
+/// Whether a file is called as an entry is.
+fn is_entry(name: &str) -> bool {
+    let digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    name.len() == 2 * LEN && name.bytes().all(digit)
 }
 
 /// The key of a directory, which is made up where there is none.

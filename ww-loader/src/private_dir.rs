@@ -126,12 +126,17 @@ impl PrivateDir {
     }
 
     /// Removes the files used longest ago until the others have `most` bytes at
-    /// most, and what writers that are gone left unfinished. A file called
-    /// `spared` is not one of them. Answers how many bytes stay.
-    pub fn trim(&self, most: u64, spared: &str) -> u64 {
+    /// most, and what writers that are gone left unfinished. Files whose name is
+    /// not `own` are nobody's business: they stay, and do not count. Answers how
+    /// many bytes stay.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read. Nothing is removed then.
+    pub fn trim(&self, most: u64, own: impl Fn(&str) -> bool) -> io::Result<u64> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = now.map_or(0, |now| now.as_secs().try_into().unwrap_or(i64::MAX));
-        let mut files = self.files(spared).unwrap_or_default();
+        let mut files = self.files(own)?;
         files.sort_unstable_by_key(|file| std::cmp::Reverse(file.used));
         let mut total = 0_u64;
         for file in files {
@@ -147,7 +152,7 @@ impl PrivateDir {
                 None => self.remove(&file.name),
             }
         }
-        total
+        Ok(total)
     }
 
     /// What a file of `len` bytes counts.
@@ -155,14 +160,18 @@ impl PrivateDir {
         len.max(1).div_ceil(PAGE).saturating_mul(PAGE)
     }
 
-    fn files(&self, spared: &str) -> io::Result<Vec<Listed>> {
+    /// Those that are `own`, and unfinished ones.
+    fn files(&self, own: impl Fn(&str) -> bool) -> io::Result<Vec<Listed>> {
         let mut files = Vec::new();
         for entry in fs::Dir::read_from(&self.0)? {
             let Ok(name) = entry?.file_name().to_str().map(str::to_owned) else {
                 continue;
             };
+            if !name.starts_with(UNFINISHED) && !own(&name) {
+                continue;
+            }
             let stat = fs::statat(&self.0, &name, AtFlags::SYMLINK_NOFOLLOW);
-            let Some(stat) = stat.ok().filter(is_file).filter(|_| name != spared) else {
+            let Some(stat) = stat.ok().filter(is_file) else {
                 continue;
             };
             files.push(Listed {

@@ -29,7 +29,8 @@ struct Inner {
 impl Disk {
     /// Blocks in the directory `path`, which is made, with its parents, where
     /// there is none. Those used longest ago are removed where all together
-    /// have more than `most` bytes, each counted in whole pages of 4 KiB.
+    /// have more than `most` bytes, each counted in whole pages of 4 KiB. Other
+    /// files in the directory are left alone.
     ///
     /// # Errors
     ///
@@ -41,7 +42,7 @@ impl Disk {
             let text = format!("blocks cannot be kept in {}: {error}", path.display());
             io::Error::new(error.kind(), text)
         })?;
-        let held = directory.trim(most, "");
+        let held = directory.trim(most, is_block)?;
         Ok(Self(Arc::new(Inner {
             path: path.to_owned(),
             directory,
@@ -85,11 +86,19 @@ impl Disk {
             if *held > inner.most {
                 // A tenth of room, so that not every block looks at all files.
                 let room = inner.most - inner.most / 10;
-                *held = inner.directory.trim(room, "");
+                *held = inner.directory.trim(room, is_block).unwrap_or(*held);
             }
         })
         .await;
     }
+}
+
+/// Whether a file is called as a block is.
+fn is_block(name: &str) -> bool {
+    let hash = multibase::Base::Base32Lower.decode(name);
+    // As a CID of version 1 has it, of a raw block.
+    let cid = hash.map(|hash| Cid::from_bytes(&[&[1, 0x55], &*hash].concat()));
+    matches!(cid, Ok(Ok(cid)) if cid.inline().is_none() && cid.verifiable().is_ok())
 }
 
 /// By multihash, so that CIDs of the same bytes share a file.

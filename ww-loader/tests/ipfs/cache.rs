@@ -359,3 +359,33 @@ fn open_files_hold_no_blocks() {
         assert_eq!(end, [*n; 2][..], "{name}");
     }
 }
+
+#[test]
+fn files_that_are_no_blocks_are_left_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("blocks");
+    let (pack, cids) = some(20, 1000);
+    let open = || Disk::open(&dir, 40_000).unwrap();
+    open();
+    // The last two are called as entries of a cache of programs are, and as a
+    // hash that is the block itself.
+    let program = "0123456789abcdef".repeat(4);
+    let others = ["notes.txt", "notes", "key", &program, "aaaa"];
+    for name in others {
+        fs::write(dir.join(name), vec![0; 1 << 20]).unwrap();
+    }
+    let blocks = Blocks::builder()
+        .memory(0)
+        .source(Held::new(pack.blocks))
+        .disk(open());
+    let blocks = blocks.build();
+    for cid in &cids {
+        block_on(blocks.block(cid)).unwrap();
+    }
+    open();
+    for name in others {
+        assert!(dir.join(name).exists(), "{name}");
+    }
+    let count = files(&dir).len() - others.len();
+    assert!((5..=9).contains(&count), "{count}");
+}
