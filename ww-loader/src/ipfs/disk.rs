@@ -21,9 +21,17 @@ struct Inner {
     path: PathBuf,
     directory: PrivateDir,
     most: u64,
-    /// Bytes that are there, as far as this process knows: never fewer than it
-    /// wrote. Whoever counts anew keeps others from adding to the old count.
-    held: Mutex<u64>,
+    /// Whoever counts anew keeps others from adding to the old count.
+    held: Mutex<Held>,
+}
+
+/// Bytes that are there, as far as this process knows.
+#[derive(Debug)]
+struct Held {
+    /// What was counted, and what was written since.
+    bytes: u64,
+    /// What was written since.
+    new: u64,
 }
 
 impl Disk {
@@ -31,6 +39,10 @@ impl Disk {
     /// there is none. Those used longest ago are removed where all together
     /// have more than `most` bytes, each counted in whole pages of 4 KiB. Other
     /// files in the directory are left alone.
+    ///
+    /// Each process that shares the directory looks at what others have put there
+    /// when it has written a tenth of that, so together they keep within it but
+    /// for a tenth from each of the others.
     ///
     /// # Errors
     ///
@@ -47,7 +59,10 @@ impl Disk {
             path: path.to_owned(),
             directory,
             most,
-            held: Mutex::new(held),
+            held: Mutex::new(Held {
+                bytes: held,
+                new: 0,
+            }),
         })))
     }
 
@@ -82,11 +97,14 @@ impl Disk {
                 return;
             }
             let mut held = inner.held.lock().unwrap_or_else(PoisonError::into_inner);
-            *held += len;
-            if *held > inner.most {
-                // A tenth of room, so that not every block looks at all files.
-                let room = inner.most - inner.most / 10;
-                *held = inner.directory.trim(room, is_block).unwrap_or(*held);
+            held.bytes += len;
+            held.new += len;
+            // A tenth of room, so that not every block looks at all files.
+            let tenth = inner.most / 10;
+            if held.bytes > inner.most || held.new > tenth {
+                let trimmed = inner.directory.trim(inner.most - tenth, is_block);
+                held.bytes = trimmed.unwrap_or(held.bytes);
+                held.new = 0;
             }
         })
         .await;

@@ -389,3 +389,27 @@ fn files_that_are_no_blocks_are_left_alone() {
     let count = files(&dir).len() - others.len();
     assert!((5..=9).contains(&count), "{count}");
 }
+
+#[test]
+fn who_shares_a_directory_keeps_to_its_bound_together() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("blocks");
+    // Together 0.9 MiB, twice.
+    let (pack, cids) = some(28, 64 << 10);
+    let open = || {
+        Blocks::builder()
+            .memory(0)
+            .source(Held::new(pack.blocks.clone()))
+            .disk(Disk::open(&dir, 1 << 20).unwrap())
+            .build()
+    };
+    let both = [open(), open()];
+    for (blocks, cids) in both.iter().zip(cids.chunks(14)) {
+        for cid in cids {
+            block_on(blocks.block(cid)).unwrap();
+        }
+    }
+    let kept = kept(&dir);
+    assert!(kept.bytes <= 1 << 20, "{}", kept.bytes);
+    assert!(kept.bytes >= 800 << 10, "{}", kept.bytes);
+}
