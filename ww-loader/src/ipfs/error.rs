@@ -132,16 +132,26 @@ impl SourceError {
     pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::Http(_) | Self::Late { .. } => true,
-            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
+            // What a server does not implement it will not by the next round.
+            Self::Status { status, .. } => match status {
+                501 | 505 => false,
+                408 | 425 | 429 | 500.. => true,
+                _ => false,
+            },
             _ => false,
         }
     }
 
-    /// Whether the source need not be asked for the same in another way: it
-    /// cannot answer now, or it lies.
+    /// Whether the source, which was asked for many blocks, need not be asked for
+    /// one: it is not there, it asks not to be asked, or it lies. That it cannot
+    /// make an answer of many, or not in time, says nothing of one.
     pub(super) fn is_final(&self) -> bool {
-        let lie = matches!(self, Self::Codec(CodecError::Mismatch { .. }));
-        lie || self.is_passing() || matches!(self, Self::TooLarge { .. })
+        match self {
+            Self::Http(_) | Self::TooLarge { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429),
+            Self::Codec(error) => matches!(error, CodecError::Mismatch { .. }),
+            _ => false,
+        }
     }
 
     /// Whether the source should not be asked for anything for a while.

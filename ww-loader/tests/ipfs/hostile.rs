@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use ww_loader::contract::Content;
 use ww_loader::http::Ureq;
-use ww_loader::ipfs::{Blocks, Gateway, Ipfs, Kubo, Limits};
+use ww_loader::ipfs::{Blocks, Gateway, Ipfs, Kubo, Limits, Retry};
 use ww_loader::ipld::{Cid, car};
 use ww_loader::{Loader, LoaderExt, Path};
 
@@ -319,6 +319,35 @@ fn nothing_but_whole_blocks_is_kept_of_a_bad_answer() {
             assert!(served.is_none_or(|served| served == block), "{name}");
         }
         assert!(file.is_err() || kept.blocks.len() >= 3, "{name}");
+    }
+}
+
+#[test]
+fn who_has_no_archives_is_asked_for_blocks() {
+    let mut pack = Pack::default();
+    let root = pack.tree(TREE);
+    let mut once = Retry::default();
+    once.rounds = 1;
+    for status in [None, Some(400), Some(501), Some(503), Some(504)] {
+        let honest = pack::gateway(pack.blocks.clone());
+        let clock = Virtual::default();
+        let late = clock.clone();
+        let server = Server::new(move |asked| match (is_car(asked), status) {
+            (false, _) => honest(asked),
+            (true, Some(status)) => Reply::Whole(status, b"no archives".to_vec()),
+            (true, None) => {
+                let late = late.clone();
+                let then = move || late.advance(Duration::from_secs(30));
+                Reply::Stall(Vec::new(), Arc::new(then))
+            }
+        });
+        let blocks = Blocks::builder()
+            .clock(clock)
+            .retry(once)
+            .source(Gateway::new(&*server.url, Ureq::new()));
+        let loader = Ipfs::new(root.clone().into(), &blocks.build());
+        let file = block_on(loader.load(&Path::new("dir/file").unwrap(), 99));
+        assert_eq!(file.unwrap(), "what is asked for", "{status:?}");
     }
 }
 

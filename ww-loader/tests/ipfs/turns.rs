@@ -143,6 +143,8 @@ fn what_may_pass_is_asked_again_round_after_round_and_nothing_else() {
         (vec![status(408, None); 4], 9, 5, 1 + 2 + 4 + 8, true),
         (vec![status(429, Some(5))], 2, 2, 5, true),
         (vec![status(404, None)], 3, 1, 0, false),
+        (vec![status(501, None)], 3, 1, 0, false),
+        (vec![status(505, None)], 3, 1, 0, false),
         (vec![lie()], 3, 1, 0, false),
         (vec![SourceError::Missing], 3, 1, 0, false),
         (vec![status(500, None)], 0, 1, 0, false),
