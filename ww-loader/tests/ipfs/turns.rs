@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futures_lite::future::block_on;
 use ww_loader::clock::Clock;
-use ww_loader::ipfs::{Blocks, Error, Retry, Source, SourceError};
-use ww_loader::ipld::{Cid, CodecError};
+use ww_loader::http::Body;
+use ww_loader::ipfs::{Blocks, Error, Limits, Query, Retry, Scope, Source, SourceError};
+use ww_loader::ipld::{Cid, CodecError, car};
 use ww_loader::{Bytes, async_trait};
 
 use crate::clock::{Hasty, Virtual};
@@ -166,4 +167,45 @@ fn what_may_pass_is_asked_again_round_after_round_and_nothing_else() {
             assert_eq!(told, said, "each attempt is told, in order");
         }
     }
+}
+
+/// Sends the block that is asked for, and then more than fits an answer.
+struct Generous(Held);
+
+#[async_trait]
+impl Source for Generous {
+    fn name(&self) -> &str {
+        "generous"
+    }
+
+    async fn block(&self, cid: &Cid, most: usize, late: Duration) -> Result<Bytes, SourceError> {
+        self.0.block(cid, most, late).await
+    }
+
+    async fn car(&self, query: &Query, _: Duration) -> Result<Body, SourceError> {
+        let first = car::section(&query.cid, &self.0.blocks[&query.cid]);
+        let rest = car::section(&Cid::of(ww_loader::ipld::Codec::Raw, &[0; 999]), &[0; 999]);
+        let pieces = [car::header(&[]), first, rest].map(|piece| Ok(piece.into()));
+        Ok(Body::new(Box::pin(futures::stream::iter(pieces))))
+    }
+}
+
+#[test]
+fn a_source_that_has_more_than_fits_an_answer_has_not_failed() {
+    let mut pack = Pack::default();
+    let cids = [pack.raw(b"1"), pack.raw(b"2")];
+    let (generous, other) = (Held::new(pack.blocks.clone()), Held::new(pack.blocks));
+    let mut limits = Limits::default();
+    limits.answer = 500;
+    let blocks = Blocks::builder()
+        .clock(Virtual::default())
+        .limits(limits)
+        .source(Generous(generous.clone()))
+        .source(other.clone())
+        .build();
+    block_on(blocks.prefetch(&cids[0].clone().into(), Scope::All)).unwrap();
+    assert_eq!(block_on(blocks.block(&cids[0])).unwrap(), "1");
+    assert_eq!((generous.asked(), other.asked()), (0, 0), "it was sent");
+    assert_eq!(block_on(blocks.block(&cids[1])).unwrap(), "2");
+    assert_eq!((generous.asked(), other.asked()), (1, 0));
 }

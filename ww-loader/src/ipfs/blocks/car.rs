@@ -36,7 +36,8 @@ impl Blocks {
         let mut found = None;
         let taken = self.take(body, start, wanted, &mut found).await;
         match (taken, found) {
-            (Ok(()), Some(block)) => {
+            // That there is more than fits is no fault of the source's.
+            (Ok(()) | Err(SourceError::TooLarge { .. }), Some(block)) => {
                 slot.succeeded();
                 Ok(Some(block))
             }
