@@ -6,6 +6,7 @@ use super::Error;
 use super::node::{Shard, Unixfs};
 use crate::ipld::Cid;
 use crate::ipld::dag_pb::Link;
+use crate::ipld::unixfs::MAX_FANOUT;
 
 /// The hash of a name, used up from its highest bits.
 ///
@@ -55,18 +56,29 @@ impl Shard {
         }
     }
 
-    /// What the links are, each with its position.
+    /// What the links are, each with its position, where no other may stand.
     pub(super) fn slots(&self) -> impl Iterator<Item = Result<(u64, Slot<'_>), Error>> {
-        self.links.iter().map(|link| self.slot(link))
+        let mut taken = [false; MAX_FANOUT as usize];
+        self.links.iter().map(move |link| {
+            let (position, slot) = self.slot(link)?;
+            // It is below the shard's width.
+            match std::mem::replace(&mut taken[position as usize], true) {
+                false => Ok((position, slot)),
+                true => Err(self.fault("it is a shard with two links at one position")),
+            }
+        })
     }
 
-    /// What stands at `position`: every link there, since a hostile shard may
-    /// have several.
-    pub(super) fn at(&self, position: u64) -> impl Iterator<Item = Result<Slot<'_>, Error>> {
-        self.slots().filter_map(move |slot| match slot {
-            Ok((at, slot)) => (at == position).then_some(Ok(slot)),
-            Err(error) => Some(Err(error)),
-        })
+    /// What stands at `position`.
+    pub(super) fn at(&self, position: u64) -> Result<Option<Slot<'_>>, Error> {
+        let mut found = None;
+        for slot in self.slots() {
+            match slot? {
+                (at, slot) if at == position => found = Some(slot),
+                _ => {}
+            }
+        }
+        Ok(found)
     }
 
     fn slot<'s>(&self, link: &'s Link) -> Result<(u64, Slot<'s>), Error> {

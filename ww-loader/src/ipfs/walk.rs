@@ -68,16 +68,10 @@ impl Blocks {
             let Some(position) = place.next(shard.fanout) else {
                 return Err(shard.fault("it is a shard deeper than its hash"));
             };
-            let mut down = None;
-            for slot in shard.at(position) {
-                match slot? {
-                    Slot::Entry(entry, cid) if entry == name => return Ok(Some(cid.clone())),
-                    Slot::Entry(..) => {}
-                    Slot::Shard(cid) => down = Some(cid.clone()),
-                }
-            }
-            let Some(cid) = down else {
-                return Ok(None);
+            let cid = match shard.at(position)? {
+                Some(Slot::Entry(entry, cid)) if entry == name => return Ok(Some(cid.clone())),
+                Some(Slot::Shard(cid)) => cid.clone(),
+                Some(Slot::Entry(..)) | None => return Ok(None),
             };
             let block = self.fetch(&cid, None).await?;
             below = Some(shard.below(&cid, &block)?);

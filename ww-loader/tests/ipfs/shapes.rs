@@ -318,6 +318,40 @@ fn symbolic_links_never_leave_the_tree() {
 }
 
 #[test]
+fn a_shard_with_two_links_at_one_position_is_refused() {
+    let mut pack = Pack::default();
+    let (one, other) = (pack.raw(b"1"), pack.raw(b"2"));
+    let shard = |pack: &mut Pack, links| pack.node(links, Data::shard(vec![0xff; 32], 256));
+    // Where a name belongs, found as whoever looks for it does.
+    let place = (0..=255).map(|n| format!("{n:02X}")).find(|place| {
+        let links = vec![link(format!("{place}f"), &one)];
+        let root = shard(&mut pack, links);
+        read(&pack, &root, Limits::default()).is_ok()
+    });
+    let place = place.unwrap();
+    let [f, g] = ["f", "g"].map(|name| format!("{place}{name}"));
+    let below = shard(&mut pack, vec![link(&f, &one)]);
+    for links in [
+        vec![link(&f, &one), link(&f, &other)],
+        vec![link(&f, &one), link(&g, &other)],
+        vec![link(&g, &other), link(&f, &one)],
+        vec![link(&f, &one), link(&place, &below)],
+        vec![link(&place, &below), link(&place, &below)],
+    ] {
+        let root = shard(&mut pack, links);
+        let error = read(&pack, &root, Limits::default()).unwrap_err();
+        let why = "two links at one position";
+        assert!(text(&error).contains(why), "{}", text(&error));
+        let loader = open(&pack, &root, Limits::default());
+        let Node::Dir(mut entries) = block_on(loader.open(&Path::root())).unwrap() else {
+            panic!("a directory");
+        };
+        let error = block_on(entries.next()).unwrap().unwrap_err();
+        assert!(text(&error).contains(why), "{}", text(&error));
+    }
+}
+
+#[test]
 fn shards_that_contradict_their_hashes_are_refused() {
     let mut pack = Pack {
         blocks: recorded::blocks(),
