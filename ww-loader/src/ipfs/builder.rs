@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use super::blocks::Inner;
 use super::flights::Flights;
-use super::ipns::Seen;
+use super::ipns::{Name, Seen};
 use super::memory::Memory;
 use super::turns::Turns;
 use super::{Blocks, Limits, Retry, Source};
@@ -18,6 +18,7 @@ pub struct Builder {
     disk: Option<super::Disk>,
     limits: Limits,
     retry: Retry,
+    seen: Seen,
 }
 
 impl Builder {
@@ -30,6 +31,7 @@ impl Builder {
             disk: None,
             limits: Limits::default(),
             retry: Retry::default(),
+            seen: Seen::new(),
         }
     }
 
@@ -77,6 +79,15 @@ impl Builder {
         self
     }
 
+    /// A version of a name that was seen before, in an earlier run say
+    /// ([`Blocks::seen`]): no older one is taken for the name's. Of some thousand
+    /// names, those that were asked for last are remembered.
+    #[must_use]
+    pub fn known(self, name: &Name, sequence: u64) -> Self {
+        self.seen.know(name, sequence);
+        self
+    }
+
     /// The blocks.
     pub fn build(self) -> Blocks {
         Blocks(Arc::new(Inner {
@@ -88,7 +99,7 @@ impl Builder {
             limits: self.limits,
             retry: self.retry,
             flights: Flights::default(),
-            seen: Seen::new(),
+            seen: self.seen,
         }))
     }
 }

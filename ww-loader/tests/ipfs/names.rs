@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, poll_once};
 use libp2p_identity::Keypair;
 use ww_loader::http::Ureq;
 use ww_loader::ipfs::ipns::{Name, Record, RecordError};
@@ -485,4 +485,98 @@ fn names_of_names_are_followed_but_not_round_in_circles() {
         let error = block_on(blocks.resolve(text)).unwrap_err();
         assert!(error.to_string().contains("is not an IPFS path"), "{error}");
     }
+}
+
+/// Answers once it is let.
+struct Gated(async_channel::Receiver<()>);
+
+#[async_trait]
+impl Source for Gated {
+    fn name(&self) -> &str {
+        "gated"
+    }
+
+    async fn block(&self, _: &Cid, _: usize, _: Duration) -> Result<Bytes, SourceError> {
+        Err(SourceError::Missing)
+    }
+
+    async fn record(&self, _: &Name, _: Duration) -> Result<Bytes, SourceError> {
+        self.0.recv().await.unwrap();
+        Err(SourceError::Missing)
+    }
+}
+
+#[test]
+fn who_waits_for_a_source_does_not_fall_behind_who_does_not() {
+    let owner = Keypair::generate_ed25519();
+    let name = Name::of(&owner.public());
+    let at = |sequence| Draft {
+        sequence,
+        ..Draft::default()
+    };
+    let records = std::sync::Arc::new(Records::default());
+    let (open, gate) = async_channel::unbounded();
+    let blocks = Blocks::builder()
+        .clock(Virtual::default())
+        .source(records.clone())
+        .source(Gated(gate))
+        .build();
+    records.put(&owner, &at(4));
+    let mut slow = Box::pin(blocks.record(&name));
+    assert!(
+        block_on(poll_once(&mut slow)).is_none(),
+        "it has 4, and waits"
+    );
+    records.put(&owner, &at(5));
+    let mut quick = Box::pin(blocks.record(&name));
+    assert!(
+        block_on(poll_once(&mut quick)).is_none(),
+        "it has 5, and waits"
+    );
+    open.try_send(()).unwrap();
+    open.try_send(()).unwrap();
+    let error = block_on(slow).unwrap_err();
+    let Error::Name { attempts, .. } = &error else {
+        panic!("{error}");
+    };
+    assert!(
+        matches!(
+            attempts[0].error,
+            SourceError::Record(RecordError::Old {
+                sequence: 4,
+                seen: 5
+            })
+        ) && attempts[0].source == "records",
+        "{error}"
+    );
+    assert_eq!(block_on(quick).unwrap().sequence, 5);
+}
+
+#[test]
+fn a_version_that_is_known_from_before_counts_as_seen() {
+    let owner = Keypair::generate_ed25519();
+    let name = Name::of(&owner.public());
+    let records = std::sync::Arc::new(Records::default());
+    let at = |sequence| Draft {
+        sequence,
+        ..Draft::default()
+    };
+    let earlier = Blocks::builder().source(records.clone()).build();
+    assert_eq!(earlier.seen(&name), None);
+    records.put(&owner, &at(7));
+    block_on(earlier.resolve(&format!("/ipns/{name}"))).unwrap();
+    let seen = earlier.seen(&name).unwrap();
+    assert_eq!(seen, 7);
+
+    let later = Blocks::builder()
+        .source(records.clone())
+        .known(&name, seen)
+        .known(&name, 3)
+        .build();
+    for (sequence, taken) in [(6, false), (7, true), (8, true), (7, false)] {
+        records.put(&owner, &at(sequence));
+        let record = block_on(later.record(&name));
+        assert_eq!(record.is_ok(), taken, "{sequence}");
+    }
+    assert_eq!(later.seen(&name), Some(8));
 }

@@ -23,6 +23,17 @@ impl Seen {
         Self(Mutex::new(LruCache::new(MOST_SEEN)))
     }
 
+    fn sequence(&self, name: &Name) -> Option<u64> {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.peek(name).copied()
+    }
+
+    /// Knows of a version, unless a later one is known.
+    pub(in crate::ipfs) fn know(&self, name: &Name, sequence: u64) {
+        // An older one changes nothing.
+        let _ = self.admit(name, sequence);
+    }
+
     /// Refuses a version that is older than one that was seen.
     fn admit(&self, name: &Name, sequence: u64) -> Result<(), RecordError> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,17 +78,30 @@ impl Blocks {
     ///
     /// All sources are asked, since one alone could keep a new record back; one
     /// that is older than what was seen before is refused.
+    /// What an earlier process saw it must be [told](crate::ipfs::Builder::known).
     ///
     /// # Errors
     ///
     /// [`Error::Name`].
     pub async fn record(&self, name: &Name) -> Result<Record, Error> {
-        let sources = self.0.turns.slots().map(|slot| &slot.source);
-        let asked = join_all(sources.map(|source| self.ask_record(&**source, name))).await;
+        let sources: Vec<_> = self.0.turns.slots().map(|slot| &slot.source).collect();
+        let asked = sources
+            .iter()
+            .map(|source| self.ask_record(&***source, name));
+        let asked = join_all(asked).await;
         let mut newest: Option<Record> = None;
         let mut attempts = Vec::new();
-        for answer in asked {
-            match answer {
+        for (source, answer) in sources.into_iter().zip(asked) {
+            // A later one may have been seen while others were waited for.
+            let admitted = answer.and_then(|record| {
+                let admitted = self.0.seen.admit(name, record.sequence);
+                let admitted = admitted.map_err(|error| Attempt {
+                    source: source.name().to_owned(),
+                    error: SourceError::Record(error),
+                });
+                admitted.map(|()| record)
+            });
+            match admitted {
                 Ok(record) => {
                     let rank = |record: &Record| (record.sequence, record.until);
                     let newer = newest
@@ -92,6 +116,12 @@ impl Blocks {
             name: name.to_string(),
             attempts,
         })
+    }
+
+    /// The highest version of `name` that was seen or is
+    /// [known](crate::ipfs::Builder::known), for whoever starts later to know.
+    pub fn seen(&self, name: &Name) -> Option<u64> {
+        self.0.seen.sequence(name)
     }
 
     async fn ask_record(&self, source: &dyn Source, name: &Name) -> Result<Record, Attempt> {
