@@ -128,9 +128,9 @@ impl Stem {
     ///
     /// # Errors
     ///
-    /// [`StemError`], of the first node.
+    /// [`StemError`], of the last node, where none has an answer.
     pub async fn head(&self) -> Result<Option<Head>, StemError> {
-        Watch::new(self.clone()).poll().await
+        Watch::new(self.clone()).once().await
     }
 
     /// Every new head, as long as the stream is polled. It never ends.

@@ -59,6 +59,17 @@ impl Watch {
         }
     }
 
+    /// The head, if it is a new one, of the first node that answers.
+    pub(super) async fn once(&mut self) -> Result<Option<Head>, StemError> {
+        loop {
+            let polled = self.poll().await;
+            if polled.is_ok() || self.turn + 1 >= self.stem.nodes.len() {
+                return polled;
+            }
+            self.turn += 1;
+        }
+    }
+
     fn back_off(&self, error: &StemError) -> Duration {
         let doubled = 1_u32.checked_shl(self.failures - 1).unwrap_or(u32::MAX);
         let asked = match error {
@@ -71,7 +82,7 @@ impl Watch {
     }
 
     /// Asks once: the head, if it is a new one.
-    pub(super) async fn poll(&mut self) -> Result<Option<Head>, StemError> {
+    async fn poll(&mut self) -> Result<Option<Head>, StemError> {
         let node = self.stem.rpc(self.turn);
         let found = node.number("eth_chainId").await?;
         if found != self.stem.chain {

@@ -390,6 +390,20 @@ fn a_node_that_restarts_is_found_again_and_another_helps_out() {
 }
 
 #[test]
+fn one_head_is_asked_of_the_next_node_where_the_first_has_none() {
+    let [down, strange, good] = [Node::start(), Node::start(), Node::start()];
+    strange.at(10).answers(json!("no head"));
+    good.at(10).has(1, &cid("a"));
+    let stem = stem(&down).0.node(strange.url());
+    let _stopped = down.stop();
+    let error = block_on(stem.head()).unwrap_err();
+    assert!(matches!(error, StemError::Answer { .. }), "{error:?}");
+    let stem = stem.node(good.url());
+    assert_eq!(block_on(stem.head()).unwrap(), Some(head(1, "a", 8)));
+    assert_eq!(block_on(stem.known(head(1, "a", 8)).head()).unwrap(), None);
+}
+
+#[test]
 fn a_node_that_goes_silent_is_given_up() {
     for begun in ["", "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"] {
         let node = Node::start();
