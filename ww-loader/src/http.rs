@@ -20,7 +20,8 @@ pub use self::ureq::Ureq;
 /// - Any status is an answer, redirects included: nothing is followed.
 /// - The body is streamed: no more of it is read than is asked for, give or
 ///   take a buffer, and it comes as it was sent, not decompressed.
-/// - A request that has a timeout ends by then with an error, body included.
+/// - A request that has a timeout ends by then with an error, body included,
+///   and one that bounds silence after as much of it.
 /// - Nothing is taken from the environment: no proxy, no credentials.
 /// - Calls may run at once, on any executor. Dropping a call or a body gives
 ///   the connection up.
@@ -69,6 +70,9 @@ pub struct Request {
     pub body: Bytes,
     /// After this, body included, nobody waits for the answer any more.
     pub timeout: Option<Duration>,
+    /// After this without the head of the answer, or then without more of its
+    /// body, nobody waits for it any more.
+    pub silence: Option<Duration>,
 }
 
 /// How a server is asked.
@@ -115,6 +119,7 @@ impl Request {
             headers: Vec::new(),
             body: Bytes::new(),
             timeout: None,
+            silence: None,
         }
     }
 
@@ -131,6 +136,13 @@ impl Request {
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
+        self
+    }
+
+    /// This request, given up where nothing comes for the time `silence`.
+    #[must_use]
+    pub fn silence(mut self, silence: Duration) -> Self {
+        self.silence = Some(silence);
         self
     }
 

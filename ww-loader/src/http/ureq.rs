@@ -53,11 +53,12 @@ impl Ureq {
             builder = builder.header(*name, value);
         }
         let timeout = request.timeout.unwrap_or(LONGEST).min(LONGEST);
+        let silence = request.silence;
         match request.method {
-            Method::Get => self.with(builder.method("GET").body(())?, timeout),
+            Method::Get => self.with(builder.method("GET").body(())?, timeout, silence),
             Method::Post => {
                 let body = request.body.to_vec();
-                self.with(builder.method("POST").body(body)?, timeout)
+                self.with(builder.method("POST").body(body)?, timeout, silence)
             }
         }
     }
@@ -66,11 +67,14 @@ impl Ureq {
         &self,
         request: ureq::http::Request<impl AsSendBody>,
         timeout: Duration,
+        silence: Option<Duration>,
     ) -> Result<Answer, ureq::Error> {
         request
             .with_agent(&self.agent)
             .configure()
             .timeout_global(Some(timeout))
+            .timeout_recv_response(silence)
+            .timeout_per_read(silence)
             .run()
     }
 }

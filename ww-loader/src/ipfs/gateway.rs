@@ -55,7 +55,12 @@ impl Source for Gateway {
         answer::whole(response, limit).await
     }
 
-    async fn car(&self, query: &Query, timeout: Duration) -> Result<Body, SourceError> {
+    async fn car(
+        &self,
+        query: &Query,
+        silence: Duration,
+        timeout: Duration,
+    ) -> Result<Body, SourceError> {
         let mut url = format!("{}/ipfs/{}", self.at.url, query.cid);
         for part in query.path.components() {
             url.push('/');
@@ -68,6 +73,7 @@ impl Source for Gateway {
         };
         let request = Request::get(format!("{url}?format=car&dag-scope={scope}"))
             .header("accept", "application/vnd.ipld.car;version=1")
+            .silence(silence)
             .timeout(timeout);
         let response = self.at.send(request).await?;
         answer::body(response).await

@@ -30,12 +30,18 @@ pub trait Source: Send + Sync {
     async fn block(&self, cid: &Cid, limit: usize, timeout: Duration)
     -> Result<Bytes, SourceError>;
 
-    /// Many blocks at once, as a CAR.
+    /// Many blocks at once, as a CAR. It is given up where nothing of it comes for
+    /// the time `silence`, and after `timeout`.
     ///
     /// # Errors
     ///
     /// [`SourceError`], [`SourceError::Unsupported`] if this is not said.
-    async fn car(&self, _: &Query, _timeout: Duration) -> Result<Body, SourceError> {
+    async fn car(
+        &self,
+        _: &Query,
+        _silence: Duration,
+        _timeout: Duration,
+    ) -> Result<Body, SourceError> {
         Err(SourceError::Unsupported { what: "a CAR" })
     }
 
@@ -92,8 +98,13 @@ macro_rules! forward {
                 (**self).block(cid, limit, timeout).await
             }
 
-            async fn car(&self, query: &Query, timeout: Duration) -> Result<Body, SourceError> {
-                (**self).car(query, timeout).await
+            async fn car(
+                &self,
+                query: &Query,
+                silence: Duration,
+                timeout: Duration,
+            ) -> Result<Body, SourceError> {
+                (**self).car(query, silence, timeout).await
             }
 
             async fn record(&self, name: &Name, timeout: Duration) -> Result<Bytes, SourceError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_lite::future::block_on;
 use ww_loader::contract::Content;
-use ww_loader::http::Ureq;
+use ww_loader::http::{Http, Request, Ureq};
 use ww_loader::ipfs::{Blocks, Gateway, Ipfs, Kubo, Limits, Retry};
 use ww_loader::ipld::{Cid, car};
 use ww_loader::{Loader, LoaderExt, Path};
@@ -348,6 +348,35 @@ fn who_has_no_archives_is_asked_for_blocks() {
         let loader = Ipfs::new(root.clone().into(), &blocks.build());
         let file = block_on(loader.load(&Path::new("dir/file").unwrap(), 99));
         assert_eq!(file.unwrap(), "what is asked for", "{status:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_falls_silent_is_closed() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n";
+    for begun in [
+        "",
+        "HTTP/1.1 200 OK\r\nContent-",
+        head,
+        &format!("{head}and"),
+    ] {
+        let (closed, told) = mpsc::channel();
+        let server = Server::new({
+            let (begun, closed) = (begun.to_owned(), closed.clone());
+            move |_| Reply::Mute(begun.clone().into(), closed.clone())
+        });
+        let request = Request::get(&*server.url)
+            .silence(Duration::from_millis(20))
+            .timeout(Duration::from_secs(60));
+        let http = Ureq::new();
+        let error = block_on(async {
+            let response = http.send(request).await?;
+            response.body.read(99).await
+        });
+        let error = error.unwrap_err();
+        let why = error.source.to_string();
+        assert!(why.contains("timeout") && !why.contains("global"), "{why}");
+        told.recv().unwrap();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 pub(crate) struct Server {
@@ -29,6 +29,9 @@ pub(crate) enum Reply {
     Flood(Vec<u8>, Vec<u8>),
     /// Sends this much of an answer, runs the function, and goes silent.
     Stall(Vec<u8>, Arc<dyn Fn() + Send + Sync>),
+    /// Sends this much of an answer, goes silent, and tells when the other side
+    /// has hung up.
+    Mute(Vec<u8>, mpsc::Sender<()>),
     /// Sends bytes that are no HTTP.
     Garbage(Vec<u8>),
 }
@@ -115,6 +118,12 @@ fn send(mut stream: TcpStream, reply: Reply) -> std::io::Result<()> {
             stream.write_all(&bytes)?;
             then();
             stream.read(&mut [0]).map(drop)
+        }
+        Reply::Mute(bytes, closed) => {
+            stream.write_all(&bytes)?;
+            let read = stream.read(&mut [0]).map(drop);
+            let _ = closed.send(());
+            read
         }
         Reply::Garbage(bytes) => stream.write_all(&bytes),
     }

@@ -182,7 +182,7 @@ impl Source for Generous {
         self.0.block(cid, most, late).await
     }
 
-    async fn car(&self, query: &Query, _: Duration) -> Result<Body, SourceError> {
+    async fn car(&self, query: &Query, _: Duration, _: Duration) -> Result<Body, SourceError> {
         let first = car::section(&query.cid, &self.0.blocks[&query.cid]);
         let rest = car::section(&Cid::of(ww_loader::ipld::Codec::Raw, &[0; 999]), &[0; 999]);
         let pieces = [car::header(&[]), first, rest].map(|piece| Ok(piece.into()));

@@ -31,7 +31,7 @@ impl Blocks {
         let all = after.saturating_mul(PATIENCE);
         let clock = &*self.0.clock;
         let start = clock.now();
-        let answer = within(clock, after, slot.source.car(query, all)).await;
+        let answer = within(clock, after, slot.source.car(query, after, all)).await;
         let body = answer.unwrap_or(Err(SourceError::Late { after }))?;
         let mut found = None;
         let taken = self.take(body, start, wanted, &mut found).await;
