@@ -45,7 +45,7 @@ impl Builder {
     }
 
     /// The most names that the image may have to be hashed; by default
-    /// [`Image::NAMES_LIMIT`].
+    /// [`Image::NAMES_LIMIT`]. Each 256 bytes of a link's text count as one more.
     pub fn names_limit(mut self, names: u64) -> Self {
         self.limits.names = names;
         self

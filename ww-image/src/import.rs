@@ -17,6 +17,8 @@ use crate::{Entry, Error, File, Image, Layer, Node, Profile, Progress};
 const FILES: usize = 8;
 /// How many chunks of one file are read and hashed at once.
 const CHUNKS: usize = 4;
+/// Bytes of a link's text that take as much memory as a name does.
+const TEXT: usize = 256;
 /// Directories with more entries are put together on the blocking pool.
 const LARGE: usize = 1024;
 
@@ -183,6 +185,7 @@ impl Import {
             }
             Node::Link(link) => {
                 let text = link.text();
+                self.count(&dir, (text.len() / TEXT) as u64)?;
                 (self.profile.symlink(text), Held::Link(text.into()))
             }
             Node::Dir(_) => return Err(self.image.absent(&path)),

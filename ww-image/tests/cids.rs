@@ -332,6 +332,25 @@ fn a_tree_that_repeats_itself_is_bounded_and_gives_way() {
     }
 }
 
+#[test]
+fn long_texts_of_links_count_as_names() {
+    let with = |text: &str| {
+        let mut tree = Memory::new();
+        for n in 0..10 {
+            tree.link(&Path::new(&n.to_string()).unwrap(), text)
+                .unwrap();
+        }
+        let image = Image::builder().layer(tree).names_limit(100).build();
+        block_on(image.hashing().seal())
+    };
+    assert!(with("x").is_ok());
+    let error = with(&"./".repeat(2000)).unwrap_err();
+    assert!(
+        matches!(error, Error::TooMany { limit: 100, .. }),
+        "{error}"
+    );
+}
+
 /// A directory with a directory in it, and so on.
 struct Bottomless;
 
