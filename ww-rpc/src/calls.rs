@@ -84,9 +84,8 @@ impl Calls {
         results: payload::Reader<'_>,
         words: usize,
     ) -> Result<(), Refusal> {
-        let state = self.state.borrow();
-        let (limits, traffic) = (&self.limits, &self.traffic);
-        state.table.answered(results, words, limits, traffic)
+        let table = &mut self.state.borrow_mut().table;
+        table.answered(results, words, &self.limits, &self.traffic)
     }
 
     /// Takes note that the peer has returned from a call of our own.

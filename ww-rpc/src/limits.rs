@@ -51,7 +51,8 @@ pub struct Limits {
     /// messages cannot be calls.
     ///
     /// A capability among parameters counts 88 words, and each mention of an
-    /// answer that is not there yet 36, until it is; where the peer lets go of
+    /// answer that is not there yet 36 and a word for each step of its path, until it
+    /// is, be it in a call or in an answer of the peer's; where the peer lets go of
     /// the answer earlier and has mentioned it often, the mentions count on as
     /// cancelled calls do.
     pub call_words: usize,

@@ -314,6 +314,48 @@ fn mentions_of_answers_that_are_not_there_are_bounded() {
 }
 
 #[test]
+fn mentions_in_answers_are_bounded() {
+    let answer = |path| {
+        rpc(|m| {
+            let mut answer = m.init_return();
+            answer.set_answer_id(1);
+            let mut table = answer.init_results().init_cap_table(100);
+            for index in 0..100 {
+                let mut entry = table.reborrow().get(index).init_receiver_answer();
+                entry.set_question_id(1);
+                entry.init_transform(path);
+            }
+        })
+    };
+    for (mentioned, path, answers) in [(HANGS, 0, 13), (HANGS, 20, 8), (ECHO, 20, 20)] {
+        let limits = limits(|limits| limits.call_words = 50_000);
+        let (mut served, theirs) = Served::begun(limits, Vat::bootstrap::<executor::Client>);
+        served.say([bootstrap(0), call(1, mentioned, 0, &[], "")].concat());
+        let mut answered = 0;
+        while served.lives() && answered < 20 {
+            let request = theirs.echo_request().send().promise;
+            let mut ours = Slot::new(async move { request.await.map(drop) });
+            settle(|cx| {
+                ours.poll(cx);
+                served.vat.poll(cx);
+            });
+            served.say(answer(path));
+            settle(|cx| {
+                served.vat.poll(cx);
+                ours.poll(cx);
+            });
+            let outcome = ours.output.expect("answered, or ended");
+            answered += usize::from(outcome.is_ok());
+        }
+        assert_eq!(answered, answers, "{mentioned}, {path}");
+        drop(theirs);
+        if mentioned == HANGS {
+            served.assert_overloaded("mentions", "words, more than the limit of 50000");
+        }
+    }
+}
+
+#[test]
 fn a_long_reason_to_give_up_is_cut() {
     let mut served = Served::new(Limits::default());
     served.say([bootstrap(0), hangs(1)].concat());

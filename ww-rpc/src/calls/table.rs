@@ -162,7 +162,7 @@ impl Table {
 
     /// Looks at what the peer answers with, in a message of `words` words.
     pub(super) fn answered(
-        &self,
+        &mut self,
         results: payload::Reader<'_>,
         words: usize,
         limits: &Limits,
@@ -170,9 +170,13 @@ impl Table {
     ) -> Result<(), Refusal> {
         let table = results.get_cap_table()?;
         let words = words.saturating_add(table_words(table, limits, traffic)?);
-        table
-            .iter()
-            .try_for_each(|entry| self.refuse_circle(entry))?;
+        for descriptor in table {
+            self.refuse_circle(descriptor)?;
+            if let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? {
+                self.read_mention(answer?)?;
+            }
+        }
+        self.fits(0, limits)?;
         if words > limits.message_words {
             return Err(Limit::MessageWords.exceeded(format!(
                 "answer of the peer's has {} capabilities and takes {words} words, more than the \

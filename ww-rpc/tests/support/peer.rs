@@ -31,19 +31,26 @@ pub struct Served {
 
 impl Served {
     pub fn new(limits: Limits) -> Self {
+        Self::begun(limits, |_| ()).0
+    }
+
+    /// The same with what `begin` makes of the vat.
+    pub fn begun<T>(limits: Limits, begin: impl FnOnce(&mut Vat) -> T) -> (Self, T) {
         let (reader, to_vat) = piper::pipe(1 << 16);
         let (answers, writer) = piper::pipe(1 << 16);
         let log = Log::default();
         let bootstrap = Some(untyped(serve_executor(&log)));
-        let vat = Vat::new(reader, writer, Side::Server, bootstrap, limits);
-        Self {
+        let mut vat = Vat::new(reader, writer, Side::Server, bootstrap, limits);
+        let begun = begin(&mut vat);
+        let served = Self {
             traffic: vat.traffic(),
             limits,
             vat: Slot::new(vat),
             to_vat: Some(to_vat),
             answers,
             log,
-        }
+        };
+        (served, begun)
     }
 
     /// Says `bytes` and reads no answer.
