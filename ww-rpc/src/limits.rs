@@ -17,6 +17,10 @@ pub struct Limits {
     /// Words (8 bytes each) of one message, all its segments together. A
     /// message that claims more ends the connection, before anything is
     /// allocated for it.
+    ///
+    /// No more is read out of a message than eight times what it has, and 16,384
+    /// words; where pointers share their target, that counts for each. Nor is it
+    /// more than four times this of an answer. Reading more fails the call that does.
     pub message_words: usize,
     /// Depth of nested pointers in one message. Following a deeper one fails
     /// the call that does.
@@ -78,16 +82,17 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How many words may be read out of an answer, where pointers that share
-    /// their target count each time. Forwarding reads a message several times
-    /// over, and the largest allowed one must survive it.
-    pub(crate) fn answer_traversal_words(&self) -> usize {
-        self.message_words.saturating_mul(4)
+    /// How many words may be read out of an answer of so many words. Forwarding
+    /// reads a message several times over, and the largest allowed one must
+    /// survive it.
+    pub(crate) fn answer_traversal_words(&self, words: usize) -> usize {
+        let most = self.message_words.saturating_mul(4);
+        most.min(Self::traversal_words(words))
     }
 
-    /// The same for any other message, of so many words. A copy of it takes up
-    /// what is read, and nobody counts it, so that must not be much more than
-    /// what was sent.
+    /// The same for any other message, where pointers that share their target
+    /// count each time. A copy of it takes up what is read, and nobody counts it,
+    /// so that must not be much more than what was sent.
     pub(crate) fn traversal_words(words: usize) -> usize {
         words.saturating_mul(8).saturating_add(READ_AGAIN)
     }

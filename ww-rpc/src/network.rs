@@ -213,7 +213,7 @@ fn read(frame: Frame, calls: &Calls) -> Result<Read, Refusal> {
         Some(Plain::Call { question, target }) => calls.plain_call(question, target, words)?,
         Some(Plain::Results { question, .. }) => {
             calls.returned(question);
-            options.traversal_limit_in_words(Some(limits.answer_traversal_words()));
+            options.traversal_limit_in_words(Some(limits.answer_traversal_words(words)));
             None
         }
         Some(Plain::Finish { question }) => {
@@ -246,7 +246,7 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, calls: &Calls) -> Result
             match answer.which()? {
                 return_::Results(results) => {
                     calls.answered(results?, words)?;
-                    let limit = calls.limits().answer_traversal_words();
+                    let limit = calls.limits().answer_traversal_words(words);
                     options.traversal_limit_in_words(Some(limit));
                     let frame = message.into_segments();
                     return Ok(Read::Message(Reader::new(frame, options), None));

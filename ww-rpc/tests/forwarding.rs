@@ -1,9 +1,16 @@
-//! The largest allowed message goes through a host that forwards it.
+//! The largest allowed message goes through a host that forwards it, and one that
+//! is far larger to read than to send does not.
 
 mod support;
 
-use futures_lite::future;
-use support::{Log, Slot, serve_executor, settle, untyped};
+use capnp::capability::Request;
+use capnp::traits::HasTypeId;
+use capnp::{ErrorKind, any_pointer};
+use capnp_rpc::rpc_capnp::{message, return_};
+use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
+use support::peer::{ECHO, bootstrap, call};
+use support::shared::{READ, nested, shared};
+use support::{Log, Slot, rpc, serve_executor, settle, untyped};
 use ww_rpc::peer_capnp::executor;
 use ww_rpc::{Limits, Side, Vat};
 
@@ -50,4 +57,76 @@ fn the_largest_message_survives_forwarding_and_a_larger_one_does_not() {
             assert_eq!(echoed.expect("it passes"), BYTES - 64 + "Echo: ".len());
         }
     }
+}
+
+/// Results of few words, of which many are read.
+fn answer(id: u32) -> Vec<u8> {
+    shared(rpc(|m| {
+        let mut answer = m.init_return();
+        answer.set_answer_id(id);
+        nested(answer.init_results().get_content());
+    }))
+}
+
+#[test]
+fn an_answer_is_not_read_for_more_than_it_has() {
+    let (reader, mut to_vat) = piper::pipe(1 << 16);
+    let (_unread, writer) = piper::pipe(1 << 16);
+    let mut vat = Vat::new(reader, writer, Side::Client, None, Limits::default());
+    let theirs = untyped(vat.bootstrap::<executor::Client>());
+    let request: Request<any_pointer::Owned, any_pointer::Owned> =
+        theirs.new_call(executor::Client::TYPE_ID, ECHO, None);
+    let call = request.send().promise;
+    let mut call = Slot::new(async move { call.await?.get()?.target_size() });
+    let mut vat = Slot::new(vat);
+    settle(|cx| vat.poll(cx));
+    future::block_on(to_vat.write_all(&answer(1))).expect("memory does not fail");
+    settle(|cx| {
+        vat.poll(cx);
+        call.poll(cx);
+    });
+    let read = call.output.expect("answered").map(|size| size.word_count);
+    let error = read.expect_err("it is refused");
+    assert_eq!(error.kind, ErrorKind::ReadLimitExceeded, "{error}");
+    assert!(vat.output.is_none(), "the connection goes on");
+}
+
+#[test]
+fn small_answers_that_are_large_to_read_do_not_fill_the_queue_of_who_asked() {
+    const CALLS: u32 = 3;
+    let mut limits = Limits::default();
+    limits.queue_words = 2 * READ;
+    let (reader, mut to_outer) = piper::pipe(1 << 16);
+    let (mut answers, writer) = piper::pipe(1 << 16);
+    let (from_inside, mut to_inner) = piper::pipe(1 << 16);
+    let (_unread, to_inside) = piper::pipe(1 << 16);
+    let mut inner = Vat::new(from_inside, to_inside, Side::Client, None, limits);
+    let inside = Some(untyped(inner.bootstrap::<executor::Client>()));
+    let outer = Vat::new(reader, writer, Side::Server, inside, limits);
+    let (mut inner, mut outer) = (Slot::new(inner), Slot::new(outer));
+    let calls = (1..=CALLS).flat_map(|id| call(id, ECHO, 0, &[], ""));
+    let said: Vec<u8> = bootstrap(0).into_iter().chain(calls).collect();
+    let said_inside: Vec<u8> = (1..=CALLS).flat_map(answer).collect();
+    for (to, said) in [(&mut to_outer, said), (&mut to_inner, said_inside)] {
+        future::block_on(to.write_all(&said)).expect("memory does not fail");
+        settle(|cx| {
+            outer.poll(cx);
+            inner.poll(cx);
+        });
+    }
+    assert!(outer.output.is_none(), "{:?}", outer.output);
+    assert!(inner.output.is_none(), "{:?}", inner.output);
+    drop(outer);
+    let mut heard = Vec::new();
+    future::block_on(answers.read_to_end(&mut heard)).expect("memory does not fail");
+    let (mut heard, mut failed) = (&heard[..], 0);
+    while !heard.is_empty() {
+        let said = capnp::serialize::read_message(&mut heard, Default::default());
+        let said = said.expect("whole messages");
+        let said: message::Reader<'_> = said.get_root().expect("root");
+        if let Ok(message::Return(Ok(answer))) = said.which() {
+            failed += u32::from(matches!(answer.which(), Ok(return_::Exception(_))));
+        }
+    }
+    assert_eq!(failed, CALLS);
 }

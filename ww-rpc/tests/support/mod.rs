@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
 pub mod peer;
+pub mod shared;
 
 use std::cell::RefCell;
 use std::future::{Future, pending};
