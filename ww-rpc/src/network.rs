@@ -269,7 +269,13 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, calls: &Calls) -> Result
             None
         }
         Ok(message::Abort(abort)) => reason::of_abort(abort?)?,
-        _ => None,
+        Ok(message::Release(_) | message::Disembargo(_) | message::Unimplemented(_)) => None,
+        _ => {
+            // capnp-rpc sends it back: its root is read twice, and all else once.
+            options.traversal_limit_in_words(Some(words.saturating_mul(2)));
+            let frame = message.into_segments();
+            return Ok(Read::Message(Reader::new(frame, options), None));
+        }
     };
     let message = match instead {
         Some(frame) => Reader::new(frame, options),

@@ -9,7 +9,7 @@ use capnp::{ErrorKind, any_pointer};
 use capnp_rpc::rpc_capnp::{message, return_};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use support::peer::{ECHO, bootstrap, call};
-use support::shared::{READ, nested, shared};
+use support::shared::{nested, read, shared};
 use support::{Log, Slot, rpc, serve_executor, settle, untyped};
 use ww_rpc::peer_capnp::executor;
 use ww_rpc::{Limits, Side, Vat};
@@ -61,11 +61,12 @@ fn the_largest_message_survives_forwarding_and_a_larger_one_does_not() {
 
 /// Results of few words, of which many are read.
 fn answer(id: u32) -> Vec<u8> {
-    shared(rpc(|m| {
+    let whole = rpc(|m| {
         let mut answer = m.init_return();
         answer.set_answer_id(id);
-        nested(answer.init_results().get_content());
-    }))
+        nested(answer.init_results().get_content(), 5);
+    });
+    shared(whole, 5)
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn an_answer_is_not_read_for_more_than_it_has() {
 fn small_answers_that_are_large_to_read_do_not_fill_the_queue_of_who_asked() {
     const CALLS: u32 = 3;
     let mut limits = Limits::default();
-    limits.queue_words = 2 * READ;
+    limits.queue_words = 2 * read(5);
     let (reader, mut to_outer) = piper::pipe(1 << 16);
     let (mut answers, writer) = piper::pipe(1 << 16);
     let (from_inside, mut to_inner) = piper::pipe(1 << 16);

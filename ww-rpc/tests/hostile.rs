@@ -10,7 +10,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use capnp::ErrorKind;
+use capnp_rpc::rpc_capnp::message;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWriteExt, future};
+use support::peer::Served;
+use support::shared::{nested, shared};
 use support::{
     Log, Outcome, Slot, echo, executor_of, never_answered, rpc, serve_host, settle, untyped,
 };
@@ -118,6 +121,37 @@ fn empty_messages_and_unknown_ones_are_survived_or_refused() {
         let (outcome, log) = serve(&frame(words), Limits::default());
         drop(outcome);
         assert_eq!(log.alive(), 0, "{words} words");
+    }
+}
+
+#[test]
+fn what_nobody_knows_is_sent_back_whole_and_never_larger() {
+    type Fill = fn(message::Builder<'_>);
+    let kinds: [(&str, Fill); 5] = [
+        ("join", |m| nested(m.init_join().init_key_part(), 4)),
+        ("provide", |m| nested(m.init_provide().init_recipient(), 4)),
+        ("accept", |m| nested(m.init_accept().init_provision(), 4)),
+        ("save", |m| nested(m.init_obsolete_save(), 4)),
+        ("delete", |m| nested(m.init_obsolete_delete(), 4)),
+    ];
+    let unknown = |mut bytes: Vec<u8>| {
+        // The first word of the root, behind the segment table and a pointer.
+        bytes[16] = 99;
+        bytes
+    };
+    for (name, fill) in kinds {
+        for message in [rpc(fill), unknown(rpc(fill))] {
+            let mut served = Served::new(Limits::default());
+            served.say(message.clone());
+            let sent = served.traffic.bytes_out();
+            assert!(served.lives(), "{name}");
+            assert!(sent >= message.len() as u64, "{name}: {sent} bytes");
+            served.say(shared(message.clone(), 4));
+            let ended = served.vat.output.take().expect(name).expect_err(name);
+            assert_eq!(ended.kind, ErrorKind::ReadLimitExceeded, "{name}: {ended}");
+            let sent = served.traffic.bytes_out() - sent;
+            assert!(sent <= message.len() as u64, "{name}: {sent} bytes");
+        }
     }
 }
 

@@ -3,28 +3,27 @@
 use capnp::{any_pointer, any_pointer_list};
 
 const WIDTH: u32 = 10;
-const DEPTH: u32 = 5;
 
-/// Words that are sent of it.
-pub const SENT: usize = (WIDTH * DEPTH) as usize;
+/// Words that are read of lists within one another, so many deep, where each list
+/// points at the next ten times.
+pub fn read(depth: u32) -> usize {
+    (1..=depth).map(|depth| WIDTH.pow(depth) as usize).sum()
+}
 
-/// Words that are read of it: ten lists of ten lists, and so on.
-pub const READ: usize = 111_110;
-
-/// Lists within one another, to be the last of a message.
-pub fn nested(content: any_pointer::Builder<'_>) {
+/// Such lists, of which each points at the next once, to be the last of a message.
+pub fn nested(content: any_pointer::Builder<'_>, depth: u32) {
     let mut content = content;
-    for _ in 0..DEPTH {
+    for _ in 0..depth {
         let list: any_pointer_list::Builder<'_> = content.initn_as(WIDTH);
         content = list.get(0);
     }
 }
 
-/// Points every word of each list but the innermost at the one within it.
-pub fn shared(mut bytes: Vec<u8>) -> Vec<u8> {
-    let first = bytes.len() - SENT * 8;
+/// Has them point ten times.
+pub fn shared(mut bytes: Vec<u8>, depth: u32) -> Vec<u8> {
+    let first = bytes.len() - (WIDTH * depth) as usize * 8;
     let lists = bytes[first..].chunks_mut(WIDTH as usize * 8);
-    for list in lists.take(DEPTH as usize - 1) {
+    for list in lists.take(depth as usize - 1) {
         assert_eq!(list[..4], ((WIDTH - 1) << 2 | 1).to_le_bytes());
         let end: [u8; 4] = list[4..8].try_into().expect("half a word");
         for (at, word) in (0..).zip(list.chunks_mut(8)) {
