@@ -54,11 +54,13 @@ pub struct Limits {
     /// end the connection, so this is at least `message_words`, or the largest
     /// messages cannot be calls.
     ///
-    /// A capability among parameters counts 88 words, and each mention of an
-    /// answer that is not there yet 36 and a word for each step of its path, until it
-    /// is, be it in a call or in an answer of the peer's; where the peer lets go of
-    /// the answer earlier and has mentioned it often, the mentions count on as
-    /// cancelled calls do.
+    /// Parameters with capabilities count as much as a copy of them takes, which is
+    /// more than the message where its pointers share their targets: a membrane
+    /// keeps one beside it. A capability among them counts 88 words, and each mention
+    /// of an answer that is not there yet, by a call or by an answer of the peer's, 36
+    /// and one for each step of its path, until it is; where the peer lets go of the
+    /// answer earlier and has mentioned it often, the mentions count on as cancelled
+    /// calls do.
     pub call_words: usize,
     /// Calls that the peer may let go of before they are answered, as long as
     /// the connection lasts: where nothing else keeps such a call running,
@@ -108,7 +110,8 @@ impl Default for Limits {
     /// 128 MiB that wait to be read.
     ///
     /// Messages of one connection thus take up to 320 MiB: one that is being read,
-    /// those of calls, and those that wait. What capnp-rpc keeps of each call and
+    /// those of calls, and those that wait; behind a membrane 128 MiB more, for the
+    /// copies of parameters with capabilities. What capnp-rpc keeps of each call and
     /// capability comes beside that, up to 240 MiB of it for cancelled calls.
     fn default() -> Self {
         Self {

@@ -248,8 +248,7 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, calls: &Calls) -> Result
                     calls.answered(results?, words)?;
                     let limit = calls.limits().answer_traversal_words(words);
                     options.traversal_limit_in_words(Some(limit));
-                    let frame = message.into_segments();
-                    return Ok(Read::Message(Reader::new(frame, options), None));
+                    None
                 }
                 return_::Exception(exception) => reason::of_return(answer, exception?)?,
                 _ => elsewhere::missed(answer)?,
@@ -273,15 +272,12 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, calls: &Calls) -> Result
         _ => {
             // capnp-rpc sends it back: its root is read twice, and all else once.
             options.traversal_limit_in_words(Some(words.saturating_mul(2)));
-            let frame = message.into_segments();
-            return Ok(Read::Message(Reader::new(frame, options), None));
+            None
         }
     };
-    let message = match instead {
-        Some(frame) => Reader::new(frame, options),
-        None => message,
-    };
-    Ok(Read::Message(message, held))
+    // What has been read of it here does not count.
+    let frame = instead.unwrap_or_else(|| message.into_segments());
+    Ok(Read::Message(Reader::new(frame, options), held))
 }
 
 impl IncomingMessage for Incoming {

@@ -11,9 +11,11 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 
 use capnp::ErrorKind;
+use capnp::traits::HasTypeId;
 use capnp_rpc::rpc_capnp::{exception, return_};
 use futures_lite::{AsyncWriteExt, future};
 use support::peer::{ECHO, HANGS, Served, bootstrap, call, call_with, finish, hangs, limits};
+use support::shared::{nested, read, shared};
 use support::{
     Log, Outcome, Slot, Wakes, echo, executor_of, pair, pair_within, rpc, serve_executor, settle,
     untyped,
@@ -268,6 +270,33 @@ fn capabilities_of_calls_in_flight_are_bounded() {
     assert!(served.lives());
     served.say(call_with(203, HANGS, &promises));
     served.assert_overloaded("capabilities", "words, more than the limit of 200000");
+}
+
+#[test]
+fn parameters_count_as_much_as_their_copies_take() {
+    let call = |id| {
+        rpc(|m| {
+            let mut call = m.init_call();
+            call.set_question_id(id);
+            call.set_interface_id(executor::Client::TYPE_ID);
+            call.set_method_id(HANGS);
+            let target = call.reborrow().init_target();
+            target.init_promised_answer().set_question_id(0);
+            let mut params = call.init_params();
+            let table = params.reborrow().init_cap_table(1);
+            table.get(0).set_sender_promise(id);
+            nested(params.get_content(), 3);
+        })
+    };
+    let mut served = Served::new(limits(|limits| limits.call_words = 40 * read(3)));
+    served.say(bootstrap(0));
+    served.say((1..=40).flat_map(call).collect());
+    assert!(served.lives());
+    let shared = |id| shared(call(id), 3);
+    served.say((41..=70).flat_map(shared).collect());
+    assert!(served.lives());
+    served.say((71..=80).flat_map(shared).collect());
+    served.assert_overloaded("copies", "words, more than the limit of 44400");
 }
 
 #[test]

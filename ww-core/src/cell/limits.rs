@@ -55,9 +55,10 @@ pub struct Limits {
     pub rpc_buffer: usize,
     /// What the guest may ask of the host over its RPC connection. Going beyond
     /// ends the connection, not the cell. What the host keeps of its messages comes
-    /// beside `memory`, by default up to 320 MiB: 64 MiB of one that is being read,
-    /// 128 MiB of calls in flight, and 128 MiB that wait to be read by the guest. What
-    /// each call and each capability takes beside its messages is not among that.
+    /// beside `memory`, by default up to 448 MiB: 64 MiB of one that is being read,
+    /// 128 MiB of calls in flight, as much of copies of those with capabilities, and
+    /// 128 MiB that wait to be read by the guest. What each call and each capability
+    /// takes beside its messages is not among that.
     pub rpc: ww_rpc::Limits,
     /// Bytes of the cell's scratch directories together, what files, directories
     /// and names take in the host included, and of those of all cells below it. What

@@ -102,8 +102,11 @@ impl Table {
         limits: &Limits,
         traffic: &Traffic,
     ) -> Result<Option<Held>, Refusal> {
-        let table = call.get_params()?.get_cap_table()?;
-        let words = words.saturating_add(table_words(table, limits, traffic)?);
+        let params = call.get_params()?;
+        let table = params.get_cap_table()?;
+        let capabilities = table_words(table, limits, traffic)?;
+        let words = words.max(copy_words(params, table.len()));
+        let words = words.saturating_add(capabilities);
         let mut behind = match call.get_target()?.which()? {
             message_target::ImportedCap(export) => Behind::of_export(export, exports),
             message_target::PromisedAnswer(answer) => Behind::of(self.read_mention(answer?)?),
@@ -369,6 +372,18 @@ impl Table {
         };
         self.resolved -= resolved;
     }
+}
+
+/// What a copy of parameters with so many capabilities takes up, which a membrane
+/// keeps beside them. Where they cannot be measured they cannot be copied.
+fn copy_words(params: payload::Reader<'_>, capabilities: u32) -> usize {
+    if capabilities == 0 {
+        return 0;
+    }
+    let size = params.get_content().target_size();
+    size.map_or(0, |size| {
+        usize::try_from(size.word_count).unwrap_or(usize::MAX)
+    })
 }
 
 /// What the capabilities of a message take up, where it may have as many: then they
