@@ -32,6 +32,7 @@
 //! # }
 //! ```
 
+mod client;
 mod fault;
 mod line;
 mod reader;

@@ -10,7 +10,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use capnp::{Error, ErrorKind};
+use capnp::capability::{Client, FromClientHook, Request};
+use capnp::traits::HasTypeId;
+use capnp::{Error, ErrorKind, any_pointer};
 use futures::future::poll_immediate;
 use futures::io::{Cursor, copy, copy_buf};
 use futures::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -473,6 +475,96 @@ fn a_failed_push_shows_at_what_comes_next_and_stays() {
             });
         }
     }
+}
+
+async fn write(stream: &byte_stream::Client) -> Result<(), Error> {
+    stream.write_request().send().promise.await.map(drop)
+}
+
+async fn finish(stream: &byte_stream::Client) -> Result<(), Error> {
+    stream.finish_request().send().promise.await.map(drop)
+}
+
+async fn close(stream: &byte_stream::Client) -> Result<(), Error> {
+    stream.close_request().send().promise.await.map(drop)
+}
+
+async fn push(stream: &byte_stream::Client, bytes: &[u8]) -> Result<(), Error> {
+    let mut request = stream.push_request();
+    request.get().set_data(bytes);
+    request.send().await
+}
+
+#[test]
+fn closing_a_stream_ends_the_pushes_that_wait() {
+    let stream = sink(Taker::of(4));
+    block_on(async {
+        let mut waiting = Box::pin(push(&stream, b"abcdef"));
+        let mut behind = Box::pin(push(&stream, b"ghi"));
+        assert!(poll_immediate(&mut waiting).await.is_none());
+        assert!(poll_immediate(&mut behind).await.is_none());
+        let closed = poll_immediate(close(&stream)).await;
+        closed.expect("it waits for nobody").unwrap();
+        for failed in [
+            waiting.await,
+            behind.await,
+            write(&stream).await,
+            finish(&stream).await,
+        ] {
+            let error = failed.unwrap_err();
+            assert!(error.extra.contains("stream is closed"), "{error}");
+        }
+        close(&stream).await.unwrap();
+    });
+}
+
+#[test]
+fn a_push_that_is_refused_is_nobody_elses() {
+    everywhere(
+        || source(Cursor::new(bytes(10))),
+        async |stream| {
+            let theirs = stream.clone();
+            // A push over a connection may fail after it has resolved.
+            let pushed = push(&theirs, b"x").await;
+            let error = pushed.and(write(&theirs).await).unwrap_err();
+            assert!(error.extra.contains("cannot be written"), "{error}");
+            let mut content = Vec::new();
+            let mut reader = Reader::new(stream.clone());
+            reader.read_to_end(&mut content).await.unwrap();
+            assert_eq!(content, bytes(10));
+            close(&stream).await.unwrap();
+        },
+    );
+}
+
+#[test]
+fn a_push_that_makes_no_sense_is_nobody_elses() {
+    let taker = Taker::of(usize::MAX);
+    let stream = sink(taker.clone());
+    let untyped = Client::new(stream.clone().into_client_hook());
+    let mut request: Request<any_pointer::Owned, any_pointer::Owned> =
+        untyped.new_call(byte_stream::Client::TYPE_ID, 3, None);
+    request.get().initn_as::<capnp::data::Builder<'_>>(8);
+    block_on(async {
+        request.send().promise.await.map(drop).unwrap_err();
+        push(&stream, b"abc").await.unwrap();
+        finish(&stream).await.unwrap();
+    });
+    assert_eq!(*taker.taken.borrow(), b"abc");
+    assert!(taker.closed.get());
+}
+
+#[test]
+fn what_is_not_whole_is_not_finished() {
+    let served = || sink(Breaks { after: 4 });
+    everywhere(served, async |stream| {
+        push(&stream, b"abcdef").await.ok();
+        for failed in [write(&stream).await, finish(&stream).await] {
+            let error = failed.unwrap_err();
+            assert!(error.extra.contains("the disk is full"), "{error}");
+        }
+        close(&stream).await.unwrap();
+    });
 }
 
 /// Takes what is pushed, and fails once when it is to say that it has.

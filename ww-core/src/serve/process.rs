@@ -108,7 +108,7 @@ impl Stdin {
                 .ok_or_else(|| Error::failed(format!("{NAME} is closed")))?,
         };
         *self = Self::Taken(Rc::downgrade(&sink));
-        Ok(capnp_rpc::new_client_from_rc(sink))
+        Ok(sink.client())
     }
 }
 
@@ -125,7 +125,7 @@ impl Output {
     fn open(&self, child: &Rc<Child>) -> Result<byte_stream::Client, Error> {
         let open = self.tapped.borrow().upgrade();
         if let Some(source) = open.filter(|source| !source.is_closed()) {
-            return Ok(capnp_rpc::new_client_from_rc(source));
+            return Ok(source.client());
         }
         let reader = self.reader;
         let piped = reader(child).as_ref();
@@ -138,7 +138,7 @@ impl Output {
         };
         let source = Rc::new(Source::new(self.name, tap, child.clone()));
         self.tapped.replace(Rc::downgrade(&source));
-        Ok(capnp_rpc::new_client_from_rc(source))
+        Ok(source.client())
     }
 }
 

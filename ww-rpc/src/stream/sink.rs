@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -12,6 +12,7 @@ use crate::peer_capnp::byte_stream::{
     self, CloseParams, CloseResults, FinishParams, FinishResults, PushParams, ReadParams,
     ReadResults, WriteParams, WriteResults,
 };
+use crate::stream::client::client;
 use crate::stream::fault::failure;
 use crate::stream::line::Line;
 
@@ -20,10 +21,11 @@ use crate::stream::line::Line;
 /// Writes are carried out in the order in which they came. Closing the stream
 /// closes `writer`, and dropping the last reference to the capability drops it;
 /// writes that wait then, or come later, fail. A write whose caller gave up may
-/// have been carried out in part. One that fails keeps its kind: that of the
+/// have been carried out in part. Once a push has failed all writes do, and finishing
+/// does, which leaves the stream open. What fails keeps its kind: that of the
 /// [`capnp::Error`] within its error, where there is one.
 pub fn sink(writer: impl AsyncWrite + Unpin + 'static) -> byte_stream::Client {
-    capnp_rpc::new_client(Sink::new("stream", writer, ()))
+    Rc::new(Sink::new("stream", writer, ())).client()
 }
 
 /// The server of a write end; [`sink`] is the usual way to one.
@@ -31,6 +33,9 @@ pub struct Sink<W, H> {
     name: &'static str,
     writer: RefCell<Option<W>>,
     line: Rc<Line>,
+    /// Why the first push failed that did. Who pushes may hear of it only from what
+    /// comes after.
+    missing: OnceCell<Error>,
     _held: H,
 }
 
@@ -42,8 +47,14 @@ impl<W, H> Sink<W, H> {
             name,
             writer: RefCell::new(Some(writer)),
             line: Rc::default(),
+            missing: OnceCell::new(),
             _held: held,
         }
+    }
+
+    /// That all is there that was pushed until now.
+    fn whole(&self) -> Result<(), Error> {
+        self.missing.get().cloned().map_or(Ok(()), Err)
     }
 
     fn closed(&self) -> Error {
@@ -59,7 +70,9 @@ impl<W: AsyncWrite + Unpin, H> Sink<W, H> {
     async fn put(&self, mut data: &[u8]) -> Result<(), Error> {
         let turn = self.line.join();
         poll_fn(|cx| {
-            ready!(turn.poll(cx)).map_err(|_| self.closed())?;
+            let turn = ready!(turn.poll(cx));
+            self.whole()?;
+            turn.map_err(|_| self.closed())?;
             let mut writer = self.writer.borrow_mut();
             let writer = writer.as_mut().ok_or_else(|| self.closed())?;
             while !data.is_empty() {
@@ -97,13 +110,23 @@ impl<W: AsyncWrite + Unpin, H> Sink<W, H> {
     }
 }
 
+impl<W: AsyncWrite + Unpin + 'static, H: 'static> Sink<W, H> {
+    /// The stream. All that are made of one end are the same.
+    pub fn client(self: Rc<Self>) -> byte_stream::Client {
+        client(self)
+    }
+}
+
 impl<W: AsyncWrite + Unpin + 'static, H: 'static> byte_stream::Server for Sink<W, H> {
     async fn write(self: Rc<Self>, params: WriteParams, _: WriteResults) -> Result<(), Error> {
         self.put(params.get()?.get_data()?).await
     }
 
     async fn push(self: Rc<Self>, params: PushParams) -> Result<(), Error> {
-        self.put(params.get()?.get_data()?).await
+        let pushed = self.put(params.get()?.get_data()?).await;
+        pushed.inspect_err(|error| {
+            let _ = self.missing.set(error.clone());
+        })
     }
 
     async fn finish(self: Rc<Self>, _: FinishParams, _: FinishResults) -> Result<(), Error> {
@@ -112,6 +135,7 @@ impl<W: AsyncWrite + Unpin + 'static, H: 'static> byte_stream::Server for Sink<W
             // Closed already is finished already.
             let _ = poll_fn(|cx| turn.poll(cx)).await;
         }
+        self.whole()?;
         self.end().await
     }
 

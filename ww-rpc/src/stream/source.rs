@@ -12,6 +12,7 @@ use crate::peer_capnp::byte_stream::{
     self, CloseParams, CloseResults, FinishParams, FinishResults, PushParams, ReadParams,
     ReadResults, WriteParams, WriteResults,
 };
+use crate::stream::client::client;
 use crate::stream::fault::failure;
 use crate::stream::line::Line;
 
@@ -31,7 +32,7 @@ thread_local! {
 /// wait then, or come later, answer the end of the stream. A read that fails keeps its
 /// kind: that of the [`capnp::Error`] within its error, where there is one.
 pub fn source(reader: impl AsyncRead + Unpin + 'static) -> byte_stream::Client {
-    capnp_rpc::new_client(Source::new("stream", reader, ()))
+    Rc::new(Source::new("stream", reader, ())).client()
 }
 
 /// The server of a read end; [`source`] is the usual way to one.
@@ -69,6 +70,13 @@ impl<R, H> Source<R, H> {
             "this is the read end of {}: it cannot be written",
             self.name
         ))
+    }
+}
+
+impl<R: AsyncRead + Unpin + 'static, H: 'static> Source<R, H> {
+    /// The stream. All that are made of one end are the same.
+    pub fn client(self: Rc<Self>) -> byte_stream::Client {
+        client(self)
     }
 }
 
