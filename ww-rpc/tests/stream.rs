@@ -567,6 +567,93 @@ fn what_is_not_whole_is_not_finished() {
     });
 }
 
+/// Takes everything, and closes once it may, with this outcome.
+#[derive(Clone)]
+struct Lingers {
+    may: Rc<Cell<bool>>,
+    asked: Rc<RefCell<Option<Waker>>>,
+    outcome: Result<(), &'static str>,
+}
+
+impl Lingers {
+    fn of(outcome: Result<(), &'static str>) -> Self {
+        Self {
+            may: Rc::default(),
+            asked: Rc::default(),
+            outcome,
+        }
+    }
+
+    fn open(&self) {
+        self.may.set(true);
+        self.asked.take().expect("somebody waits").wake();
+    }
+}
+
+impl AsyncWrite for Lingers {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.may.get() {
+            return Poll::Ready(self.outcome.map_err(io::Error::other));
+        }
+        self.asked.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+#[test]
+fn whoever_closes_a_stream_hears_what_came_of_it() {
+    for outcome in [Ok(()), Err("the disk is full")] {
+        let writer = Lingers::of(outcome);
+        let stream = sink(writer.clone());
+        let (first, second, third) = (stream.clone(), stream.clone(), stream.clone());
+        let mut given_up = Slot::new(async move { finish(&first).await });
+        let mut closers = [
+            Slot::new(async move { finish(&second).await }),
+            Slot::new(async move { close(&third).await }),
+        ];
+        settle(|cx| given_up.poll(cx));
+        given_up.cancel();
+        for _ in 0..2 {
+            settle(|cx| closers.iter_mut().for_each(|closer| closer.poll(cx)));
+            assert!(closers.iter().all(|closer| closer.output.is_none()));
+        }
+        writer.open();
+        settle(|cx| closers.iter_mut().for_each(|closer| closer.poll(cx)));
+        let outcomes = closers.map(|closer| closer.output.expect("no hang"));
+        for closed in outcomes.into_iter().chain([block_on(close(&stream))]) {
+            assert_eq!(closed.is_ok(), outcome.is_ok(), "{closed:?}");
+        }
+    }
+}
+
+#[test]
+fn a_flush_does_not_take_the_end_back() {
+    let lingers = Lingers::of(Ok(()));
+    let mut writer = Writer::new(sink(lingers.clone()));
+    block_on(async {
+        writer.write_all(b"abc").await.unwrap();
+        assert!(poll_immediate(writer.close()).await.is_none());
+        assert!(poll_immediate(writer.flush()).await.is_none());
+        lingers.open();
+        writer.flush().await.unwrap();
+        writer.close().await.unwrap();
+        let error = writer.write(b"x").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{error}");
+    });
+}
+
 /// Takes what is pushed, and fails once when it is to say that it has.
 #[derive(Default)]
 struct Forgets {

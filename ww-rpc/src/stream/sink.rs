@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 
 use capnp::Error;
-use futures::{AsyncWrite, AsyncWriteExt};
+use futures::AsyncWrite;
 
 use crate::peer_capnp::byte_stream::{
     self, CloseParams, CloseResults, FinishParams, FinishResults, PushParams, ReadParams,
@@ -19,11 +19,12 @@ use crate::stream::line::Line;
 /// Serves the write end of a stream of bytes.
 ///
 /// Writes are carried out in the order in which they came. Closing the stream
-/// closes `writer`, and dropping the last reference to the capability drops it;
-/// writes that wait then, or come later, fail. A write whose caller gave up may
-/// have been carried out in part. Once a push has failed all writes do, and finishing
-/// does, which leaves the stream open. What fails keeps its kind: that of the
-/// [`capnp::Error`] within its error, where there is one.
+/// closes `writer`, and comes to the same for whoever closes it again; dropping the
+/// last reference to the capability drops it. Writes that wait then, or come later,
+/// fail. A write whose caller gave up may have been carried out in part. Once a push
+/// has failed all writes do, and finishing does, which leaves the stream open. What
+/// fails keeps its kind: that of the [`capnp::Error`] within its error, where there
+/// is one.
 pub fn sink(writer: impl AsyncWrite + Unpin + 'static) -> byte_stream::Client {
     Rc::new(Sink::new("stream", writer, ())).client()
 }
@@ -31,12 +32,19 @@ pub fn sink(writer: impl AsyncWrite + Unpin + 'static) -> byte_stream::Client {
 /// The server of a write end; [`sink`] is the usual way to one.
 pub struct Sink<W, H> {
     name: &'static str,
-    writer: RefCell<Option<W>>,
+    writer: RefCell<Writer<W>>,
     line: Rc<Line>,
+    /// Of those that close the writer.
+    ending: Rc<Line>,
     /// Why the first push failed that did. Who pushes may hear of it only from what
     /// comes after.
     missing: OnceCell<Error>,
     _held: H,
+}
+
+enum Writer<W> {
+    Open(W),
+    Closed(Result<(), Error>),
 }
 
 impl<W, H> Sink<W, H> {
@@ -45,8 +53,9 @@ impl<W, H> Sink<W, H> {
     pub fn new(name: &'static str, writer: W, held: H) -> Self {
         Self {
             name,
-            writer: RefCell::new(Some(writer)),
+            writer: RefCell::new(Writer::Open(writer)),
             line: Rc::default(),
+            ending: Rc::default(),
             missing: OnceCell::new(),
             _held: held,
         }
@@ -74,7 +83,9 @@ impl<W: AsyncWrite + Unpin, H> Sink<W, H> {
             self.whole()?;
             turn.map_err(|_| self.closed())?;
             let mut writer = self.writer.borrow_mut();
-            let writer = writer.as_mut().ok_or_else(|| self.closed())?;
+            let Writer::Open(writer) = &mut *writer else {
+                return Poll::Ready(Err(self.closed()));
+            };
             while !data.is_empty() {
                 let written = ready!(Pin::new(&mut *writer).poll_write(cx, data));
                 match written.map_err(|error| self.failure(error))? {
@@ -95,11 +106,19 @@ impl<W: AsyncWrite + Unpin, H> Sink<W, H> {
 
     async fn end(&self) -> Result<(), Error> {
         self.line.close();
-        let writer = self.writer.take();
-        match writer {
-            Some(mut writer) => writer.close().await.map_err(|error| self.failure(error)),
-            None => Ok(()),
-        }
+        let turn = self.ending.join();
+        poll_fn(|cx| {
+            // Nobody closes this line.
+            let _ = ready!(turn.poll(cx));
+            let closed = match &mut *self.writer.borrow_mut() {
+                Writer::Open(writer) => ready!(Pin::new(writer).poll_close(cx)),
+                Writer::Closed(outcome) => return Poll::Ready(outcome.clone()),
+            };
+            let closed = closed.map_err(|error| self.failure(error));
+            drop(self.writer.replace(Writer::Closed(closed.clone())));
+            Poll::Ready(closed)
+        })
+        .await
     }
 
     fn unreadable(&self) -> Error {

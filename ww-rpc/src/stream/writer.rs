@@ -93,14 +93,19 @@ impl Writer {
         let Some(stream) = &self.stream else {
             return Poll::Ready(Ok(()));
         };
-        let (_, promise) = match &mut self.settling {
-            Some(settling) if settling.0 == what => settling,
+        let (what, promise) = match &mut self.settling {
+            // The end comes after all that was written, too.
+            Some(settling) if settling.0 == what || settling.0 == Settling::Close => settling,
             other => other.insert((what, call(stream))),
         };
         let settled = ready!(promise.poll_unpin(cx));
+        let closed = *what == Settling::Close;
         self.settling = None;
         self.settled(settled)?;
         self.dirty = false;
+        if closed {
+            self.stream = None;
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -158,12 +163,10 @@ impl AsyncWrite for Writer {
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_settled(cx, Settling::Close, |stream| {
+        this.poll_settled(cx, Settling::Close, |stream| {
             let sent = stream.finish_request().send().promise;
             Promise::from_future(sent.map_ok(drop))
-        }))?;
-        this.stream = None;
-        Poll::Ready(Ok(()))
+        })
     }
 }
 
