@@ -1,5 +1,7 @@
 use std::any::Any;
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
 
 thread_local! {
     /// What is dropped when the poll of a vat is over; `None` outside of one.
@@ -41,9 +43,62 @@ struct Over;
 
 impl Drop for Over {
     fn drop(&mut self) {
+        let mut panicked = None;
         while let Some(value) = LATER.with_borrow_mut(|later| later.as_mut()?.pop()) {
-            drop(value);
+            // The rest is dropped all the same.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+                panicked.get_or_insert(panic);
+            }
         }
         LATER.set(None);
+        if let Some(panic) = panicked
+            && !thread::panicking()
+        {
+            resume_unwind(panic);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    struct Panics;
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    struct Dropped(Rc<Cell<u32>>);
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    #[test]
+    fn a_drop_that_panics_keeps_nothing_from_being_dropped() {
+        let dropped = Rc::<Cell<u32>>::default();
+        let later = || drop_later(Dropped(dropped.clone()));
+        let with_panics = || {
+            during(|| {
+                later();
+                drop_later(Panics);
+                later();
+                drop_later(Panics);
+            });
+        };
+        assert!(catch_unwind(AssertUnwindSafe(with_panics)).is_err());
+        assert_eq!(dropped.get(), 2);
+        during(later);
+        assert_eq!(dropped.get(), 3);
+        later();
+        assert_eq!(dropped.get(), 4);
     }
 }
