@@ -138,8 +138,15 @@ impl Link {
         self.give_up(reason);
     }
 
+    /// Ends the connection, of which the peer is told.
+    pub(crate) fn break_off(&self, reason: Refusal) {
+        let reason = reason.into_error(&self.traffic);
+        self.state.borrow_mut().end_at_once(reason);
+        self.wake_reader();
+    }
+
     /// Ends the connection at once, in both directions.
-    pub(crate) fn give_up(&self, reason: Refusal) {
+    fn give_up(&self, reason: Refusal) {
         let reason = reason.into_error(&self.traffic);
         self.state.borrow_mut().give_up(reason);
         self.wake_reader();
@@ -313,7 +320,14 @@ impl State {
     fn give_up(&mut self, reason: Error) {
         self.outgoing = Queue::default();
         self.unwritable = Some(reason.clone());
-        self.end = Some(Err(reason));
+        self.end_at_once(reason);
+    }
+
+    /// Reads nothing further. The first reason stands.
+    fn end_at_once(&mut self, reason: Error) {
+        if !matches!(self.end, Some(Err(_))) {
+            self.end = Some(Err(reason));
+        }
         self.settled = true;
     }
 

@@ -307,12 +307,15 @@ impl OutgoingMessage for Outgoing {
     fn send(self: Box<Self>) -> (Promise<(), Error>, Message) {
         let used = self.message.size_in_words();
         self.link.sizes.note(self.hint, used);
-        if let Err(reason) = self.link.calls.sent(&self.message, used) {
-            self.link.give_up(reason);
-        }
+        let sent = self.link.calls.sent(&self.message, used);
         let message = Rc::new(self.message);
-        let words = used.max(self.first_segment_words);
-        self.link.push(message.clone(), words);
+        match sent {
+            Ok(()) => {
+                let words = used.max(self.first_segment_words);
+                self.link.push(message.clone(), words);
+            }
+            Err(reason) => self.link.break_off(reason),
+        }
         (Promise::ok(()), message)
     }
 

@@ -54,7 +54,10 @@ impl Traffic {
     }
 
     pub(crate) fn went_beyond(&self, limit: Limit) {
-        self.exceeded.store(limit as u8 + 1, Ordering::Relaxed);
+        // The first has ended it.
+        if self.exceeded().is_none() {
+            self.exceeded.store(limit as u8 + 1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn read(&self, bytes: usize) {

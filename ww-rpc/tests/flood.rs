@@ -204,7 +204,8 @@ fn capabilities_that_the_peer_holds_are_bounded() {
         drop(give().unwrap_or_else(|error| panic!("{round}: {error}")));
     }
     let held: Vec<_> = (0..10).map(|_| give().expect("given")).collect();
-    assert!(give().is_err());
+    let refused = give().err().expect("one too many");
+    assert!(refused.extra.contains("holds 11 capabilities"), "{refused}");
     let ended = server
         .output
         .take()
