@@ -4,7 +4,12 @@
 mod support;
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 
 use capnp::Error;
 use capnp::capability::FromClientHook;
@@ -410,4 +415,55 @@ fn streams_pass_and_die() {
             assert_eq!(seen.calls.get(), 100, "{transport:?}");
         });
     }
+}
+
+/// Panics when it is let go of.
+struct Explosive;
+
+impl host::Server for Explosive {}
+
+impl Drop for Explosive {
+    fn drop(&mut self) {
+        panic!("let go of");
+    }
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn revoking_ends_calls_in_flight_although_drops_panic() {
+    let seen = Seen::default();
+    let membrane = Membrane::ungated();
+    let explosive = || membrane.wrap::<host::Client>(capnp_rpc::new_client(Explosive));
+    let before = [explosive(), explosive()];
+    let host = membrane.wrap(peer(&seen));
+    let after = [explosive(), explosive()];
+    let told = Rc::new(Cell::new(false));
+    let tell = told.clone();
+    membrane.when_empty(move || tell.set(true));
+
+    let mut call = host.addrs_request().send().promise;
+    let woken = Arc::<Woken>::default();
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert!(Pin::new(&mut call).poll(&mut cx).is_pending());
+    assert_eq!(seen.waiting.get(), 1);
+    woken.0.store(false, Ordering::Relaxed);
+    let revoke = || membrane.revoke(Error::failed("over".into()));
+    let panic = catch_unwind(AssertUnwindSafe(revoke)).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"let go of"));
+    assert!(woken.0.load(Ordering::Relaxed));
+    let ended = block_on(poll_once(&mut call)).expect("no hang");
+    let error = ended.err().unwrap();
+    assert!(error.extra.contains("over"), "{error}");
+    assert_eq!(seen.waiting.get(), 0);
+    assert!(told.get());
+    drop((before, after));
 }

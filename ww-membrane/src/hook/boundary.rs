@@ -9,6 +9,7 @@ use slab::Slab;
 use crate::epoch::Enrolment;
 use crate::hook::cross::Direction;
 use crate::hook::hold::afresh;
+use crate::hook::panics::Panics;
 use crate::hook::registry::{Registry, Root};
 use crate::ledger::Ledger;
 use crate::signal::Signal;
@@ -278,34 +279,36 @@ impl Boundary {
     }
 
     /// Falls, unless it already has. No borrow is held while foreign code
-    /// runs.
+    /// runs, and where that panics it falls all the same.
     pub(crate) fn end(&self, fall: Fall) {
         if self.ended.set(fall).is_err() {
             return;
         }
-        afresh(|| self.release_all());
-        self.signal.fire();
+        let mut panics = Panics::default();
+        afresh(|| self.release_all(&mut panics));
+        panics.contain(|| self.signal.fire());
         drop(self.enrolments.take());
-        self.ledger.emptied();
+        panics.contain(|| self.ledger.emptied());
+        panics.resume();
     }
 
-    fn release_all(&self) {
+    fn release_all(&self, panics: &mut Panics) {
         let wrapped = self.registry.take().into_wrapped();
         let holders = self.holders.take();
         for wrapped in wrapped {
             self.root.remove(&wrapped);
             wrapped.close();
-            wrapped.release();
+            panics.contain(|| wrapped.release());
         }
         let holders: Vec<_> = holders
             .iter()
             .filter_map(|(_, holder)| holder.upgrade())
             .collect();
         for holder in &holders {
-            holder.release();
+            panics.contain(|| holder.release());
         }
         for holder in holders {
-            holder.wake();
+            panics.contain(|| holder.wake());
         }
     }
 

@@ -30,6 +30,7 @@ mod forward;
 mod hold;
 mod link;
 mod message;
+mod panics;
 mod params;
 mod registry;
 mod request;
