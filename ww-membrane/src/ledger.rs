@@ -85,6 +85,10 @@ impl Ledger {
         self.waiting.borrow_mut().push(then);
     }
 
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.waiting.borrow().is_empty()
+    }
+
     /// Tells those who wait. They may do as they like, so no borrow is held.
     pub(crate) fn emptied(&self) {
         for then in self.waiting.take() {

@@ -176,7 +176,8 @@ impl Membrane {
     /// Calls `then` once: when the last capability that is held across the
     /// membrane is gone, and the last call through it is over, or the membrane has
     /// fallen; at once where it has. If nothing is held now, something must come
-    /// first.
+    /// first. While a vat of this thread is polled it waits for the end of that, and
+    /// for what is held by then.
     pub fn when_empty(&self, then: impl FnOnce() + 'static) {
         match self.fall() {
             // Nothing will ever come again.

@@ -311,6 +311,54 @@ fn a_server_may_call_the_peer_that_lets_go_of_it() {
 /// Far more links than a thread's stack has room for.
 const LINKS: u32 = 10_000;
 
+/// Answers with a process behind a membrane that says farewell to the program that
+/// it is handed once nobody holds it.
+struct Lending(Sent);
+
+impl process::Server for Lending {}
+
+impl program::Server for Lending {
+    async fn spawn(
+        self: Rc<Self>,
+        params: program::SpawnParams,
+        mut results: program::SpawnResults,
+    ) -> Result<(), Error> {
+        let farewell = Farewell {
+            whom: params.get()?.get_bootstrap().get_as_capability()?,
+            sent: self.0.clone(),
+        };
+        let membrane = Membrane::ungated();
+        membrane.when_empty(move || drop(farewell));
+        let lent = capnp_rpc::new_client_from_rc(self);
+        results
+            .get()
+            .set_process(membrane.wrap::<process::Client>(lent));
+        Ok(())
+    }
+}
+
+#[test]
+fn who_is_told_that_nothing_is_held_may_call_the_peer_that_held_it() {
+    let ways = [vec![finish(1)], vec![keep_and_finish(1), release(1)]];
+    for (way, said) in ways.into_iter().enumerate() {
+        let sent = Sent::default();
+        let lending: program::Client = capnp_rpc::new_client(Lending(sent.clone()));
+        let mut hosted = Hosted::new(Some(untyped(&lending)));
+        hosted.say(bootstrap());
+        hosted.say(spawn(1, 1));
+        assert!(sent.borrow().is_none(), "way {way}");
+        hosted.say(said.concat());
+        let mut farewell = sent.take().expect("it was told").promise;
+        assert!(hosted.settle(&mut farewell).is_none(), "way {way}");
+        let mut farewells = 0;
+        hosted.heard(|said| {
+            farewells += u32::from(matches!(said.which(), Ok(message::Call(_))));
+        });
+        assert_eq!(farewells, 1, "way {way}");
+        assert!(hosted.ended.is_none(), "way {way}");
+    }
+}
+
 #[test]
 fn promises_that_resolve_to_promises_without_end_end_the_connection() {
     let seen = Seen::default();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use capnp::Error;
 use slab::Slab;
+use ww_rpc::drop_later;
 
 use crate::epoch::Enrolment;
 use crate::hook::cross::Direction;
@@ -336,12 +337,18 @@ impl Boundary {
 
     /// Tells those who wait for it to hold nothing if that is so now: no capability,
     /// and no call that goes on.
-    pub(super) fn look(&self) {
-        // Once it has fallen that was told.
-        let idle = || self.held() == 0 && self.holders.borrow().len() == self.children.get();
-        if self.ended.get().is_none() && idle() {
-            self.ledger.emptied();
+    pub(super) fn look(self: &Rc<Self>) {
+        if self.ledger.is_awaited() && self.is_idle() {
+            // A peer may be letting go of it, whom they may call.
+            drop_later(Look(self.clone()));
         }
+    }
+
+    /// Whether it stands and holds nothing. What waits for it to fall is told then.
+    fn is_idle(&self) -> bool {
+        self.ended.get().is_none()
+            && self.held() == 0
+            && self.holders.borrow().len() == self.children.get()
     }
 
     pub(super) fn is_outermost(&self) -> bool {
@@ -350,6 +357,17 @@ impl Boundary {
 
     pub(super) fn root(&self) -> &Root {
         &self.root
+    }
+}
+
+/// Tells those who wait for a boundary to hold nothing, if it does.
+struct Look(Rc<Boundary>);
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        if self.0.is_idle() {
+            self.0.ledger.emptied();
+        }
     }
 }
 
