@@ -27,6 +27,7 @@ pub(crate) type Message = Rc<Builder<HeapAllocator>>;
 #[derive(Default)]
 pub(crate) struct Queue {
     messages: VecDeque<(Message, usize)>,
+    /// Of these, and of the one that is being written.
     words: usize,
 }
 
@@ -36,9 +37,9 @@ pub(crate) struct Outbox<W> {
     stream: Stream<W>,
     /// What was gathered of messages, to be written first.
     bytes: Vec<u8>,
-    /// The message that was not gathered to its end, and which of its segments
-    /// comes next: a long one.
-    message: Option<(Message, usize)>,
+    /// The message that was not gathered to its end, which of its segments comes
+    /// next, a long one, and the words that it has.
+    message: Option<(Message, usize, usize)>,
 }
 
 struct Stream<W> {
@@ -68,10 +69,13 @@ impl Queue {
         self.words
     }
 
-    fn pop(&mut self) -> Option<Message> {
-        let (message, words) = self.messages.pop_front()?;
+    /// The next message, which counts until it is given back, and its words.
+    fn pop(&mut self) -> Option<(Message, usize)> {
+        self.messages.pop_front()
+    }
+
+    fn give_back(&mut self, words: usize) {
         self.words = self.words.saturating_sub(words);
-        Some(message)
     }
 }
 
@@ -101,7 +105,7 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
                 self.bytes.clear();
                 self.bytes.shrink_to(BATCH);
             }
-            if let Some((message, next)) = &mut self.message {
+            if let Some((message, next, _)) = &mut self.message {
                 let segments = message.get_segments_for_output();
                 ready!(self.stream.poll_write(cx, segments[*next]))?;
                 *next += 1;
@@ -116,10 +120,10 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
     /// nothing is left to write.
     fn gather(&mut self, queue: &mut Queue) -> bool {
         while self.bytes.len() < BATCH {
-            let (message, mut next) = match self.message.take() {
+            let (message, mut next, words) = match self.message.take() {
                 Some(begun) => begun,
                 None => match queue.pop() {
-                    Some(message) => (message, 0),
+                    Some((message, words)) => (message, 0, words),
                     None => break,
                 },
             };
@@ -135,9 +139,10 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
             }
             if next < segments.len() {
                 drop(segments);
-                self.message = Some((message, next));
+                self.message = Some((message, next, words));
                 break;
             }
+            queue.give_back(words);
         }
         !self.bytes.is_empty() || self.message.is_some()
     }

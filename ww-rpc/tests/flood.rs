@@ -5,15 +5,16 @@ mod support;
 
 use std::cell::RefCell;
 use std::future::pending;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use capnp::ErrorKind;
 use capnp::traits::HasTypeId;
 use capnp_rpc::rpc_capnp::{exception, return_};
-use futures_lite::{AsyncWriteExt, future};
+use futures_lite::{AsyncRead, AsyncWriteExt, future};
 use support::peer::{ECHO, HANGS, Served, bootstrap, call, call_with, finish, hangs, limits};
 use support::shared::{nested, read, shared};
 use support::{
@@ -493,6 +494,41 @@ fn calls_of_our_own_that_nobody_reads_are_bounded() {
         let error = call.output.expect("no hang").expect_err("nobody answers");
         assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
     }
+}
+
+#[test]
+fn a_message_that_is_being_written_waits_as_well() {
+    const WORDS: usize = 10_000;
+    let limits = limits(|limits| limits.queue_words = WORDS);
+    let (silence, _peer) = piper::pipe(1);
+    let (mut read, writer) = piper::pipe(WORDS);
+    let mut vat = Vat::new(silence, writer, Side::Client, None, limits);
+    let executor: executor::Client = vat.bootstrap();
+    let mut vat = Slot::new(vat);
+    let text = "x".repeat(WORDS * 8 * 6 / 10);
+    let mut calls = Vec::new();
+    let mut say = |reads: bool| {
+        calls.push(Slot::new(echo(&executor, &text)));
+        settle(|cx| {
+            vat.poll(cx);
+            calls.iter_mut().for_each(|call| call.poll(cx));
+            let mut read = Pin::new(&mut read);
+            while reads
+                && matches!(
+                    read.as_mut().poll_read(cx, &mut [0; 4096]),
+                    Poll::Ready(Ok(1..))
+                )
+            {}
+        });
+        vat.output.take()
+    };
+    for round in 0..3 {
+        assert!(say(true).is_none(), "{round}");
+    }
+    assert!(say(false).is_none());
+    let ended = say(false).expect("ended").expect_err("overloaded");
+    assert_eq!(ended.kind, ErrorKind::Overloaded, "{ended}");
+    assert!(ended.extra.contains("has not read"), "{ended}");
 }
 
 #[test]
