@@ -69,6 +69,8 @@ impl Link {
     pub(crate) fn drain(&self) {
         self.state.borrow_mut().draining = true;
         self.wake_reader();
+        // It may be all that still goes on.
+        self.wake_writer();
     }
 
     /// Writes nothing further.

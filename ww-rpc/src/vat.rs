@@ -52,6 +52,11 @@ const CAPABILITIES: u64 = 64;
 /// Such a call is cancelled. Where writing to the peer fails, its calls are
 /// handled all the same, until there is nothing more to read at once.
 ///
+/// A peer that ends is still written to, until it has read all that waits for it or
+/// goes away: one that does neither keeps the vat for ever, so whoever serves
+/// strangers [drains](Self::drain) it after a while. The streams are dropped in the
+/// end and not closed, so over TLS no `close_notify` is sent.
+///
 /// A call that is pipelined to the peer and there turns out to lead back to this
 /// vat fails with kind [`Unimplemented`](capnp::ErrorKind::Unimplemented) where
 /// the peer would have this vat keep the results (`sendResultsTo.yourself`), as
@@ -66,6 +71,15 @@ const CAPABILITIES: u64 = 64;
 /// [`Disconnected`](capnp::ErrorKind::Disconnected), and so does every call
 /// after the end. Only where one side broke the protocol does the error keep
 /// that error's kind.
+///
+/// # Trust
+///
+/// [`Limits`] bound what the peer has the vat keep and do, whatever it says. What
+/// its capabilities do to the code that holds them they do not: promises of a
+/// hostile peer's that resolve in circles, or into the answer of a call that they
+/// were passed to, can hang or panic whoever calls, waits for or hands on what such
+/// a peer has bootstrapped or passed. So both what is handed to strangers and what
+/// comes of them stands behind a membrane, as `ww-membrane` has them.
 ///
 /// # Cancel safety
 ///
@@ -164,7 +178,9 @@ impl Vat {
     ///
     /// The vat must be polled on until it resolves. That needs no doing of the
     /// peer's, but a peer that goes on writing as fast as it is read can put it
-    /// off. A reader that comes to its end by itself needs no `drain`.
+    /// off. What the peer does not take at once is not written any more. A reader
+    /// that comes to its end by itself needs no `drain`, unless the peer then leaves
+    /// unread what is written to it.
     pub fn drain(&mut self) {
         self.link.drain();
     }

@@ -371,6 +371,30 @@ fn answers_are_written_to_a_peer_that_only_finished_writing() {
 }
 
 #[test]
+fn draining_gives_up_a_peer_that_has_finished_writing_and_does_not_read() {
+    let bytes = said(|executor| vec![forget(echo(executor, "written"))]);
+    let log = Log::default();
+    let (reader, mut writer) = piper::pipe(bytes.len());
+    future::block_on(writer.write_all(&bytes)).expect("memory does not fail");
+    drop(writer);
+    let (_unread, answers) = piper::pipe(16);
+    let bootstrap = Some(support::untyped(support::serve_host(&log)));
+    let mut vat = Vat::new(reader, answers, Side::Server, bootstrap, Limits::default());
+    let wakes = std::sync::Arc::new(support::Wakes::default());
+    let waker = std::task::Waker::from(wakes.clone());
+    let mut cx = std::task::Context::from_waker(&waker);
+    let woken = || wakes.0.swap(0, std::sync::atomic::Ordering::Relaxed) > 0;
+    while std::pin::Pin::new(&mut vat).poll(&mut cx).is_pending() && woken() {}
+    assert_eq!(*log.echoed.borrow(), ["written"]);
+    vat.drain();
+    assert!(woken(), "somebody is to poll it");
+    let mut vat = Slot::new(vat);
+    settle(|cx| vat.poll(cx));
+    assert!(matches!(vat.output, Some(Ok(()))));
+    assert_eq!(log.alive(), 0);
+}
+
+#[test]
 fn an_ended_vat_hands_out_broken_bootstraps() {
     let pair = pair();
     drop(pair.server);
