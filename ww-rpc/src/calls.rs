@@ -15,6 +15,7 @@ use crate::{Limits, Traffic};
 pub(crate) use self::table::Held;
 
 mod table;
+mod words;
 
 /// What the peer has us keep, by the messages that go either way.
 pub(crate) struct Calls {

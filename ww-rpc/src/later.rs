@@ -1,7 +1,7 @@
 use std::any::Any;
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::thread;
+
+use crate::panics::Panics;
 
 thread_local! {
     /// What is dropped when the poll of a vat is over; `None` outside of one.
@@ -43,32 +43,27 @@ struct Over;
 
 impl Drop for Over {
     fn drop(&mut self) {
-        let mut panicked = None;
+        let mut panics = Panics::default();
         while let Some(value) = LATER.with_borrow_mut(|later| later.as_mut()?.pop()) {
             // The rest is dropped all the same.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-                panicked.get_or_insert(panic);
-            }
+            panics.contain(|| drop(value));
         }
         LATER.set(None);
-        if let Some(panic) = panicked
-            && !thread::panicking()
-        {
-            resume_unwind(panic);
-        }
+        panics.resume();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::rc::Rc;
 
     use super::*;
 
-    struct Panics;
+    struct Breaks;
 
-    impl Drop for Panics {
+    impl Drop for Breaks {
         fn drop(&mut self) {
             panic!("dropped");
         }
@@ -89,9 +84,9 @@ mod tests {
         let with_panics = || {
             during(|| {
                 later();
-                drop_later(Panics);
+                drop_later(Breaks);
                 later();
-                drop_later(Panics);
+                drop_later(Breaks);
             });
         };
         assert!(catch_unwind(AssertUnwindSafe(with_panics)).is_err());

@@ -64,6 +64,7 @@ mod limits;
 mod link;
 mod network;
 mod outbox;
+mod panics;
 mod plain;
 mod promises;
 mod questions;
@@ -81,6 +82,7 @@ pub use capnp_rpc::rpc_twoparty_capnp::Side;
 pub use later::drop_later;
 pub use limit::Limit;
 pub use limits::Limits;
+pub use panics::Panics;
 pub use traffic::Traffic;
 pub use vat::Vat;
 

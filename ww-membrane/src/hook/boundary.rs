@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use capnp::Error;
 use slab::Slab;
-use ww_rpc::drop_later;
+use ww_rpc::{Panics, drop_later};
 
 use crate::epoch::Enrolment;
 use crate::hook::cross::Direction;
 use crate::hook::hold::afresh;
-use crate::hook::panics::Panics;
+use crate::hook::place::{Place, Release};
 use crate::hook::registry::{Registry, Root};
 use crate::ledger::Ledger;
 use crate::signal::Signal;
@@ -43,39 +43,6 @@ pub(crate) struct Boundary {
     /// been released.
     enrolments: Cell<Vec<Enrolment>>,
     place: thread::Place,
-}
-
-/// Something that holds references to the inside.
-pub(super) trait Release {
-    /// Lets go of them. Runs foreign `Drop`s, which may wrap, call or revoke.
-    fn release(&self);
-
-    /// Wakes who waits for them, once all holders have let go: a waker is
-    /// foreign code, and may panic.
-    fn wake(&self) {}
-}
-
-/// A place among the holders of a boundary. Dropping it gives it back.
-pub(super) struct Place {
-    boundary: Rc<Boundary>,
-    key: usize,
-}
-
-impl Place {
-    pub(super) fn boundary(&self) -> &Rc<Boundary> {
-        &self.boundary
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let boundary = &self.boundary;
-        // Once the boundary has fallen, places mean nothing.
-        if boundary.ended.get().is_none() {
-            boundary.holders.borrow_mut().try_remove(self.key);
-            boundary.look();
-        }
-    }
 }
 
 impl Boundary {
@@ -329,9 +296,15 @@ impl Boundary {
             Some(_) => usize::MAX,
             None => self.holders.borrow_mut().insert(holder),
         };
-        Place {
-            boundary: self.clone(),
-            key,
+        Place::new(self.clone(), key)
+    }
+
+    /// Takes back the place of a holder.
+    pub(super) fn take_back(self: &Rc<Self>, key: usize) {
+        // Once it has fallen, places mean nothing.
+        if self.ended.get().is_none() {
+            self.holders.borrow_mut().try_remove(key);
+            self.look();
         }
     }
 

@@ -8,7 +8,8 @@ use capnp::Error;
 use capnp::capability::Promise;
 use capnp::private::capability::PipelineHook;
 
-use crate::hook::boundary::{Boundary, Place, Release};
+use crate::hook::boundary::Boundary;
+use crate::hook::place::{Place, Release};
 use crate::signal::Listener;
 
 /// Work on the other side of a boundary that ends, with the boundary's error,

@@ -4,9 +4,10 @@ use std::rc::{Rc, Weak};
 use capnp::private::capability::ParamsHook;
 use capnp::{Error, MessageSize, any_pointer};
 
-use crate::hook::boundary::{Boundary, Place, Release};
+use crate::hook::boundary::Boundary;
 use crate::hook::cross::Direction;
 use crate::hook::message::Message;
+use crate::hook::place::{Place, Release};
 
 /// Parameters in a message of our own.
 pub(super) struct Params {

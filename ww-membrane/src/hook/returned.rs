@@ -5,12 +5,13 @@ use capnp::capability::{Promise, Request};
 use capnp::private::capability::{ClientHook, ParamsHook, ResultsHook};
 use capnp::{Error, MessageSize, any_pointer};
 
-use crate::hook::boundary::{Boundary, Place, Release};
+use crate::hook::boundary::Boundary;
 use crate::hook::broken;
 use crate::hook::cross::{RESOLUTIONS, resolved};
 use crate::hook::flight::Flight;
 use crate::hook::hold::Hold;
 use crate::hook::message::Message;
+use crate::hook::place::{Place, Release};
 use crate::hook::request::is_local;
 use crate::hook::turn::{Queue, Turn, Turns};
 

@@ -13,11 +13,12 @@ use futures::future::Shared;
 
 use crate::Call;
 use crate::hook::answer::Answer;
-use crate::hook::boundary::{Boundary, Place, Release};
+use crate::hook::boundary::Boundary;
 use crate::hook::broken;
 use crate::hook::cross::{Direction, cross};
 use crate::hook::early::Early;
 use crate::hook::flight::Flight;
+use crate::hook::place::{Place, Release};
 use crate::hook::results::Draft;
 use crate::signal::Listener;
 

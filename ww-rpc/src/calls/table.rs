@@ -1,19 +1,16 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use capnp::{Error, struct_list};
+use capnp::Error;
 use capnp_rpc::rpc_capnp::{
     call, cap_descriptor, message_target, payload, promised_answer, resolve,
 };
 
+use super::words::{CAPABILITY_WORDS, copy_words, table_words};
 use crate::exports::Exports;
 use crate::plain::Target;
 use crate::refusal::Refusal;
 use crate::{Limit, Limits, Traffic};
-
-/// What capnp-rpc takes up for a capability in a message from the peer, in
-/// words, beside its descriptor.
-const CAPABILITY_WORDS: usize = 88;
 
 /// What it keeps of each mention of an answer that is not there yet, in words,
 /// beside the path to what is mentioned: until that answer is there.
@@ -174,12 +171,8 @@ impl Table {
         let table = results.get_cap_table()?;
         let words = words.saturating_add(table_words(table, limits, traffic)?);
         for descriptor in table {
-            self.refuse_circle(descriptor)?;
-            if let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? {
-                self.read_mention(answer?)?;
-            }
+            self.given(descriptor, limits)?;
         }
-        self.fits(0, limits)?;
         if words > limits.message_words {
             return Err(Limit::MessageWords.exceeded(format!(
                 "answer of the peer's has {} capabilities and takes {words} words, more than the \
@@ -222,22 +215,13 @@ impl Table {
         let resolve::Cap(descriptor) = resolve.which()? else {
             return Ok(());
         };
-        let descriptor = descriptor?;
-        self.refuse_circle(descriptor)?;
-        let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? else {
+        let Some(call) = self.given(descriptor?, limits)? else {
             return Ok(());
         };
-        let answer = answer?;
-        self.read_mention(answer)?;
-        self.fits(0, limits)?;
-        let call = self.open.get_mut(&answer.get_question_id());
-        if let Some(call) = call
-            && call.held
-            && !call.answered
-            && call.resolved == 0
-        {
-            call.resolved = call.depth;
-            self.resolved += call.depth;
+        if call.held && !call.answered && call.resolved == 0 {
+            let depth = call.depth;
+            call.resolved = depth;
+            self.resolved += depth;
         }
         if self.resolved > limits.resolutions {
             return Err(Limit::Resolutions.exceeded(format!(
@@ -249,19 +233,30 @@ impl Table {
         Ok(())
     }
 
+    /// Takes note of what the peer answers with or resolves to, and tells the call
+    /// whose answer that is.
+    ///
     /// capnp-rpc would follow the answer of a call that is its own answer for
     /// ever. A membrane breaks such circles; on what is the peer's own, none is
     /// there.
-    fn refuse_circle(&self, descriptor: cap_descriptor::Reader<'_>) -> Result<(), Refusal> {
-        if let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? {
-            let id = answer?.get_question_id();
-            if self.open.get(&id).is_some_and(|call| call.reflected) {
-                return Err(Refusal::Broken(Error::failed(format!(
-                    "peer gives the answer of its call {id}, which it has to answer itself"
-                ))));
-            }
+    fn given(
+        &mut self,
+        descriptor: cap_descriptor::Reader<'_>,
+        limits: &Limits,
+    ) -> Result<Option<&mut Call>, Refusal> {
+        let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? else {
+            return Ok(None);
+        };
+        let answer = answer?;
+        let id = answer.get_question_id();
+        self.read_mention(answer)?;
+        self.fits(0, limits)?;
+        match self.open.get_mut(&id) {
+            Some(call) if call.reflected => Err(Refusal::Broken(Error::failed(format!(
+                "peer gives the answer of its call {id}, which it has to answer itself"
+            )))),
+            call => Ok(call),
         }
-        Ok(())
     }
 
     /// The words of all calls, and `words` more, where they may be as many.
@@ -372,34 +367,4 @@ impl Table {
         };
         self.resolved -= resolved;
     }
-}
-
-/// What a copy of parameters with so many capabilities takes up, which a membrane
-/// keeps beside them. Where they cannot be measured they cannot be copied.
-fn copy_words(params: payload::Reader<'_>, capabilities: u32) -> usize {
-    if capabilities == 0 {
-        return 0;
-    }
-    let size = params.get_content().target_size();
-    size.map_or(0, |size| {
-        usize::try_from(size.word_count).unwrap_or(usize::MAX)
-    })
-}
-
-/// What the capabilities of a message take up, where it may have as many: then they
-/// are counted.
-fn table_words(
-    table: struct_list::Reader<'_, cap_descriptor::Owned>,
-    limits: &Limits,
-    traffic: &Traffic,
-) -> Result<usize, Refusal> {
-    let count = table.len() as usize;
-    if count > limits.capabilities {
-        return Err(Limit::Capabilities.exceeded(format!(
-            "message from the peer has {count} capabilities, more than the limit of {}",
-            limits.capabilities
-        )));
-    }
-    traffic.was_handed(count);
-    Ok(count.saturating_mul(CAPABILITY_WORDS))
 }

@@ -1,0 +1,39 @@
+use capnp::struct_list;
+use capnp_rpc::rpc_capnp::{cap_descriptor, payload};
+
+use crate::refusal::Refusal;
+use crate::{Limit, Limits, Traffic};
+
+/// What capnp-rpc takes up for a capability in a message from the peer, in
+/// words, beside its descriptor.
+pub(super) const CAPABILITY_WORDS: usize = 88;
+
+/// What a copy of parameters with so many capabilities takes up, which a membrane
+/// keeps beside them. Where they cannot be measured they cannot be copied.
+pub(super) fn copy_words(params: payload::Reader<'_>, capabilities: u32) -> usize {
+    if capabilities == 0 {
+        return 0;
+    }
+    let size = params.get_content().target_size();
+    size.map_or(0, |size| {
+        usize::try_from(size.word_count).unwrap_or(usize::MAX)
+    })
+}
+
+/// What the capabilities of a message take up, where it may have as many: then they
+/// are counted.
+pub(super) fn table_words(
+    table: struct_list::Reader<'_, cap_descriptor::Owned>,
+    limits: &Limits,
+    traffic: &Traffic,
+) -> Result<usize, Refusal> {
+    let count = table.len() as usize;
+    if count > limits.capabilities {
+        return Err(Limit::Capabilities.exceeded(format!(
+            "message from the peer has {count} capabilities, more than the limit of {}",
+            limits.capabilities
+        )));
+    }
+    traffic.was_handed(count);
+    Ok(count.saturating_mul(CAPABILITY_WORDS))
+}
