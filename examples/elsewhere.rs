@@ -1,6 +1,6 @@
 //! Runs a component that nobody knows and that is compiled in a process of its
 //! own, which the kernel ends when it has taken too much of a processor, or more
-//! memory than it may: a few kilobytes can keep a compiler busy for minutes.
+//! memory than it may: some ten kilobytes can keep a compiler busy for minutes.
 //!
 //! ```sh
 //! cargo run -p ww-examples --bin elsewhere [COMPONENT]

@@ -94,7 +94,7 @@ impl Cache {
     /// Has `filler` compile the components whose programs are not there, and the
     /// runtime that is given this cache none.
     ///
-    /// A few kilobytes can keep a compiler busy for minutes, whatever is weighed
+    /// Some ten kilobytes can keep a compiler busy for minutes, whatever is weighed
     /// before, and no thread that compiles can be stopped. A process can:
     /// `filler` is to start one, bound what it takes, and wait for it. There,
     /// [`Runtime::compile`](crate::Runtime::compile) on a runtime with the same

@@ -70,7 +70,7 @@ const OWN: usize = 3;
 
 /// The most that a component may have of each: what the compiler does then takes
 /// seconds. Engines of JavaScript of some 10 MB have 110,000 locals, pass fewer than
-/// 100 values, and keep 600,000. By bytes the most are met in the 27 MB of an ONNX
+/// 100 values, and keep 600,000. By bytes the most are met in the 28 MB of an ONNX
 /// runtime, 10 million of them in one function, and tabled in the 14 MB of a program
 /// in Go, 1.7 billion, which climbs 17 million. LLVM itself has 192 loops within
 /// one another.
