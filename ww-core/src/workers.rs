@@ -4,7 +4,7 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use async_executor::LocalExecutor;
@@ -45,9 +45,12 @@ const STACK: usize = 64 << 20;
 
 /// Threads of our own, each with a single-threaded executor, started when
 /// first needed. They end when the last job is done and this is dropped.
-pub(crate) struct Threads {
-    threads: Vec<OnceLock<io::Result<Thread>>>,
-    next: AtomicUsize,
+pub(crate) struct Threads(Mutex<Started>);
+
+struct Started {
+    /// `None` where none was needed yet, or none could be had.
+    threads: Vec<Option<Thread>>,
+    next: usize,
 }
 
 struct Thread {
@@ -57,36 +60,42 @@ struct Thread {
 
 impl Threads {
     pub(crate) fn new(count: usize) -> Self {
-        Self {
-            threads: (0..count.max(1)).map(|_| OnceLock::new()).collect(),
-            next: AtomicUsize::new(0),
-        }
+        let threads = (0..count.max(1)).map(|_| None).collect();
+        Self(Mutex::new(Started { threads, next: 0 }))
     }
+}
 
+impl Started {
     /// The thread with the fewest jobs; among equals they take turns. One that
-    /// has ended comes last.
-    fn lightest(&self) -> io::Result<&Thread> {
-        let start = self.next.fetch_add(1, Ordering::Relaxed);
-        let count = self.threads.len();
-        let load = |index: usize| match self.threads[index].get() {
-            Some(Ok(thread)) if !thread.jobs.is_closed() => thread.load.load(Ordering::Relaxed),
-            Some(_) => usize::MAX,
-            None => 0,
-        };
-        let index = (0..count)
-            .map(|offset| start.wrapping_add(offset) % count)
-            .min_by_key(|&index| load(index))
+    /// is not there, or has ended, is started; where that fails, another serves.
+    fn lightest(&mut self) -> io::Result<&Thread> {
+        let (start, count) = (self.next, self.threads.len());
+        self.next = (start + 1) % count;
+        let turns = (0..count).map(|offset| (start + offset) % count);
+        let load = |index: &usize| self.threads[*index].as_ref().and_then(Thread::load);
+        let mut index = turns
+            .clone()
+            .min_by_key(|index| load(index).unwrap_or(0))
             .unwrap_or(0);
+        if load(&index).is_none() {
+            match Thread::start(index) {
+                Ok(thread) => self.threads[index] = Some(thread),
+                Err(error) => {
+                    let running = turns.filter_map(|index| Some((load(&index)?, index)));
+                    (_, index) = running.min_by_key(|(load, _)| *load).ok_or(error)?;
+                }
+            }
+        }
         self.threads[index]
-            .get_or_init(|| Thread::start(index))
             .as_ref()
-            .map_err(|error| io::Error::new(error.kind(), error.to_string()))
+            .ok_or_else(|| io::Error::other("no worker thread"))
     }
 }
 
 impl Workers for Threads {
     fn run(&self, job: Job) -> io::Result<()> {
-        let thread = self.lightest()?;
+        let mut started = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let thread = started.lightest()?;
         thread.load.fetch_add(1, Ordering::Relaxed);
         thread.jobs.unbounded_send(job).map_err(|_| {
             thread.load.fetch_sub(1, Ordering::Relaxed);
@@ -105,6 +114,11 @@ impl Thread {
             .stack_size(STACK)
             .spawn(move || futures_lite::future::block_on(serve(queue, counted)))?;
         Ok(Self { jobs, load })
+    }
+
+    /// How many jobs it has. `None` where it has ended.
+    fn load(&self) -> Option<usize> {
+        (!self.jobs.is_closed()).then(|| self.load.load(Ordering::Relaxed))
     }
 }
 
@@ -148,6 +162,21 @@ mod tests {
     use std::task::Poll;
 
     use super::*;
+
+    #[test]
+    fn a_thread_that_has_ended_is_replaced() {
+        let threads = Threads::new(1);
+        let (jobs, _) = mpsc::unbounded();
+        let ended = Thread {
+            jobs,
+            load: Arc::default(),
+        };
+        threads.0.lock().expect("nobody panics").threads[0] = Some(ended);
+        let (sender, ran) = channel();
+        let job = move || async move { sender.send(()).expect("the test waits") }.boxed_local();
+        threads.run(Box::new(job)).expect("a thread");
+        ran.recv().expect("it runs");
+    }
 
     #[test]
     fn a_job_begins_however_busy_its_neighbours_are() {
