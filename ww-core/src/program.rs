@@ -113,7 +113,9 @@ impl Program {
             let linked = compiled.linked.clone();
             return Ok(Place::new(linked, seat));
         }
-        let seat = room.on_demand(compiled.memories)?;
+        // The cell ends with the first one beyond its limit.
+        let memories = compiled.memories.min(limits.memories);
+        let seat = room.on_demand(memories)?;
         let linked = compiled.outside(self.runtime.tiers()).await?;
         Ok(Place::new(linked, seat))
     }

@@ -96,8 +96,9 @@ fn a_table_that_grows_comes_out_of_the_memory() {
 #[test]
 fn instances_tables_and_memories_are_counted() {
     let defaults = Limits::default();
+    let sixteen = "(memory 0)".repeat(16);
     let few = |limits: &mut Limits| (limits.instances, limits.tables, limits.memories) = (5, 3, 2);
-    let cases: [(Limit, &str, Limits, usize, usize); 6] = [
+    let cases: [(Limit, &str, Limits, usize, usize); 7] = [
         // The instance that has `run` is one, too.
         (Limit::Instances, "", limits(few), 4, 5),
         (Limit::Tables, "(table 0 funcref)", limits(few), 3, 4),
@@ -105,6 +106,8 @@ fn instances_tables_and_memories_are_counted() {
         (Limit::Instances, "", defaults, 255, 256),
         (Limit::Tables, "(table 0 funcref)", defaults, 64, 65),
         (Limit::Memories, "(memory 0)", defaults, 16, 17),
+        // No process has mappings for so many.
+        (Limit::Memories, &sixteen, defaults, 1, 900),
     ];
     for (what, core, limits, fit, burst) in cases {
         let (end, _) = ends(wasm(core, fit, IDLE), limits);
@@ -113,7 +116,8 @@ fn instances_tables_and_memories_are_counted() {
             Err(Error::Limit { limit, bound }) => {
                 assert_eq!(limit, what);
                 // As many as fit, and the instance that has `run`.
-                let fitted = fit + usize::from(what == Limit::Instances);
+                let each = core.matches("(memory").count().max(1);
+                let fitted = fit * each + usize::from(what == Limit::Instances);
                 assert_eq!(bound, fitted as u64);
             }
             other => panic!("{burst} of {what}: {other:?}"),
