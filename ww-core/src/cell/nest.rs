@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -47,14 +47,19 @@ enum Member {
     Reaper(Reaper),
 }
 
-/// Where cells of one driver are added.
+/// What the cells of one driver have in common: where more are added, and what
+/// those that have ended still had to sit out.
 #[derive(Clone, Default)]
-pub(crate) struct Nest(Rc<Newcomers>);
+pub(crate) struct Nest(Rc<Common>);
 
-struct Newcomers {
-    /// `None` once the driver has gone: nobody would poll them.
+struct Common {
+    /// Newcomers. `None` once the driver has gone: nobody would poll them.
     runs: RefCell<Option<Vec<Run>>>,
     waker: RefCell<Option<Waker>>,
+    /// How often the driver was polled.
+    polls: Cell<u64>,
+    /// All rest until it was polled so often.
+    rest: Cell<u64>,
 }
 
 impl Nest {
@@ -86,17 +91,31 @@ impl Nest {
         runs.as_ref().is_none_or(Vec::is_empty)
     }
 
+    /// Whether what cells owed that have ended is still sat out.
+    pub(super) fn rests(&self) -> bool {
+        self.0.polls.get() < self.0.rest.get()
+    }
+
+    /// Has those that are left sit out so many polls: a guest that others take the
+    /// place of does not get more of its thread than one that goes on.
+    pub(super) fn rest(&self, polls: u64) {
+        let until = self.0.rest.get().max(self.0.polls.get());
+        self.0.rest.set(until + polls);
+    }
+
     fn close(&self) {
         let runs = self.0.runs.take();
         drop(runs);
     }
 }
 
-impl Default for Newcomers {
+impl Default for Common {
     fn default() -> Self {
         Self {
             runs: RefCell::new(Some(Vec::new())),
             waker: RefCell::default(),
+            polls: Cell::new(0),
+            rest: Cell::new(0),
         }
     }
 }
@@ -145,6 +164,7 @@ impl Future for Driver {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         *this.nest.0.waker.borrow_mut() = Some(cx.waker().clone());
+        this.nest.0.polls.update(|polls| polls + 1);
         let began = this.ticker.ticks();
         loop {
             let newcomers = this.nest.take();

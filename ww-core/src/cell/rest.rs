@@ -41,6 +41,11 @@ impl Rest {
         rests
     }
 
+    /// Polls that it still had to sit out, now that it has ended.
+    pub(super) fn owed(&self) -> u64 {
+        self.polls
+    }
+
     /// Has a guest rest that was interrupted in a poll, or has run for more than a tick
     /// all the same; and where the poll took so many ticks, or served so much, that it
     /// had more than its share. One that has ended leaves its vat with what it had said.

@@ -324,13 +324,15 @@ impl Future for Run {
                 return Poll::Ready(());
             }
         }
-        let rests = this.rest.sit_out();
+        let rests = this.rest.sit_out() || this.local.nest().rests();
         let before = shared.meter.served();
         let served = || shared.meter.served() - before;
+        let mut ended = false;
         for round in 1.. {
             if let Some(result) = this.round(ready, rests) {
                 this.finish(result);
-                return Poll::Ready(());
+                ended = true;
+                break;
             }
             // What was woken in the last round waits for another poll.
             if rests || round == ROUNDS || served() >= MESSAGES || turn.ticks() > 0 {
@@ -344,8 +346,12 @@ impl Future for Run {
         let ticks = turn.ticks();
         this.met_tick = ticks > 0;
         if !rests {
-            let lives = this.guest.is_some();
+            let lives = this.guest.is_some() || ended;
             this.rest.note_poll(&shared.signal, lives, ticks, served());
+        }
+        if ended {
+            this.local.nest().rest(this.rest.owed());
+            return Poll::Ready(());
         }
         shared.signal.leave();
         Poll::Pending

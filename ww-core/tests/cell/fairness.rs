@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures::future::{Either, select};
+use futures::future::{Either, FutureExt as _, select};
 use futures::io::sink;
 use futures_lite::AsyncWriteExt as _;
 use ww_core::cell::{Builder, Cell, Driver, Input, Usage};
@@ -271,6 +271,35 @@ fn a_turn_of_a_family_ends_at_a_tick_though_each_of_it_ends_before_one() {
         .await;
         // Ticks are late at times.
         assert!(most < FAMILY / 2, "{most} of them in a turn");
+    });
+}
+
+/// Fills 128 MiB in one instruction, and ends.
+const FILLS_ONCE: &str = "
+    (drop (memory.grow (i32.const 2048)))
+    (memory.fill (i32.const 65536) (i32.const 1) (i32.const 134217728))";
+
+#[test]
+fn what_a_cell_still_had_to_sit_out_when_it_ended_is_sat_out_by_those_beside_it() {
+    patiently(async {
+        let (waits, start) = run(BURST).stdin(Input::piped()).prepare().await.unwrap();
+        let mut driving = start.drive();
+        let fills = pin!(run(FILLS_ONCE).beside(&waits).spawn());
+        let Either::Right((fills, _)) = select(&mut driving, fills).await else {
+            panic!("it waits for its input");
+        };
+        let fills = fills.unwrap();
+        let (mut told, mut since) = (waits.take_stdin(), 0);
+        turns(driving, || {
+            if fills.wait().now_or_never().is_some() {
+                told = None;
+                since += 1;
+            }
+        })
+        .await;
+        assert!(waits.wait().await.unwrap().success());
+        // Eight polls for each of several ticks.
+        assert!(since > 15, "{since} turns after it");
     });
 }
 
