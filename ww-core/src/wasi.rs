@@ -11,7 +11,7 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi_io::IoView;
 
 use self::bindings::wasi as wit;
-use self::filesystem::{Listings, Mounted};
+use self::filesystem::{Listings, Mounted, Reads};
 use crate::cell::Shared;
 use crate::clock::Clock;
 use crate::random::Random;
@@ -91,8 +91,7 @@ pub(crate) struct Wasi {
     setup: Setup,
     mounts: Vec<Mounted>,
     listings: Listings,
-    /// Held once more by every input stream of a file of an image.
-    streams: Arc<()>,
+    reads: Reads,
     /// When the cell began, which is its monotonic clock's zero: a guest does
     /// not learn how long its host has been up.
     zero: Duration,
@@ -105,7 +104,7 @@ impl Wasi {
         Self {
             mounts: Mounted::all(mounts, &setup.shared, &setup.clock),
             listings: Listings::default(),
-            streams: Arc::default(),
+            reads: Reads::default(),
             zero: setup.clock.now(),
             insecure: random::Insecure::default(),
             setup,

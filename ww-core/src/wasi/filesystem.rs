@@ -17,12 +17,14 @@ pub use self::listing::Listing;
 pub(super) use self::listing::Listings;
 pub(super) use self::mount::Mounted;
 pub(crate) use self::mount::{Mount, Source};
+pub(super) use self::reads::Reads;
 
 use self::scratch::Open;
 
 mod descriptor;
 mod listing;
 mod mount;
+mod reads;
 mod resolve;
 mod scratch;
 mod stat;

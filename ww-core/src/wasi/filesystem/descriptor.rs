@@ -73,8 +73,8 @@ impl HostDescriptor for Host<'_> {
         let file = self.table.get(&handle)?.file();
         let stream: DynInputStream = match file.map_err(|_| ErrorCode::IsDirectory)? {
             Content::Image(file) => {
-                let streams = self.wasi.streams.clone();
-                Box::new(FileStream::new(file.clone(), offset, streams))
+                let reads = self.wasi.reads.clone();
+                Box::new(FileStream::new(file.clone(), offset, reads))
             }
             Content::Scratch(open) => Box::new(Reader::new(open.readable()?.again(), offset)),
         };
@@ -196,7 +196,7 @@ impl HostDescriptor for Host<'_> {
             None => {
                 let entries = self.image(mount)?.read_dir(&path).await;
                 let entries = entries.map_err(|error| code(&error))?;
-                self.wasi.listings.keep(mount, path, entries)
+                self.wasi.listings.keep(mount, path, entries)?
             }
         };
         Ok(self.table.push(Listing::Image(names, 0))?)

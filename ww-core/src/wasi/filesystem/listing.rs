@@ -8,7 +8,7 @@ use super::Failure;
 use super::scratch::Entries;
 use crate::wasi::Host;
 use crate::wasi::wit::filesystem::types::{
-    DescriptorType, DirectoryEntry, HostDirectoryEntryStream,
+    DescriptorType, DirectoryEntry, ErrorCode, HostDirectoryEntryStream,
 };
 
 /// The entries of a directory that are still to be read.
@@ -25,21 +25,43 @@ pub(super) type Names = Arc<[Name]>;
 
 type Name = (String, DescriptorType);
 
+/// Bytes that the open listings of a cell may take together: a quarter of a million
+/// names, and more of short ones.
+const MOST: usize = 32 << 20;
+
 /// What the open listings of images hold, by mount and path: once for each
-/// directory, however often a guest opens it.
+/// directory, however often a guest opens it, and its bytes.
 #[derive(Debug, Default)]
-pub(in super::super) struct Listings(HashMap<(usize, Path), Weak<[Name]>>);
+pub(in super::super) struct Listings(HashMap<(usize, Path), Known>);
+
+/// As long as it is open, and its bytes.
+type Known = (Weak<[Name]>, usize);
 
 impl Listings {
     pub(super) fn find(&self, mount: usize, path: &Path) -> Option<Names> {
-        self.0.get(&(mount, path.clone()))?.upgrade()
+        let (names, _) = self.0.get(&(mount, path.clone()))?;
+        names.upgrade()
     }
 
-    pub(super) fn keep(&mut self, mount: usize, path: Path, entries: Vec<Entry>) -> Names {
-        self.0.retain(|_, names| names.strong_count() > 0);
+    /// # Errors
+    ///
+    /// `insufficient-memory`, where the open ones would take too much.
+    pub(super) fn keep(
+        &mut self,
+        mount: usize,
+        path: Path,
+        entries: Vec<Entry>,
+    ) -> Result<Names, ErrorCode> {
+        self.0.retain(|_, (names, _)| names.strong_count() > 0);
+        let open: usize = self.0.values().map(|(_, bytes)| bytes).sum();
+        let bytes = entries.iter().map(size).sum();
+        if open.saturating_add(bytes) > MOST {
+            return Err(ErrorCode::InsufficientMemory);
+        }
         let names: Names = entries.into_iter().map(named).collect();
-        self.0.insert((mount, path), Arc::downgrade(&names));
-        names
+        self.0
+            .insert((mount, path), (Arc::downgrade(&names), bytes));
+        Ok(names)
     }
 }
 
@@ -62,6 +84,11 @@ impl HostDirectoryEntryStream for Host<'_> {
         self.table.delete(listing)?;
         Ok(())
     }
+}
+
+/// Bytes that it takes.
+fn size(entry: &Entry) -> usize {
+    size_of::<Name>() + entry.name.len()
 }
 
 fn named(entry: Entry) -> Name {
@@ -88,7 +115,7 @@ mod tests {
         let (image, path) = (Image::from(tree), Path::new("a").expect("a path"));
         let entries = || block_on(image.read_dir(&path)).expect("it is there");
         let mut listings = Listings::default();
-        let names = listings.keep(0, path.clone(), entries());
+        let names = listings.keep(0, path.clone(), entries()).expect("they fit");
         let found = listings.find(0, &path).expect("it is open");
         assert!(Arc::ptr_eq(&names, &found) && names.len() == 2);
         assert!(listings.find(1, &path).is_none());
@@ -96,5 +123,26 @@ mod tests {
         assert!(listings.find(0, &path).is_none());
         drop(listings.keep(1, path.clone(), entries()));
         assert_eq!(listings.0.len(), 1);
+    }
+
+    #[test]
+    fn listings_that_are_open_take_so_much_together_and_no_more() {
+        let name = "n".repeat(200);
+        let entry = Entry {
+            name,
+            kind: Kind::File,
+            layers: Vec::new(),
+        };
+        let third = vec![entry.clone(); MOST / 3 / size(&entry)];
+        let mut listings = Listings::default();
+        let mut keep = |mount| listings.keep(mount, Path::root(), third.clone());
+        let mut open: Vec<_> = (0..3).map(&mut keep).collect();
+        assert!(open.iter().all(Result::is_ok));
+        assert_eq!(
+            keep(3).map(|names| names.len()),
+            Err(ErrorCode::InsufficientMemory)
+        );
+        open.pop();
+        assert!(keep(3).is_ok());
     }
 }

@@ -1,15 +1,14 @@
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, StreamError, StreamResult};
 use ww_image::{Error, File};
 
 use super::code;
+use super::reads::{Read, Reads};
 use crate::wasi::CHUNK;
 use crate::wasi::wit::filesystem::types::ErrorCode;
 
@@ -24,8 +23,7 @@ const LEAST: usize = 4096;
 /// had read.
 pub(super) struct FileStream {
     file: File,
-    /// All streams of the cell, and one more.
-    streams: Arc<()>,
+    reads: Reads,
     /// Of the first byte that is not yet read from the file.
     offset: u64,
     state: State,
@@ -36,7 +34,7 @@ enum State {
     Idle,
     /// Kept while the guest polls other things, so that a read once begun is
     /// not begun again.
-    Reading(BoxFuture<'static, Result<Bytes, Error>>),
+    Reading(Read),
     /// Not empty.
     Ready(Bytes),
     Failed(ReadFailed),
@@ -52,10 +50,10 @@ pub(super) struct ReadFailed {
 }
 
 impl FileStream {
-    pub(super) fn new(file: File, offset: u64, streams: Arc<()>) -> Self {
+    pub(super) fn new(file: File, offset: u64, reads: Reads) -> Self {
         Self {
             file,
-            streams,
+            reads,
             offset,
             state: State::Idle,
         }
@@ -66,16 +64,15 @@ impl FileStream {
             self.state = match &mut self.state {
                 State::Idle if self.offset >= self.file.len() => State::Ended,
                 State::Idle => {
-                    let file = self.file.clone();
-                    let (offset, chunk) = (self.offset, chunk(&self.streams));
-                    State::Reading(Box::pin(async move { file.read_at(offset, chunk).await }))
+                    let chunk = chunk(self.reads.streams());
+                    let begun = self.reads.poll_begin(cx, &self.file, self.offset, chunk);
+                    State::Reading(ready!(begun))
                 }
-                State::Reading(read) => match ready!(read.as_mut().poll(cx)) {
+                State::Reading(read) => match ready!(read.poll(cx)) {
                     Ok(bytes) if bytes.is_empty() => State::Ended,
                     Ok(bytes) => {
                         self.offset += bytes.len() as u64;
-                        // A copy: the bytes may be a small part of what they lie in.
-                        State::Ready(Bytes::copy_from_slice(&bytes))
+                        State::Ready(bytes)
                     }
                     Err(source) => State::Failed(ReadFailed {
                         code: code(&source),
@@ -88,9 +85,8 @@ impl FileStream {
     }
 }
 
-fn chunk(streams: &Arc<()>) -> usize {
-    let count = Arc::strong_count(streams).saturating_sub(1).max(1);
-    (AHEAD / count).clamp(LEAST, CHUNK)
+fn chunk(streams: usize) -> usize {
+    (AHEAD / streams.max(1)).clamp(LEAST, CHUNK)
 }
 
 #[async_trait]
@@ -128,31 +124,28 @@ impl InputStream for FileStream {
 mod tests {
     use super::*;
 
+    /// So many bytes in a file.
+    fn file(content: &Bytes) -> File {
+        let files = ww_loader::Memory::files([("file", content.clone())]).expect("a file");
+        let image = ww_image::Image::from(files);
+        let path = ww_image::Path::new("file").expect("a path");
+        match futures_lite::future::block_on(image.open(&path)) {
+            Ok(ww_image::Node::File(file)) => file,
+            other => panic!("it is a file: {other:?}"),
+        }
+    }
+
     #[test]
     fn many_streams_read_less_ahead_than_a_few() {
-        let streams = Arc::new(());
-        let mut held = Vec::new();
-        let mut ahead = 0;
-        for _ in 0..4096 {
-            held.push(streams.clone());
-            ahead += chunk(&streams);
-        }
+        let ahead: usize = (1..=4096).map(chunk).sum();
         assert!(ahead < 24 << 20, "{ahead} bytes");
-        held.truncate(16);
-        assert_eq!(chunk(&streams), CHUNK);
+        assert_eq!(chunk(16), CHUNK);
     }
 
     #[test]
     fn what_was_read_ahead_holds_nothing_else_in_memory() {
         let content = Bytes::from(vec![7; 1 << 20]);
-        let files = ww_loader::Memory::files([("file", content.clone())]).expect("a file");
-        let image = ww_image::Image::from(files);
-        let path = ww_image::Path::new("file").expect("a path");
-        let opened = futures_lite::future::block_on(image.open(&path)).expect("it is there");
-        let ww_image::Node::File(file) = opened else {
-            panic!("it is a file");
-        };
-        let mut stream = FileStream::new(file, 0, Arc::default());
+        let mut stream = FileStream::new(file(&content), 0, Reads::default());
         let read = stream.read(1).expect("it can be read");
         assert_eq!(&read[..], [7]);
         assert!(!content.as_ptr_range().contains(&read.as_ptr()));
