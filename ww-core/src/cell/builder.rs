@@ -200,7 +200,8 @@ impl Builder {
     }
 
     /// The random numbers that the guest and its children get, in place of the
-    /// system's: all draw from the one source.
+    /// system's: all draw from the one source, each when it asks, so what repeats is
+    /// one of them at a time.
     pub fn random(mut self, random: impl Random) -> Self {
         self.sources.random = Some(random::Common::new(random));
         self
