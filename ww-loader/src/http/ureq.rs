@@ -1,5 +1,8 @@
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_lock::{Semaphore, SemaphoreGuardArc};
 use async_trait::async_trait;
 use blocking::Unblock;
 use bytes::Bytes;
@@ -15,13 +18,21 @@ const PIECE: usize = 64 << 10;
 /// The longest that a thread is held by a request which nobody waits for.
 const LONGEST: Duration = Duration::from_secs(600);
 
+/// Requests that go on at a time. Each may hold a thread of the pool for as long as
+/// its peer likes, also where nobody waits for it any more, and others need some of
+/// its five hundred, to read files and to compile.
+const MOST: usize = 128;
+
 /// The `ureq` client, on the `blocking` crate's pool, with TLS by `rustls` and
 /// the roots of Mozilla.
 ///
-/// Connections are kept and used again. A clone shares them.
+/// Connections are kept and used again. A clone shares them. At most 128 requests
+/// go on at a time, of which each does until its answer was read to its end, or
+/// dropped; others wait for them.
 #[derive(Clone, Debug)]
 pub struct Ureq {
     agent: Agent,
+    turns: Arc<Semaphore>,
 }
 
 impl Ureq {
@@ -37,8 +48,10 @@ impl Ureq {
             .timeout_connect(Some(Duration::from_secs(10)))
             .timeout_global(Some(LONGEST))
             .build();
-        let agent = config.into();
-        Self { agent }
+        Self {
+            agent: config.into(),
+            turns: Arc::new(Semaphore::new(MOST)),
+        }
     }
 
     fn run(&self, request: Request) -> Result<Answer, HttpError> {
@@ -91,8 +104,9 @@ impl Default for Ureq {
 impl Http for Ureq {
     async fn send(&self, request: Request) -> Result<Response, HttpError> {
         let (client, url) = (self.clone(), request.url.clone());
-        let answer = blocking::unblock(move || client.run(request)).await?;
-        let (head, body) = answer.into_parts();
+        let turn = self.turns.acquire_arc().await;
+        let (answer, turn) = blocking::unblock(move || (client.run(request), turn)).await;
+        let (head, body) = answer?.into_parts();
         let headers = head.headers.iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes());
             (name.as_str().to_owned(), value.into_owned())
@@ -100,13 +114,13 @@ impl Http for Ureq {
         Ok(Response {
             status: head.status.as_u16(),
             headers: headers.collect(),
-            body: stream_of(body.into_reader(), url),
+            body: stream_of(body.into_reader(), url, turn),
         })
     }
 }
 
-fn stream_of(reader: ureq::BodyReader<'static>, url: String) -> Body {
-    let reader = Unblock::with_capacity(PIECE, reader);
+fn stream_of(reader: ureq::BodyReader<'static>, url: String, turn: SemaphoreGuardArc) -> Body {
+    let reader = Unblock::with_capacity(PIECE, Held(reader, turn));
     let pieces = stream::unfold(Some((reader, url)), |open| async {
         let (mut reader, url) = open?;
         let mut piece = vec![0; PIECE];
@@ -120,4 +134,53 @@ fn stream_of(reader: ureq::BodyReader<'static>, url: String) -> Body {
         }
     });
     Body::new(Box::pin(pieces))
+}
+
+/// A body, and the turn of its request, which is over when the pool's thread is done
+/// with the body.
+struct Held(
+    ureq::BodyReader<'static>,
+    #[expect(dead_code, reason = "held")] SemaphoreGuardArc,
+);
+
+impl io::Read for Held {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use futures::FutureExt;
+    use futures::future::join_all;
+    use futures_lite::future::block_on;
+
+    use super::*;
+
+    #[test]
+    fn requests_wait_for_as_many_as_may_go_on_also_for_those_that_were_given_up() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("it has one");
+        let (accepted, held) = channel();
+        thread::spawn(move || {
+            let streams = listener.incoming().map_while(Result::ok);
+            streams
+                .take(MOST)
+                .try_for_each(|stream| accepted.send(stream))
+        });
+        let http = Ureq::new();
+        let ask = |_| http.send(Request::get(format!("http://{address}")));
+        let mut asked = join_all((0..MOST + 10).map(ask));
+        assert!((&mut asked).now_or_never().is_none());
+        let held: Vec<_> = held.iter().take(MOST).collect();
+        assert_eq!(held.len(), MOST);
+        drop(asked);
+        assert!(http.turns.try_acquire().is_none());
+        drop(held);
+        drop(block_on(http.turns.acquire()));
+    }
 }
