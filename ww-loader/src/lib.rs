@@ -56,7 +56,7 @@ mod node;
 mod path;
 mod path_error;
 mod patient;
-#[cfg(unix)]
+#[cfg_attr(not(unix), path = "private_dir/elsewhere.rs")]
 mod private_dir;
 pub mod stem;
 
@@ -78,5 +78,4 @@ pub use node::{Entry, Kind, Node};
 pub use path::Path;
 pub use path_error::PathError;
 pub use patient::Patient;
-#[cfg(unix)]
 pub use private_dir::PrivateDir;

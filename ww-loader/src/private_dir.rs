@@ -18,7 +18,7 @@ const STALE: i64 = 3600;
 const PAGE: u64 = 4096;
 
 /// A directory of files that belongs to the process's user alone (mode 0700):
-/// what caches on disk stand in. Unix only.
+/// what caches on disk stand in. Only on Unix is there one, and `open` fails elsewhere.
 ///
 /// - All names are resolved in the directory that was opened, whatever becomes
 ///   of its path. A name is one component of a path.
