@@ -67,7 +67,7 @@ const INTERFACES: [&str; 27] = [
     "wasi:sockets/udp-create-socket@0.2.",
 ];
 
-/// Most bytes that one call moves between host and guest.
+/// Most bytes that one call takes from a stream or a file, or hands to a stream.
 const CHUNK: usize = 64 * 1024;
 
 /// What a cell is given.

@@ -97,6 +97,7 @@ fn what_fails_in_scratch_has_its_code() {
         "mounts [\"/\", \"/tmp\", \"/data\"]\n\
          may write 65536\n\
          bytes [0, 0, 0, 97, 98, 99, 0, 0, 101, 110, 100]\n\
+         long Ok(200000) Ok(200011)\n\
          flags Ok(DescriptorFlags(READ | MUTATE_DIRECTORY)) Ok(DescriptorFlags(READ | WRITE))\n\
          too far Some(\"insufficient-space\"), cannot write the file: insufficient-space\n\
          then Err(StreamError::Closed)\n\

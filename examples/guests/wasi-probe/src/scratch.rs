@@ -118,6 +118,8 @@ pub fn raw() {
         .blocking_write_and_flush(b"end")
         .expect("there is room");
     println!("bytes {:?}", file.read(100, 0).expect("it is open").0);
+    let long = file.write(&[7; 200_000], 11);
+    println!("long {long:?} {:?}", file.stat().map(|stat| stat.size));
     println!("flags {:?} {:?}", scratch.get_flags(), file.get_flags());
 
     let far = file.write_via_stream(1 << 40).expect("it is open");

@@ -125,9 +125,9 @@ impl Open {
         Ok((bytes, at_end))
     }
 
-    /// Writes up to a chunk of `bytes`, and answers how many.
+    /// Writes all of `bytes` or nothing, and answers how many: of what is cut, not
+    /// every guest writes the rest.
     pub(in super::super) fn write(&self, bytes: &[u8], offset: u64) -> Result<u64, ErrorCode> {
-        let bytes = &bytes[..bytes.len().min(CHUNK)];
         let mut tree = self.writable()?.scratch.lock();
         tree.write(self.number, offset, bytes)?;
         Ok(bytes.len() as u64)

@@ -94,11 +94,15 @@ fn holes_are_charged_and_what_fails_changes_nothing() {
 }
 
 #[test]
-fn one_write_takes_a_chunk_at_most() {
+fn a_write_is_whole_however_long_it_is() {
     let (_, root) = scratch(1 << 20);
     let file = create(&root, "f").expect("there is room");
-    assert_eq!(file.write(&[1; CHUNK + 1], 7), Ok(CHUNK as u64));
-    assert_eq!(file.stat().map(|stat| stat.size), Ok(CHUNK as u64 + 7));
+    let (bytes, len) = ([1; 3 * CHUNK], 3 * CHUNK as u64);
+    assert_eq!(file.write(&bytes, 7), Ok(len));
+    assert_eq!(file.stat().map(|stat| stat.size), Ok(len + 7));
+    let more = file.write(&bytes, (1 << 20) - len);
+    assert_eq!(more, Err(ErrorCode::InsufficientSpace));
+    assert_eq!(file.stat().map(|stat| stat.size), Ok(len + 7));
 }
 
 #[test]
