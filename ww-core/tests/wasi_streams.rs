@@ -69,6 +69,7 @@ enum Act {
     /// Is not ready, until it is to go on.
     Stop,
     Fail,
+    FailAs(io::ErrorKind),
     FailFlush,
 }
 
@@ -90,7 +91,9 @@ impl Script {
     fn next(&self, flush: bool, cx: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
         let mut acts = self.acts.lock().expect("no panic");
         match acts.last().copied() {
-            Some(Act::Move(_) | Act::Fail) | None if flush => Poll::Ready(Ok(None)),
+            Some(Act::Move(_) | Act::Fail | Act::FailAs(_)) | None if flush => {
+                Poll::Ready(Ok(None))
+            }
             Some(Act::FailFlush) if !flush => Poll::Ready(Ok(None)),
             Some(Act::Stop) => {
                 *self.stopped.lock().expect("no panic") = Some(cx.waker().clone());
@@ -104,6 +107,7 @@ impl Script {
                         cx.waker().wake_by_ref();
                         Poll::Pending
                     }
+                    Some(Act::FailAs(kind)) => Poll::Ready(Err(kind.into())),
                     Some(_) => Poll::Ready(Err(io::Error::other("the cable is cut"))),
                     None => Poll::Ready(Ok(None)),
                 }
@@ -155,7 +159,7 @@ const CLOSED: &str = "ready true\nclosed closed\n";
 
 #[test]
 fn a_reader_that_is_short_late_or_fails_is_told_as_it_is() {
-    use Act::{Fail, Move, Wait};
+    use Act::{Fail, FailAs, Move, Wait};
     let failed = "failed, the cable is cut";
     for (acts, bytes, end) in [
         (&[][..], 0, "closed"),
@@ -163,6 +167,12 @@ fn a_reader_that_is_short_late_or_fails_is_told_as_it_is() {
         (&[Wait, Move(100_000)], 65_536, "closed"),
         (&[Fail], 0, failed),
         (&[Move(3), Wait, Fail, Move(3)], 3, failed),
+        (&[Move(3), FailAs(io::ErrorKind::BrokenPipe)], 3, "closed"),
+        (
+            &[FailAs(io::ErrorKind::PermissionDenied)],
+            0,
+            "failed as not-permitted, permission denied",
+        ),
     ] {
         let text = told(probe("io-read").stdin(Input::reader(Script::new(acts))));
         let expected = format!("read {:?}\n{end}\n{CLOSED}", "x".repeat(bytes));
@@ -189,6 +199,29 @@ fn a_writer_that_fails_is_told_once_and_is_closed_then() {
             _ => "the cable is cut",
         };
         let expected = format!("{rounds} rounds, failed, {why}\n{CLOSED}closed closed\n");
+        assert_eq!(text, expected);
+    }
+}
+
+#[test]
+fn a_writer_fails_as_its_error_says() {
+    use Act::{FailAs, Move};
+    use io::ErrorKind;
+    for (kind, end) in [
+        (ErrorKind::BrokenPipe, "closed"),
+        (
+            ErrorKind::StorageFull,
+            "failed as insufficient-space, no storage space",
+        ),
+        (
+            ErrorKind::PermissionDenied,
+            "failed as not-permitted, permission denied",
+        ),
+        (ErrorKind::TimedOut, "failed, timed out"),
+    ] {
+        let script = Script::new(&[Move(10), FailAs(kind)]);
+        let text = told(probe("io-write").stdout(Output::writer(script)));
+        let expected = format!("1 rounds, {end}\n{CLOSED}closed closed\n");
         assert_eq!(text, expected);
     }
 }

@@ -5,6 +5,8 @@
 //! and two descriptors are the same object when mount and path are equal. One
 //! in a scratch directory holds its node open.
 
+use std::io;
+
 use wasmtime::component::{Resource, ResourceTableError};
 use ww_image::{Error, File, Image, Path};
 
@@ -151,6 +153,35 @@ fn layer_code(error: &ww_loader::Error) -> ErrorCode {
         ww_loader::Error::Chain { errors, .. } => errors.last().map_or(ErrorCode::Io, layer_code),
         _ => ErrorCode::Io,
     }
+}
+
+/// The code of an error of a stream of the host's, where its kind has one.
+fn io_code(error: &io::Error) -> Option<ErrorCode> {
+    use io::ErrorKind;
+    Some(match error.kind() {
+        ErrorKind::NotFound => ErrorCode::NoEntry,
+        ErrorKind::PermissionDenied => ErrorCode::NotPermitted,
+        ErrorKind::AlreadyExists => ErrorCode::Exist,
+        ErrorKind::WouldBlock => ErrorCode::WouldBlock,
+        ErrorKind::NotADirectory => ErrorCode::NotDirectory,
+        ErrorKind::IsADirectory => ErrorCode::IsDirectory,
+        ErrorKind::DirectoryNotEmpty => ErrorCode::NotEmpty,
+        ErrorKind::ReadOnlyFilesystem => ErrorCode::ReadOnly,
+        ErrorKind::InvalidInput => ErrorCode::Invalid,
+        ErrorKind::StorageFull => ErrorCode::InsufficientSpace,
+        ErrorKind::NotSeekable => ErrorCode::InvalidSeek,
+        ErrorKind::QuotaExceeded => ErrorCode::Quota,
+        ErrorKind::FileTooLarge => ErrorCode::FileTooLarge,
+        ErrorKind::ResourceBusy => ErrorCode::Busy,
+        ErrorKind::ExecutableFileBusy => ErrorCode::TextFileBusy,
+        ErrorKind::Deadlock => ErrorCode::Deadlock,
+        ErrorKind::CrossesDevices => ErrorCode::CrossDevice,
+        ErrorKind::TooManyLinks => ErrorCode::TooManyLinks,
+        ErrorKind::Interrupted => ErrorCode::Interrupted,
+        ErrorKind::Unsupported => ErrorCode::Unsupported,
+        ErrorKind::OutOfMemory => ErrorCode::InsufficientMemory,
+        _ => return None,
+    })
 }
 
 impl Host<'_> {

@@ -13,6 +13,7 @@ use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{DynInputStream, InputStream, StreamError, StreamResult};
 
 use super::CHUNK;
+use super::stdio::failed;
 use crate::pipe;
 
 /// Where a guest's standard input comes from. A guest may open it several
@@ -211,7 +212,7 @@ impl Buffered {
                 self.state = State::Open;
                 Ok(Bytes::new())
             }
-            State::Failed(error) => Err(StreamError::LastOperationFailed(error.into())),
+            State::Failed(error) => Err(failed(error)),
             State::Ended => {
                 self.buffer = Vec::new();
                 Err(StreamError::Closed)

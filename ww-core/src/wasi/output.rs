@@ -227,6 +227,7 @@ impl Pollable for ToWriter {
     }
 }
 
+#[async_trait]
 impl OutputStream for ToWriter {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         lock(&self.0).write(&bytes)
@@ -238,5 +239,16 @@ impl OutputStream for ToWriter {
 
     fn check_write(&mut self) -> StreamResult<usize> {
         lock(&self.0).check_write()
+    }
+
+    /// A stream that is closed on the way has not taken everything.
+    async fn blocking_write_and_flush(&mut self, mut bytes: Bytes) -> StreamResult<()> {
+        while !bytes.is_empty() {
+            let room = self.write_ready().await?;
+            self.write(bytes.split_to(room.min(bytes.len())))?;
+        }
+        self.flush()?;
+        self.write_ready().await?;
+        Ok(())
     }
 }

@@ -1,9 +1,21 @@
+use std::io;
+
 use wasmtime::component::Resource;
-use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
+use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream, StreamError};
 
 use super::Host;
 use super::counted::Counted;
 use super::wit::cli::{stderr, stdin, stdout};
+
+/// What a guest is told where the host's side of a stream has failed: that it is
+/// closed where nobody is there any more, and otherwise the error, of which
+/// `filesystem-error-code` knows the code.
+pub(super) fn failed(error: io::Error) -> StreamError {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => StreamError::Closed,
+        _ => StreamError::LastOperationFailed(error.into()),
+    }
+}
 
 impl stdin::Host for Host<'_> {
     fn get_stdin(&mut self) -> wasmtime::Result<Resource<DynInputStream>> {

@@ -32,8 +32,9 @@ fn failure(error: &StreamError) -> String {
     match error {
         StreamError::Closed => "closed".into(),
         StreamError::LastOperationFailed(error) => {
-            assert!(filesystem_error_code(error).is_none());
-            format!("failed, {}", error.to_debug_string())
+            let code = filesystem_error_code(error);
+            let code = code.map_or(String::new(), |code| format!(" as {}", code.name()));
+            format!("failed{code}, {}", error.to_debug_string())
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::io;
+
 use wasmtime::component::Resource;
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 use ww_image::{Image, Node, Path};
@@ -7,7 +9,7 @@ use super::scratch::{Reader, WriteFailed, Writer};
 use super::stat::{hash_node, link, stat_node};
 use super::stream::{FileStream, ReadFailed};
 use super::times::Times;
-use super::{Content, Descriptor, Dir, Failure, Listing, code};
+use super::{Content, Descriptor, Dir, Failure, Listing, code, io_code};
 use crate::wasi::wit::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, Host as HostTypes,
     HostDescriptor, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
@@ -58,7 +60,8 @@ impl HostTypes for Host<'_> {
         let error = self.table.get(&error)?;
         let read = error.downcast_ref::<ReadFailed>().map(|failed| failed.code);
         let write = || error.downcast_ref::<WriteFailed>().map(|failed| failed.0);
-        Ok(read.or_else(write))
+        let stdio = || error.downcast_ref::<io::Error>().and_then(io_code);
+        Ok(read.or_else(write).or_else(stdio))
     }
 }
 

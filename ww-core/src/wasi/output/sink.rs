@@ -7,6 +7,7 @@ use wasmtime_wasi_io::streams::{StreamError, StreamResult};
 
 use super::too_much;
 use crate::wasi::CHUNK;
+use crate::wasi::stdio::failed;
 
 /// A writer and the bytes it has not yet taken, never more than one chunk.
 ///
@@ -135,7 +136,7 @@ impl Sink {
                 self.state = State::Open;
                 Ok(())
             }
-            State::Failed(error) => Err(StreamError::LastOperationFailed(error.into())),
+            State::Failed(error) => Err(failed(error)),
             State::Closing | State::Closed => Err(StreamError::Closed),
         }
     }
