@@ -202,6 +202,20 @@ fn several_images_are_read_where_they_are_mounted() {
 }
 
 #[test]
+fn a_guest_begins_at_the_root_where_there_is_one() {
+    let program = block_on(RUNTIME.load(&IMAGE)).expect("it compiles");
+    let bare = || Builder::new().program(program.clone()).args(["cwd"]);
+    for (builder, cwd) in [
+        (probe(&["cwd"]), "Some(\"/\")"),
+        (bare().scratch("/tmp").scratch("/"), "Some(\"/\")"),
+        (bare().scratch("/tmp"), "None"),
+        (bare(), "None"),
+    ] {
+        assert_eq!(told(builder), format!("{cwd}\n"));
+    }
+}
+
+#[test]
 fn a_place_that_is_none_is_refused_with_the_reason() {
     for (path, reason) in [
         ("tmp", "is not absolute"),

@@ -10,8 +10,10 @@ impl environment::Host for Host<'_> {
         Ok(self.wasi.setup.args.clone())
     }
 
-    /// As wasmtime's own command has it: none was chosen.
+    /// The root, where there is one: some languages' libraries resolve no relative
+    /// path without this.
     fn initial_cwd(&mut self) -> wasmtime::Result<Option<String>> {
-        Ok(None)
+        let root = self.wasi.mounts.iter().find(|mount| mount.path() == "/");
+        Ok(root.map(|root| root.path().to_owned()))
     }
 }

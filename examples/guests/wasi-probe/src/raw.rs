@@ -2,7 +2,7 @@
 
 use std::io;
 
-use wasip2::cli::{exit, stdout};
+use wasip2::cli::{environment, exit, stdout};
 use wasip2::clocks::monotonic_clock;
 use wasip2::filesystem::preopens::get_directories;
 use wasip2::filesystem::types::{
@@ -26,6 +26,7 @@ pub fn tell(what: &str, rest: &[String]) -> io::Result<()> {
         "codes" => crate::codes::tell(),
         "read-only" => read_only(),
         "file" => file(),
+        "cwd" => println!("{:?}", environment::initial_cwd()),
         "preopens" => preopens(),
         "scratch-raw" => crate::scratch::raw(),
         what if crate::streams::tell(what) => {}

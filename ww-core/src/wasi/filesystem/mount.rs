@@ -73,7 +73,7 @@ impl Mounted {
         mounted.collect()
     }
 
-    pub(super) fn path(&self) -> &str {
+    pub(in super::super) fn path(&self) -> &str {
         match self {
             Self::Image { path, .. } | Self::Scratch { path, .. } => path,
         }
