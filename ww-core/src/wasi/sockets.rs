@@ -1,5 +1,6 @@
 //! `wasi:sockets`: every interface is there, so that any component links, and
-//! whoever asks for a socket or a name is told `access-denied`.
+//! whoever asks for a socket is told `access-denied`, and whoever looks a name up
+//! `permanent-resolver-failure`.
 
 use wasmtime::component::{Resource, ResourceTableError};
 

@@ -9,7 +9,7 @@ use wasip2::filesystem::types::{
     Advice, Descriptor, DescriptorFlags, ErrorCode, NewTimestamp, OpenFlags, PathFlags,
 };
 use wasip2::random::{insecure, insecure_seed, random};
-use wasip2::sockets::network::IpAddressFamily;
+use wasip2::sockets::network::{ErrorCode as SocketCode, IpAddressFamily};
 use wasip2::sockets::{instance_network, ip_name_lookup, tcp_create_socket, udp_create_socket};
 
 pub fn tell(what: &str, rest: &[String]) -> io::Result<()> {
@@ -64,19 +64,17 @@ fn handles() {
 }
 
 fn sockets() {
-    println!(
-        "tcp {:?}",
-        tcp_create_socket::create_tcp_socket(IpAddressFamily::Ipv4).map(drop)
-    );
-    println!(
-        "udp {:?}",
-        udp_create_socket::create_udp_socket(IpAddressFamily::Ipv6).map(drop)
-    );
+    let tell = |what: &str, result: Result<(), SocketCode>| match result {
+        Ok(()) => println!("{what}: done"),
+        Err(code) => println!("{what}: {}", code.name()),
+    };
+    let tcp = tcp_create_socket::create_tcp_socket(IpAddressFamily::Ipv4);
+    tell("tcp", tcp.map(drop));
+    let udp = udp_create_socket::create_udp_socket(IpAddressFamily::Ipv6);
+    tell("udp", udp.map(drop));
     let network = instance_network::instance_network();
-    println!(
-        "name {:?}",
-        ip_name_lookup::resolve_addresses(&network, "localhost").map(drop)
-    );
+    let name = ip_name_lookup::resolve_addresses(&network, "localhost");
+    tell("name", name.map(drop));
 }
 
 fn overrun() {

@@ -6,12 +6,13 @@ use crate::wasi::wit::sockets::ip_name_lookup;
 use crate::wasi::wit::sockets::network::{ErrorCode, IpAddress};
 
 impl ip_name_lookup::Host for Host<'_> {
+    /// With Wasmtime's code.
     fn resolve_addresses(
         &mut self,
         _: Resource<Network>,
         _: String,
     ) -> Result<Resource<Never>, Failure> {
-        Err(ErrorCode::AccessDenied.into())
+        Err(ErrorCode::PermanentResolverFailure.into())
     }
 }
 
