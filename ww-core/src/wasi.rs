@@ -92,9 +92,9 @@ pub(crate) struct Wasi {
     mounts: Vec<Mounted>,
     listings: Listings,
     reads: Reads,
-    /// When the cell began, which is its monotonic clock's zero: a guest does
-    /// not learn how long its host has been up.
-    zero: Duration,
+    /// When the cell began, from which its monotonic clock counts: a guest does not
+    /// learn how long its host has been up.
+    start: Duration,
     insecure: random::Insecure,
 }
 
@@ -105,7 +105,7 @@ impl Wasi {
             mounts: Mounted::all(mounts, &setup.shared, &setup.clock),
             listings: Listings::default(),
             reads: Reads::default(),
-            zero: setup.clock.now(),
+            start: setup.clock.now(),
             insecure: random::Insecure::default(),
             setup,
         }

@@ -348,7 +348,7 @@ fn clocks_are_the_hosts() {
     let later = since + Duration::from_millis(1);
     let wall = |time: Duration| format!("{}.{:09}", time.as_secs(), time.subsec_nanos());
     let expected = format!(
-        "1000000 1000000\n{}\n{}\n0 true\n",
+        "1000000000 1001000000\nready true false\n{}\n{}\n0 true\n",
         wall(since),
         wall(later)
     );

@@ -8,18 +8,24 @@ use super::Host;
 use super::wit::clocks::{monotonic_clock, wall_clock};
 use crate::clock::{Clock, Sleep};
 
+/// The guest's monotonic time when its cell begins. Not zero, which some guests take
+/// for a clock that does not work (Go's runtime aborts), and no less in whole seconds.
+const BEGIN: Duration = Duration::from_secs(1);
+
 impl Host<'_> {
-    /// Nanoseconds since the cell began; a `u64` lasts for 584 years.
+    /// Nanoseconds since the cell began, and [`BEGIN`]; a `u64` lasts for 584 years.
     fn monotonic(&self) -> u64 {
-        let since = self.wasi.setup.clock.now().saturating_sub(self.wasi.zero);
-        since.as_nanos().try_into().unwrap_or(u64::MAX)
+        let since = self.wasi.setup.clock.now().saturating_sub(self.wasi.start);
+        let time = since.saturating_add(BEGIN);
+        time.as_nanos().try_into().unwrap_or(u64::MAX)
     }
 
     /// A pollable for the monotonic time `when`.
     fn deadline(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        let since = Duration::from_nanos(when).saturating_sub(BEGIN);
         let deadline = self.table.push(Deadline {
             clock: Arc::clone(&self.wasi.setup.clock),
-            when: self.wasi.zero.saturating_add(Duration::from_nanos(when)),
+            when: self.wasi.start.saturating_add(since),
             sleep: None,
         })?;
         // The pollable owns what it waits for: the guest has no handle to it.

@@ -177,7 +177,12 @@ fn clocks() {
     let (begin, wall) = (monotonic_clock::now(), wall_clock::now());
     monotonic_clock::subscribe_duration(1_000_000).block();
     let end = monotonic_clock::now();
-    eprintln!("{} {}", end - begin, end);
+    eprintln!("{begin} {end}");
+    let (now, next) = (
+        monotonic_clock::subscribe_instant(end),
+        monotonic_clock::subscribe_instant(end + 1),
+    );
+    eprintln!("ready {} {}", now.ready(), next.ready());
     eprintln!("{}.{:09}", wall.seconds, wall.nanoseconds);
     let wall = wall_clock::now();
     eprintln!("{}.{:09}", wall.seconds, wall.nanoseconds);
