@@ -173,6 +173,43 @@ fn paths_and_links_do_not_lead_out() {
 }
 
 #[test]
+fn a_link_that_leads_out_is_seen_and_not_followed() {
+    let outside = tempfile::tempdir().expect("a directory");
+    let root = outside.path().join("image");
+    for dir in ["bin", "etc"] {
+        std::fs::create_dir_all(root.join(dir)).expect("a directory");
+    }
+    let main = example_images::wasm("wasi-probe");
+    std::fs::write(root.join("bin/main.wasm"), main).expect("a file");
+    std::fs::write(root.join("etc/motd"), "").expect("a file");
+    std::fs::write(outside.path().join("secret"), "").expect("a file");
+    for (at, target) in [
+        ("etc/out", "../../secret"),
+        ("etc/zone", "motd"),
+        ("door", ".."),
+        ("way", "etc"),
+    ] {
+        std::os::unix::fs::symlink(target, root.join(at)).expect("a link");
+    }
+    let image = Image::from(root);
+    let told = |args: &[&str]| told(probe(args).image(&image));
+    assert_eq!(told(&["list", "/etc"]), "motd false\nout true\nzone true\n");
+    let seen = "stat DescriptorType::SymbolicLink 0, open loop, readlink not-permitted";
+    let paths = ["@etc/out", "@way/out", "@door"];
+    let expected = paths.map(|path| format!("{path}: {seen}\n")).concat();
+    assert_eq!(told(&[&["paths"], &paths[..]].concat()), expected);
+    let denied = "stat not-permitted, open not-permitted, readlink not-permitted";
+    let paths = ["@etc/out/", "@door/secret", "@door/etc/out"];
+    let expected = paths.map(|path| format!("{path}: {denied}\n")).concat();
+    assert_eq!(told(&[&["paths"], &paths[..]].concat()), expected);
+    for followed in ["etc/out", "door"] {
+        let told = told(&["paths", followed]);
+        let expected = "stat not-permitted, open not-permitted, readlink not-permitted\n";
+        assert_eq!(told, format!("{followed}: {expected}"));
+    }
+}
+
+#[test]
 fn sockets_and_names_are_denied() {
     let text = told(probe(&["sockets"]));
     let mut lines = text.lines();

@@ -24,6 +24,7 @@ fn main() {
         "stdin" => upper(),
         "pour" => pour(number(&rest)),
         "tree" => tree("/"),
+        "list" => list(&rest[0]),
         "libc" => libc(),
         "scratch" => scratch::work(&rest[0]),
         "fill" => scratch::fill(&rest[0]),
@@ -105,6 +106,16 @@ fn tree(dir: &str) -> io::Result<()> {
         } else {
             println!("{shown} {}", entry.metadata()?.len());
         }
+    }
+    Ok(())
+}
+
+fn list(dir: &str) -> io::Result<()> {
+    let mut entries = fs::read_dir(dir)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(|entry| entry.file_name());
+    for entry in entries {
+        let is_link = entry.metadata()?.is_symlink();
+        println!("{} {is_link}", entry.file_name().display());
     }
     Ok(())
 }

@@ -4,9 +4,8 @@ use wasmtime::component::Resource;
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 use ww_image::{Image, Node, Path};
 
-use super::resolve::resolve;
+use super::resolve::{Found, resolve};
 use super::scratch::{Reader, WriteFailed, Writer};
-use super::stat::{hash_node, link, stat_node};
 use super::stream::{FileStream, ReadFailed};
 use super::times::Times;
 use super::{Content, Descriptor, Dir, Failure, Listing, code, io_code};
@@ -37,7 +36,12 @@ impl Host<'_> {
 }
 
 /// What `path` leads to from the directory `base` of an image.
-async fn node(image: &Image, base: &Path, flags: PathFlags, path: &str) -> Result<Node, ErrorCode> {
+async fn find(
+    image: &Image,
+    base: &Path,
+    flags: PathFlags,
+    path: &str,
+) -> Result<Found, ErrorCode> {
     resolve(image, base, path, follows(flags)).await
 }
 
@@ -227,7 +231,8 @@ impl HostDescriptor for Host<'_> {
         Ok(match self.table.get(&dir)?.dir()? {
             Dir::Scratch(dir) => dir.stat_at(&path, follows(flags))?,
             Dir::Image(mount, base) => {
-                stat_node(&node(&self.image(mount)?, base, flags, &path).await?)
+                let found = find(&self.image(mount)?, base, flags, &path).await?;
+                found.stat()
             }
         })
     }
@@ -295,14 +300,15 @@ impl HostDescriptor for Host<'_> {
         if how.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE) || flags.intersects(writes) {
             return Err(ErrorCode::ReadOnly.into());
         }
-        let descriptor = match node(&self.image(mount)?, base, path_flags, &path).await? {
-            Node::Dir(dir) => Descriptor::Dir(mount, dir.path().clone()),
-            Node::File(_) if how.contains(OpenFlags::DIRECTORY) => {
+        let found = find(&self.image(mount)?, base, path_flags, &path).await?;
+        let descriptor = match found {
+            Found::Node(Node::Dir(dir)) => Descriptor::Dir(mount, dir.path().clone()),
+            Found::Node(Node::File(_)) if how.contains(OpenFlags::DIRECTORY) => {
                 return Err(ErrorCode::NotDirectory.into());
             }
-            Node::File(file) => Descriptor::File(mount, file),
-            Node::Link(_) => return Err(ErrorCode::Loop.into()),
-            _ => return Err(ErrorCode::Unsupported.into()),
+            Found::Node(Node::File(file)) => Descriptor::File(mount, file),
+            Found::Node(Node::Link(_)) | Found::Astray(_) => return Err(ErrorCode::Loop.into()),
+            Found::Node(_) => return Err(ErrorCode::Unsupported.into()),
         };
         Ok(self.table.push(descriptor)?)
     }
@@ -316,8 +322,8 @@ impl HostDescriptor for Host<'_> {
             Dir::Scratch(dir) => return Ok(dir.readlink_at(&path)?),
             Dir::Image(mount, base) => (mount, base),
         };
-        let node = node(&self.image(mount)?, base, PathFlags::empty(), &path).await?;
-        Ok(link(&node).ok_or(ErrorCode::Invalid)?)
+        let found = find(&self.image(mount)?, base, PathFlags::empty(), &path).await?;
+        Ok(found.link()?)
     }
 
     fn remove_directory_at(
@@ -379,8 +385,8 @@ impl HostDescriptor for Host<'_> {
         Ok(match self.table.get(&dir)?.dir()? {
             Dir::Scratch(dir) => dir.hash_at(&path, follows(flags))?,
             Dir::Image(mount, base) => {
-                let node = node(&self.image(mount)?, base, flags, &path).await?;
-                hash_node(mount, &node)
+                let found = find(&self.image(mount)?, base, flags, &path).await?;
+                found.hash(mount)
             }
         })
     }

@@ -1,7 +1,23 @@
-use ww_image::{Image, Node, Path};
+use ww_image::{Error, Image, Node, Path};
 
 use super::code;
 use crate::wasi::wit::filesystem::types::ErrorCode;
+
+/// What a path leads to.
+pub(super) enum Found {
+    Node(Node),
+    /// Where links are not followed, one that leads out of the image: at this path.
+    Astray(Path),
+}
+
+impl Found {
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Node(node) => node.path(),
+            Self::Astray(path) => path,
+        }
+    }
+}
 
 /// What `path` leads to from the directory `base`, which it cannot leave:
 /// neither by `..`, nor as an absolute path, nor through a link.
@@ -13,30 +29,46 @@ pub(super) async fn resolve(
     base: &Path,
     path: &str,
     follow: bool,
-) -> Result<Node, ErrorCode> {
+) -> Result<Found, ErrorCode> {
     let mut left = steps(path)?;
     let mut here = base.clone();
     loop {
         let there = run(&mut left, &here)?;
         let next = left.pop();
-        let node = match next {
-            None if !follow => image.open_link(&there).await,
-            _ => image.open(&there).await,
+        let found = match next {
+            None if !follow => unfollowed(image, &there).await,
+            _ => image.open(&there).await.map(Found::Node),
         };
-        let node = node.map_err(|error| code(&error))?;
-        if node.path().below(base).is_none() {
+        let found = found.map_err(|error| code(&error))?;
+        if found.path().below(base).is_none() {
             return Err(ErrorCode::NotPermitted);
         }
-        match (node, next) {
-            (node, None) => return Ok(node),
-            (node @ Node::Dir(_), Some(Step::Here)) => return Ok(node),
-            (Node::Dir(dir), Some(Step::Up)) if dir.path() != base => {
+        match (found, next) {
+            (found, None) => return Ok(found),
+            (Found::Node(node @ Node::Dir(_)), Some(Step::Here)) => return Ok(Found::Node(node)),
+            (Found::Node(Node::Dir(dir)), Some(Step::Up)) if dir.path() != base => {
                 here = dir.path().parent().ok_or(ErrorCode::NotPermitted)?;
             }
-            (Node::Dir(_), Some(_)) => return Err(ErrorCode::NotPermitted),
+            (Found::Node(Node::Dir(_)), Some(_)) => return Err(ErrorCode::NotPermitted),
             (_, Some(_)) => return Err(ErrorCode::NotDirectory),
         }
     }
+}
+
+/// What stands at `path`: where that is a link, the link.
+async fn unfollowed(image: &Image, path: &Path) -> Result<Found, Error> {
+    let error = match image.open_link(path).await {
+        Ok(node) => return Ok(Found::Node(node)),
+        Err(error) => error,
+    };
+    // Where the way to it can be followed, it is the last link that leads out.
+    if let ErrorCode::NotPermitted = code(&error)
+        && let (Some(dir), Some(name)) = (path.parent(), path.name())
+        && let Ok(Node::Dir(dir)) = image.open(&dir).await
+    {
+        return Ok(Found::Astray(dir.path().resolve(name)?));
+    }
+    Err(error)
 }
 
 enum Step<'a> {
@@ -112,7 +144,8 @@ mod tests {
     fn told(image: &Image, base: &str, path: &str, follow: bool) -> String {
         let base = Path::new(base).expect("a path");
         match block_on(resolve(image, &base, path, follow)) {
-            Ok(node) => format!("{} {}", node.kind(), node.path()),
+            Ok(Found::Node(node)) => format!("{} {}", node.kind(), node.path()),
+            Ok(Found::Astray(path)) => format!("astray {path}"),
             Err(code) => format!("{code:?}"),
         }
     }

@@ -3,6 +3,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use ww_image::{Node, Path};
 
 use super::Descriptor;
+use super::resolve::Found;
 use crate::wasi::wit::filesystem::types::{
     DescriptorStat, DescriptorType, ErrorCode, MetadataHashValue,
 };
@@ -59,27 +60,31 @@ impl Descriptor {
     }
 }
 
-pub(super) fn stat_node(node: &Node) -> DescriptorStat {
-    match node {
-        Node::File(file) => stat(DescriptorType::RegularFile, file.len()),
-        Node::Dir(_) => stat(DescriptorType::Directory, 0),
-        Node::Link(_) => {
-            let len = link(node).map_or(0, |text| text.len());
-            stat(DescriptorType::SymbolicLink, len as u64)
+impl Found {
+    pub(super) fn stat(&self) -> DescriptorStat {
+        match self {
+            Self::Node(Node::File(file)) => stat(DescriptorType::RegularFile, file.len()),
+            Self::Node(Node::Dir(_)) => stat(DescriptorType::Directory, 0),
+            Self::Node(Node::Link(_)) | Self::Astray(_) => {
+                let len = self.link().map_or(0, |text| text.len());
+                stat(DescriptorType::SymbolicLink, len as u64)
+            }
+            Self::Node(_) => stat(DescriptorType::Unknown, 0),
         }
-        _ => stat(DescriptorType::Unknown, 0),
     }
-}
 
-pub(super) fn hash_node(mount: usize, node: &Node) -> MetadataHashValue {
-    hash(&stat_node(node), mount, node.path())
-}
+    pub(super) fn hash(&self, mount: usize) -> MetadataHashValue {
+        hash(&self.stat(), mount, self.path())
+    }
 
-/// What a link says, read in the directory it stands in.
-pub(super) fn link(node: &Node) -> Option<String> {
-    match node {
-        Node::Link(link) => Some(relative(link.path(), link.target())),
-        _ => None,
+    /// What a link says, read in the directory it stands in. Of one that leads out
+    /// of the image that is not told.
+    pub(super) fn link(&self) -> Result<String, ErrorCode> {
+        match self {
+            Self::Node(Node::Link(link)) => Ok(relative(link.path(), link.target())),
+            Self::Node(_) => Err(ErrorCode::Invalid),
+            Self::Astray(_) => Err(ErrorCode::NotPermitted),
+        }
     }
 }
 
