@@ -117,10 +117,11 @@ fn what_fails_in_scratch_has_its_code() {
 /// written.
 ///
 /// It is what Wasmtime's command has for a directory on Linux that is mounted
-/// read only, and for one that is not, but for three. That answers
-/// `not-permitted` where the interface says `read-only`. It gives a stream of a
-/// file that was not opened for it, which then fails. And it sets the times of
-/// no directory that was preopened.
+/// read only, and for one that is not, but for four. That answers
+/// `not-permitted` where the interface says `read-only`. The kernel answers that of
+/// what is not there as well, where the interface has it only for what would succeed
+/// otherwise. It gives a stream of a file that was not opened for it, which then fails.
+/// And it sets the times of no directory that was preopened.
 const CODES: &str = "
     read-via-stream          | is-directory done             | is-directory done bad-descriptor
     write-via-stream         | bad-descriptor read-only      | bad-descriptor bad-descriptor done
@@ -136,13 +137,13 @@ const CODES: &str = "
     write                    | bad-descriptor read-only      | bad-descriptor bad-descriptor done
     read-directory           | done not-directory            | done not-directory not-directory
     sync                     | done done                     | done done done
-    create-directory-at      | read-only not-directory       | exist not-directory not-directory
+    create-directory-at      | exist not-directory           | exist not-directory not-directory
     stat                     | done done                     | done done done
     stat-at                  | done not-directory            | done not-directory not-directory
-    set-times-at             | read-only not-directory       | no-entry not-directory not-directory
+    set-times-at             | no-entry not-directory        | no-entry not-directory not-directory
     set-times-at never       | overflow not-directory        | overflow not-directory not-directory
     link-at                  | read-only not-directory       | exist not-directory not-directory
-    link-at follow           | read-only not-directory       | invalid not-directory not-directory
+    link-at follow           | invalid not-directory         | invalid not-directory not-directory
     open-at                  | no-entry not-directory        | no-entry not-directory not-directory
     open-at create           | read-only not-directory       | exist not-directory not-directory
     open-at truncate         | read-only not-directory       | is-directory not-directory not-directory
@@ -151,9 +152,9 @@ const CODES: &str = "
     open-at directory        | not-directory not-directory   | not-directory not-directory not-directory
     open-at create directory | invalid not-directory         | invalid not-directory not-directory
     readlink-at              | invalid not-directory         | invalid not-directory not-directory
-    remove-directory-at      | read-only not-directory       | no-entry not-directory not-directory
-    rename-at                | read-only not-directory       | no-entry not-directory not-directory
-    symlink-at               | read-only not-directory       | exist not-directory not-directory
+    remove-directory-at      | no-entry not-directory        | no-entry not-directory not-directory
+    rename-at                | no-entry not-directory        | no-entry not-directory not-directory
+    symlink-at               | exist not-directory           | exist not-directory not-directory
     unlink-file-at           | read-only not-directory       | is-directory not-directory not-directory
     metadata-hash            | done done                     | done done done
     metadata-hash-at         | done not-directory            | done not-directory not-directory

@@ -142,7 +142,7 @@ fn the_standard_library_sees_a_read_only_file_system() {
          append: ReadOnlyFilesystem\n\
          write: ReadOnlyFilesystem\n\
          mkdir: ReadOnlyFilesystem\n\
-         mkdir -p: ReadOnlyFilesystem\n\
+         mkdir -p: done\n\
          remove: ReadOnlyFilesystem\n\
          rename: ReadOnlyFilesystem\n\
          missing: NotFound\n\

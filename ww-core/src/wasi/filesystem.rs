@@ -5,15 +5,15 @@
 //! and two descriptors are the same object when mount and path are equal. One
 //! in a scratch directory holds its node open.
 
-use std::io;
-
-use wasmtime::component::{Resource, ResourceTableError};
-use ww_image::{Error, File, Image, Path};
+use wasmtime::component::Resource;
+use ww_image::{File, Image, Path};
 
 use super::Host;
 use super::wit::filesystem::preopens;
 use super::wit::filesystem::types::ErrorCode;
 
+#[allow(unreachable_pub, reason = "the bindings re-export it")]
+pub use self::failure::Failure;
 #[allow(unreachable_pub, reason = "the bindings re-export it")]
 pub use self::listing::Listing;
 pub(super) use self::listing::Listings;
@@ -21,12 +21,15 @@ pub(super) use self::mount::Mounted;
 pub(crate) use self::mount::{Mount, Source};
 pub(super) use self::reads::Reads;
 
+use self::failure::code;
 use self::scratch::Open;
 
 mod descriptor;
+mod failure;
 mod listing;
 mod mount;
 mod reads;
+mod refusal;
 mod resolve;
 mod scratch;
 mod stat;
@@ -66,14 +69,6 @@ impl Descriptor {
         }
     }
 
-    /// Refuses what is no directory that can be changed.
-    fn mutable_dir(&self) -> Result<&Open, ErrorCode> {
-        match self.dir()? {
-            Dir::Image(..) => Err(ErrorCode::ReadOnly),
-            Dir::Scratch(open) => Ok(open),
-        }
-    }
-
     /// Refuses what is no file, with Wasmtime's code.
     fn file(&self) -> Result<Content<'_>, ErrorCode> {
         match self {
@@ -110,78 +105,6 @@ enum Dir<'a> {
 enum Content<'a> {
     Image(&'a File),
     Scratch(&'a Open),
-}
-
-/// Why a call failed: an answer for the guest, or a trap.
-#[allow(unreachable_pub, reason = "the bindings re-export it")]
-#[derive(Debug)]
-pub enum Failure {
-    Code(ErrorCode),
-    Trap(wasmtime::Error),
-}
-
-impl From<ErrorCode> for Failure {
-    fn from(code: ErrorCode) -> Self {
-        Self::Code(code)
-    }
-}
-
-impl From<ResourceTableError> for Failure {
-    fn from(error: ResourceTableError) -> Self {
-        Self::Trap(error.into())
-    }
-}
-
-/// What the guest is told about an image's failure. A layer that fails says
-/// nothing about what is there, except where a link leads out of it.
-fn code(error: &Error) -> ErrorCode {
-    match error {
-        Error::NotFound { .. } => ErrorCode::NoEntry,
-        Error::NotDirectory { .. } => ErrorCode::NotDirectory,
-        Error::Loop { .. } => ErrorCode::Loop,
-        Error::Path(_) => ErrorCode::NameTooLong,
-        Error::Layer { source, .. } => layer_code(source),
-        _ => ErrorCode::Io,
-    }
-}
-
-fn layer_code(error: &ww_loader::Error) -> ErrorCode {
-    match error {
-        ww_loader::Error::Link { .. } => ErrorCode::NotPermitted,
-        ww_loader::Error::Special { .. } => ErrorCode::Unsupported,
-        // The last loader that was asked ended the search.
-        ww_loader::Error::Chain { errors, .. } => errors.last().map_or(ErrorCode::Io, layer_code),
-        _ => ErrorCode::Io,
-    }
-}
-
-/// The code of an error of a stream of the host's, where its kind has one.
-fn io_code(error: &io::Error) -> Option<ErrorCode> {
-    use io::ErrorKind;
-    Some(match error.kind() {
-        ErrorKind::NotFound => ErrorCode::NoEntry,
-        ErrorKind::PermissionDenied => ErrorCode::NotPermitted,
-        ErrorKind::AlreadyExists => ErrorCode::Exist,
-        ErrorKind::WouldBlock => ErrorCode::WouldBlock,
-        ErrorKind::NotADirectory => ErrorCode::NotDirectory,
-        ErrorKind::IsADirectory => ErrorCode::IsDirectory,
-        ErrorKind::DirectoryNotEmpty => ErrorCode::NotEmpty,
-        ErrorKind::ReadOnlyFilesystem => ErrorCode::ReadOnly,
-        ErrorKind::InvalidInput => ErrorCode::Invalid,
-        ErrorKind::StorageFull => ErrorCode::InsufficientSpace,
-        ErrorKind::NotSeekable => ErrorCode::InvalidSeek,
-        ErrorKind::QuotaExceeded => ErrorCode::Quota,
-        ErrorKind::FileTooLarge => ErrorCode::FileTooLarge,
-        ErrorKind::ResourceBusy => ErrorCode::Busy,
-        ErrorKind::ExecutableFileBusy => ErrorCode::TextFileBusy,
-        ErrorKind::Deadlock => ErrorCode::Deadlock,
-        ErrorKind::CrossesDevices => ErrorCode::CrossDevice,
-        ErrorKind::TooManyLinks => ErrorCode::TooManyLinks,
-        ErrorKind::Interrupted => ErrorCode::Interrupted,
-        ErrorKind::Unsupported => ErrorCode::Unsupported,
-        ErrorKind::OutOfMemory => ErrorCode::InsufficientMemory,
-        _ => return None,
-    })
 }
 
 impl Host<'_> {

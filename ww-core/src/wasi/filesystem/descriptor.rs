@@ -1,72 +1,26 @@
-use std::io;
-
 use wasmtime::component::Resource;
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
-use ww_image::{Image, Node, Path};
+use ww_image::Node;
 
 use super::resolve::{Found, resolve};
-use super::scratch::{Reader, WriteFailed, Writer};
-use super::stream::{FileStream, ReadFailed};
+use super::scratch::{Reader, Writer};
+use super::stream::FileStream;
 use super::times::Times;
-use super::{Content, Descriptor, Dir, Failure, Listing, code, io_code};
+use super::{Content, Descriptor, Dir, Failure, Listing, code, refusal};
 use crate::wasi::wit::filesystem::types::{
-    Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, Host as HostTypes,
-    HostDescriptor, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+    Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, HostDescriptor,
+    MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
 use crate::wasi::{CHUNK, Host};
 
 impl Host<'_> {
-    /// Both directories of an operation that changes them. What leads from one
-    /// file system to another is `cross-device`, and in an image `read-only`.
-    fn mutable_dirs(
-        &self,
-        old: &Resource<Descriptor>,
-        new: &Resource<Descriptor>,
-    ) -> Result<(&super::Open, &super::Open), Failure> {
-        match (self.table.get(old)?.dir()?, self.table.get(new)?.dir()?) {
-            (Dir::Scratch(old), Dir::Scratch(new)) => Ok((old, new)),
-            (Dir::Image(..), Dir::Image(..)) => Err(ErrorCode::ReadOnly.into()),
-            _ => Err(ErrorCode::CrossDevice.into()),
-        }
-    }
-
     fn times(&self, accessed: NewTimestamp, modified: NewTimestamp) -> Result<Times, ErrorCode> {
         Times::new(self.wasi.setup.clock.wall(), accessed, modified)
     }
 }
 
-/// What `path` leads to from the directory `base` of an image.
-async fn find(
-    image: &Image,
-    base: &Path,
-    flags: PathFlags,
-    path: &str,
-) -> Result<Found, ErrorCode> {
-    resolve(image, base, path, follows(flags)).await
-}
-
 fn follows(flags: PathFlags) -> bool {
     flags.contains(PathFlags::SYMLINK_FOLLOW)
-}
-
-impl HostTypes for Host<'_> {
-    fn convert_error_code(&mut self, failure: Failure) -> wasmtime::Result<ErrorCode> {
-        match failure {
-            Failure::Code(code) => Ok(code),
-            Failure::Trap(error) => Err(error),
-        }
-    }
-
-    fn filesystem_error_code(
-        &mut self,
-        error: Resource<wasmtime::Error>,
-    ) -> wasmtime::Result<Option<ErrorCode>> {
-        let error = self.table.get(&error)?;
-        let read = error.downcast_ref::<ReadFailed>().map(|failed| failed.code);
-        let write = || error.downcast_ref::<WriteFailed>().map(|failed| failed.0);
-        let stdio = || error.downcast_ref::<io::Error>().and_then(io_code);
-        Ok(read.or_else(write).or_else(stdio))
-    }
 }
 
 impl HostDescriptor for Host<'_> {
@@ -209,13 +163,15 @@ impl HostDescriptor for Host<'_> {
         Ok(self.table.push(Listing::Image(names, 0))?)
     }
 
-    fn create_directory_at(
+    async fn create_directory_at(
         &mut self,
         dir: Resource<Descriptor>,
         path: String,
     ) -> Result<(), Failure> {
-        let dir = self.table.get(&dir)?.mutable_dir()?;
-        Ok(dir.create_directory_at(&path)?)
+        match self.table.get(&dir)?.dir()? {
+            Dir::Scratch(dir) => Ok(dir.create_directory_at(&path)?),
+            Dir::Image(mount, base) => refusal::make(&self.image(mount)?, base, &path).await,
+        }
     }
 
     fn stat(&mut self, handle: Resource<Descriptor>) -> Result<DescriptorStat, Failure> {
@@ -231,13 +187,14 @@ impl HostDescriptor for Host<'_> {
         Ok(match self.table.get(&dir)?.dir()? {
             Dir::Scratch(dir) => dir.stat_at(&path, follows(flags))?,
             Dir::Image(mount, base) => {
-                let found = find(&self.image(mount)?, base, flags, &path).await?;
+                let image = self.image(mount)?;
+                let found = resolve(&image, base, &path, follows(flags)).await?;
                 found.stat()
             }
         })
     }
 
-    fn set_times_at(
+    async fn set_times_at(
         &mut self,
         dir: Resource<Descriptor>,
         flags: PathFlags,
@@ -245,15 +202,20 @@ impl HostDescriptor for Host<'_> {
         accessed: NewTimestamp,
         modified: NewTimestamp,
     ) -> Result<(), Failure> {
-        let dir = self.table.get(&dir)?;
-        dir.dir()?;
+        let dir = self.table.get(&dir)?.dir()?;
         let times = self.times(accessed, modified)?;
-        let dir = dir.mutable_dir()?;
-        Ok(dir.set_times_at(&path, follows(flags), times)?)
+        let follow = follows(flags);
+        match dir {
+            Dir::Scratch(dir) => Ok(dir.set_times_at(&path, follow, times)?),
+            Dir::Image(mount, base) => {
+                refusal::change(&self.image(mount)?, base, &path, follow).await
+            }
+        }
     }
 
-    /// A link to follow is `invalid`, as with Wasmtime.
-    fn link_at(
+    /// A link to follow is `invalid`, as with Wasmtime. What leads from one file
+    /// system to another is `cross-device`.
+    async fn link_at(
         &mut self,
         dir: Resource<Descriptor>,
         flags: PathFlags,
@@ -261,15 +223,26 @@ impl HostDescriptor for Host<'_> {
         new_dir: Resource<Descriptor>,
         new_path: String,
     ) -> Result<(), Failure> {
-        let (dir, new_dir) = self.mutable_dirs(&dir, &new_dir)?;
+        let (dir, new_dir) = (
+            self.table.get(&dir)?.dir()?,
+            self.table.get(&new_dir)?.dir()?,
+        );
         if follows(flags) {
             return Err(ErrorCode::Invalid.into());
         }
-        Ok(dir.link_at(&path, new_dir, &new_path)?)
+        match (dir, new_dir) {
+            (Dir::Scratch(dir), Dir::Scratch(new_dir)) => {
+                Ok(dir.link_at(&path, new_dir, &new_path)?)
+            }
+            (Dir::Image(mount, base), Dir::Image(..)) => {
+                refusal::change(&self.image(mount)?, base, &path, false).await
+            }
+            _ => Err(ErrorCode::CrossDevice.into()),
+        }
     }
 
-    /// Whatever would change an image is `read-only`, as the interface says of
-    /// a directory without `mutate-directory`, whether or not the file exists.
+    /// Whatever would change an image is `read-only`, as the interface says here of a
+    /// directory without `mutate-directory`, whether or not the file exists.
     async fn open_at(
         &mut self,
         dir: Resource<Descriptor>,
@@ -300,7 +273,8 @@ impl HostDescriptor for Host<'_> {
         if how.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE) || flags.intersects(writes) {
             return Err(ErrorCode::ReadOnly.into());
         }
-        let found = find(&self.image(mount)?, base, path_flags, &path).await?;
+        let image = self.image(mount)?;
+        let found = resolve(&image, base, &path, follows(path_flags)).await?;
         let descriptor = match found {
             Found::Node(Node::Dir(dir)) => Descriptor::Dir(mount, dir.path().clone()),
             Found::Node(Node::File(_)) if how.contains(OpenFlags::DIRECTORY) => {
@@ -322,43 +296,68 @@ impl HostDescriptor for Host<'_> {
             Dir::Scratch(dir) => return Ok(dir.readlink_at(&path)?),
             Dir::Image(mount, base) => (mount, base),
         };
-        let found = find(&self.image(mount)?, base, PathFlags::empty(), &path).await?;
+        let found = resolve(&self.image(mount)?, base, &path, false).await?;
         Ok(found.link()?)
     }
 
-    fn remove_directory_at(
+    async fn remove_directory_at(
         &mut self,
         dir: Resource<Descriptor>,
         path: String,
     ) -> Result<(), Failure> {
-        let dir = self.table.get(&dir)?.mutable_dir()?;
-        Ok(dir.remove_directory_at(&path)?)
+        match self.table.get(&dir)?.dir()? {
+            Dir::Scratch(dir) => Ok(dir.remove_directory_at(&path)?),
+            Dir::Image(mount, base) => {
+                refusal::change(&self.image(mount)?, base, &path, false).await
+            }
+        }
     }
 
-    fn rename_at(
+    /// What leads from one file system to another is `cross-device`.
+    async fn rename_at(
         &mut self,
         dir: Resource<Descriptor>,
         path: String,
         new_dir: Resource<Descriptor>,
         new_path: String,
     ) -> Result<(), Failure> {
-        let (dir, new_dir) = self.mutable_dirs(&dir, &new_dir)?;
-        Ok(dir.rename_at(&path, new_dir, &new_path)?)
+        match (
+            self.table.get(&dir)?.dir()?,
+            self.table.get(&new_dir)?.dir()?,
+        ) {
+            (Dir::Scratch(dir), Dir::Scratch(new_dir)) => {
+                Ok(dir.rename_at(&path, new_dir, &new_path)?)
+            }
+            (Dir::Image(mount, base), Dir::Image(..)) => {
+                refusal::change(&self.image(mount)?, base, &path, false).await
+            }
+            _ => Err(ErrorCode::CrossDevice.into()),
+        }
     }
 
-    fn symlink_at(
+    async fn symlink_at(
         &mut self,
         dir: Resource<Descriptor>,
         target: String,
         path: String,
     ) -> Result<(), Failure> {
-        let dir = self.table.get(&dir)?.mutable_dir()?;
-        Ok(dir.symlink_at(&target, &path)?)
+        match self.table.get(&dir)?.dir()? {
+            Dir::Scratch(dir) => Ok(dir.symlink_at(&target, &path)?),
+            Dir::Image(mount, base) => refusal::make(&self.image(mount)?, base, &path).await,
+        }
     }
 
-    fn unlink_file_at(&mut self, dir: Resource<Descriptor>, path: String) -> Result<(), Failure> {
-        let dir = self.table.get(&dir)?.mutable_dir()?;
-        Ok(dir.unlink_file_at(&path)?)
+    async fn unlink_file_at(
+        &mut self,
+        dir: Resource<Descriptor>,
+        path: String,
+    ) -> Result<(), Failure> {
+        match self.table.get(&dir)?.dir()? {
+            Dir::Scratch(dir) => Ok(dir.unlink_file_at(&path)?),
+            Dir::Image(mount, base) => {
+                refusal::change(&self.image(mount)?, base, &path, false).await
+            }
+        }
     }
 
     fn is_same_object(
@@ -385,7 +384,8 @@ impl HostDescriptor for Host<'_> {
         Ok(match self.table.get(&dir)?.dir()? {
             Dir::Scratch(dir) => dir.hash_at(&path, follows(flags))?,
             Dir::Image(mount, base) => {
-                let found = find(&self.image(mount)?, base, flags, &path).await?;
+                let image = self.image(mount)?;
+                let found = resolve(&image, base, &path, follows(flags)).await?;
                 found.hash(mount)
             }
         })
