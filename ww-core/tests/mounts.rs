@@ -135,6 +135,13 @@ const CODES: &str = "
     set-times never          | overflow overflow             | overflow overflow overflow
     read                     | bad-descriptor done           | bad-descriptor done bad-descriptor
     write                    | bad-descriptor read-only      | bad-descriptor bad-descriptor done
+    read last                | bad-descriptor done           | bad-descriptor done bad-descriptor
+    read beyond              | bad-descriptor invalid        | bad-descriptor invalid bad-descriptor
+    write last               | bad-descriptor read-only      | bad-descriptor bad-descriptor file-too-large
+    write beyond             | bad-descriptor read-only      | bad-descriptor bad-descriptor invalid
+    read-via-stream beyond   | is-directory invalid          | is-directory invalid bad-descriptor
+    write-via-stream beyond  | bad-descriptor read-only      | bad-descriptor bad-descriptor invalid
+    set-size beyond          | bad-descriptor read-only      | bad-descriptor invalid invalid
     read-directory           | done not-directory            | done not-directory not-directory
     sync                     | done done                     | done done done
     create-directory-at      | exist not-directory           | exist not-directory not-directory

@@ -107,6 +107,14 @@ enum Content<'a> {
     Scratch(&'a Open),
 }
 
+/// Refuses an offset that no file has, with the kernel's code: there it is negative.
+fn check_offset(offset: u64) -> Result<(), ErrorCode> {
+    match i64::try_from(offset) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ErrorCode::Invalid),
+    }
+}
+
 impl Host<'_> {
     fn image(&self, mount: usize) -> Result<Image, ErrorCode> {
         match self.wasi.mounts.get(mount) {

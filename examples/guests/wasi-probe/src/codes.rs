@@ -4,7 +4,9 @@ use wasip2::clocks::wall_clock::Datetime;
 use wasip2::filesystem::preopens::get_directories;
 use wasip2::filesystem::types::{
     Advice, Descriptor, DescriptorFlags, ErrorCode, NewTimestamp, OpenFlags, PathFlags,
+    filesystem_error_code,
 };
+use wasip2::io::streams::StreamError;
 
 type Call = fn(&Descriptor) -> Result<(), ErrorCode>;
 
@@ -53,6 +55,21 @@ const NONE: PathFlags = PathFlags::empty();
 const STAYS: NewTimestamp = NewTimestamp::NoChange;
 const READ: DescriptorFlags = DescriptorFlags::READ;
 
+/// The last offset that a file may have.
+const LAST: u64 = i64::MAX as u64;
+
+/// What a stream tells at first; then it is closed.
+fn streamed<T>(read: impl Fn() -> Result<T, StreamError>) -> Result<(), ErrorCode> {
+    match read() {
+        Err(StreamError::LastOperationFailed(error)) => {
+            assert!(matches!(read(), Err(StreamError::Closed)));
+            Err(filesystem_error_code(&error).expect("it has a code"))
+        }
+        Err(StreamError::Closed) => panic!("it is closed at first"),
+        Ok(_) => Ok(()),
+    }
+}
+
 const CALLS: &[(&str, Call)] = &[
     ("read-via-stream", |it| it.read_via_stream(0).map(drop)),
     ("write-via-stream", |it| it.write_via_stream(0).map(drop)),
@@ -66,6 +83,19 @@ const CALLS: &[(&str, Call)] = &[
     ("set-times never", |it| it.set_times(STAYS, NEVER)),
     ("read", |it| it.read(1, 0).map(drop)),
     ("write", |it| it.write(b"x", 0).map(drop)),
+    ("read last", |it| it.read(1, LAST).map(drop)),
+    ("read beyond", |it| it.read(1, LAST + 1).map(drop)),
+    ("write last", |it| it.write(b"x", LAST).map(drop)),
+    ("write beyond", |it| it.write(b"x", LAST + 1).map(drop)),
+    ("read-via-stream beyond", |it| {
+        let stream = it.read_via_stream(LAST + 1)?;
+        streamed(|| stream.blocking_read(1))
+    }),
+    ("write-via-stream beyond", |it| {
+        let stream = it.write_via_stream(LAST + 1)?;
+        streamed(|| stream.blocking_write_and_flush(b"x"))
+    }),
+    ("set-size beyond", |it| it.set_size(LAST + 1)),
     ("read-directory", |it| it.read_directory().map(drop)),
     ("sync", |it| it.sync()),
     ("create-directory-at", |it| it.create_directory_at("dir")),

@@ -6,7 +6,7 @@ use super::resolve::{Found, resolve};
 use super::scratch::{Reader, Writer};
 use super::stream::FileStream;
 use super::times::Times;
-use super::{Content, Descriptor, Dir, Failure, Listing, code, refusal};
+use super::{Content, Descriptor, Dir, Failure, Listing, check_offset, code, refusal};
 use crate::wasi::wit::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, HostDescriptor,
     MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
@@ -120,6 +120,7 @@ impl HostDescriptor for Host<'_> {
             Content::Image(file) => file,
             Content::Scratch(open) => return Ok(open.read(len, offset)?),
         };
+        check_offset(offset)?;
         let left = file.len().saturating_sub(offset);
         let len = len.min(left).min(CHUNK as u64) as usize;
         if len == 0 {

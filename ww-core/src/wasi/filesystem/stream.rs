@@ -7,8 +7,8 @@ use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, StreamError, StreamResult};
 use ww_image::{Error, File};
 
-use super::code;
 use super::reads::{Read, Reads};
+use super::{check_offset, code};
 use crate::wasi::CHUNK;
 use crate::wasi::wit::filesystem::types::ErrorCode;
 
@@ -43,10 +43,26 @@ enum State {
 
 /// Why a stream failed, for `filesystem-error-code`.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the file")]
+#[error("cannot read the file: {}", .code.name())]
 pub(super) struct ReadFailed {
     pub(super) code: ErrorCode,
-    source: Error,
+    /// What the image said.
+    source: Option<Error>,
+}
+
+impl From<ErrorCode> for ReadFailed {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, source: None }
+    }
+}
+
+impl From<Error> for ReadFailed {
+    fn from(error: Error) -> Self {
+        Self {
+            code: code(&error),
+            source: Some(error),
+        }
+    }
 }
 
 impl FileStream {
@@ -55,7 +71,10 @@ impl FileStream {
             file,
             reads,
             offset,
-            state: State::Idle,
+            state: match check_offset(offset) {
+                Ok(()) => State::Idle,
+                Err(code) => State::Failed(code.into()),
+            },
         }
     }
 
@@ -74,10 +93,7 @@ impl FileStream {
                         self.offset += bytes.len() as u64;
                         State::Ready(bytes)
                     }
-                    Err(source) => State::Failed(ReadFailed {
-                        code: code(&source),
-                        source,
-                    }),
+                    Err(error) => State::Failed(error.into()),
                 },
                 State::Ready(_) | State::Failed(_) | State::Ended => return Poll::Ready(()),
             };

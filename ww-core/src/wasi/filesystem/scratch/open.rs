@@ -1,6 +1,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use super::super::check_offset;
 use super::super::times::Times;
 use super::node::Body;
 use super::tree::{Number, Tree};
@@ -120,6 +121,7 @@ impl Open {
     ) -> Result<(Vec<u8>, bool), ErrorCode> {
         let len = len.min(CHUNK as u64) as usize;
         let tree = self.readable()?.scratch.lock();
+        check_offset(offset)?;
         let bytes = tree.get(self.number)?.file()?.read(offset, len);
         let at_end = bytes.is_empty();
         Ok((bytes, at_end))

@@ -3,13 +3,14 @@ use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError, StreamResult};
 
+use super::super::stream::ReadFailed;
 use super::Open;
 use crate::wasi::CHUNK;
 use crate::wasi::output::too_much;
 use crate::wasi::wit::filesystem::types::ErrorCode;
 
 /// A file as an input stream. It is always ready, and closed once it has been
-/// at the end.
+/// at the end or has failed.
 pub(in super::super) struct Reader {
     file: Open,
     offset: u64,
@@ -58,10 +59,14 @@ impl InputStream for Reader {
                 self.offset += bytes.len() as u64;
                 Ok(bytes.into())
             }
-            // A file that is open and may be read does not fail.
-            Ok((_, true)) | Err(_) => {
+            Ok((_, true)) => {
                 self.ended = true;
                 Err(StreamError::Closed)
+            }
+            Err(code) => {
+                self.ended = true;
+                let failed = ReadFailed::from(code);
+                Err(StreamError::LastOperationFailed(failed.into()))
             }
         }
     }

@@ -73,10 +73,13 @@ fn holes_are_charged_and_what_fails_changes_nothing() {
     assert!(used(&budget, 9 * PAGE + NODE));
     let before = budget.used();
     let (too_much, too_far) = (ErrorCode::InsufficientSpace, ErrorCode::FileTooLarge);
+    let (nowhere, last) = (ErrorCode::Invalid, i64::MAX as u64);
     assert_eq!(file.set_size(1 << 40), Err(too_much));
-    assert_eq!(file.set_size(u64::MAX), Err(too_far));
+    assert_eq!(file.set_size(last + 1), Err(nowhere));
     assert_eq!(file.write(&[1], 1 << 40), Err(too_much));
-    assert_eq!(file.write(&[1; 2], u64::MAX), Err(too_far));
+    assert_eq!(file.write(&[1; 2], last), Err(too_far));
+    assert_eq!(file.write(&[1; 2], last + 1), Err(nowhere));
+    assert_eq!(file.write(&[], u64::MAX), Err(nowhere));
     assert_eq!(file.write(&[1; 9000], 8 * PAGE), Err(too_much));
     assert_eq!(file.append(&[1; 9000]), Err(too_much));
     assert_eq!(

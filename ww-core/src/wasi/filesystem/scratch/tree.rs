@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::super::check_offset;
 use super::super::times::Times;
 use super::budget::Budget;
 use super::dir::Dir;
@@ -146,6 +147,7 @@ impl Tree {
         offset: u64,
         bytes: &[u8],
     ) -> Result<(), ErrorCode> {
+        check_offset(offset)?;
         let end = offset.checked_add(bytes.len() as u64);
         let end = end.filter(|end| *end <= LONGEST);
         let end = end.ok_or(ErrorCode::FileTooLarge)?;
@@ -162,9 +164,7 @@ impl Tree {
     }
 
     pub(super) fn resize(&mut self, number: Number, len: u64) -> Result<(), ErrorCode> {
-        if len > LONGEST {
-            return Err(ErrorCode::FileTooLarge);
-        }
+        check_offset(len)?;
         self.charge(self.get(number)?.file()?.len(), len)?;
         let now = self.now();
         let node = self.get_mut(number)?;
