@@ -1,14 +1,16 @@
 //! What a plain std program, which knows nothing of Wetware, finds in a cell.
 
-use std::sync::LazyLock;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, mpsc};
 use std::time::Duration;
 
 use futures_lite::future::{block_on, zip};
 use futures_lite::io::Cursor;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
-use ww_core::cell::{Builder, Cell, Input, Output};
+use ww_core::cell::{Builder, Cell, Input, Limit, Limits, Output};
 use ww_core::clock::{Clock, Virtual};
-use ww_core::random::Seeded;
+use ww_core::random::{Random, Seeded};
 use ww_core::{Error, Runtime};
 use ww_image::{Image, Path};
 use ww_loader::Memory;
@@ -241,7 +243,8 @@ fn codes_and_panics_are_told_apart() {
 #[test]
 fn a_guest_that_asks_for_too_much_traps() {
     for (what, why) in [
-        ("random-flood", "random bytes"),
+        ("random-flood", "16777217 random bytes"),
+        ("random-insecure-flood", "16777217 random bytes"),
         ("handles", "more than its 4096 handles"),
         ("overrun", "more than check-write permitted"),
     ] {
@@ -256,6 +259,83 @@ fn a_seed_repeats_and_the_system_does_not() {
     assert_eq!(seeded(1), seeded(1));
     assert_ne!(seeded(1), seeded(2));
     assert_ne!(told(probe(&["random"])), told(probe(&["random"])));
+}
+
+/// A source whose bytes are all the same, and which tells of each draw.
+struct Ones<F>(F);
+
+impl<F: FnMut(usize) + Send + 'static> Random for Ones<F> {
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        (self.0)(bytes.len());
+        bytes.fill(1);
+        Ok(())
+    }
+}
+
+#[test]
+fn as_much_chance_comes_at_once_as_a_call_may_carry() {
+    let drawn = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&drawn);
+    let source = Ones(move |len| {
+        count.fetch_add(len, Ordering::Relaxed);
+    });
+    let told = told(probe(&["random-large"]).random(source));
+    assert_eq!(
+        told,
+        "random 16777216 bytes, 16777216 drawn\n\
+         insecure 262144 bytes, 262144 drawn\n"
+    );
+    // And the seed of what is insecure.
+    assert_eq!(drawn.load(Ordering::Relaxed), (16 << 20) + 8);
+}
+
+#[test]
+fn a_long_draw_gives_way_to_the_end_of_its_cell() {
+    let (send, kill) = mpsc::channel::<Arc<Cell>>();
+    let drawn = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&drawn);
+    let source = Ones(move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) == 2 {
+            kill.recv().expect("it was sent").kill();
+        }
+    });
+    let (cell, end) = block_on(async {
+        let builder = probe(&["random-large"]).random(source);
+        let (cell, start) = builder.prepare().await.expect("it is prepared");
+        let cell = Arc::new(cell);
+        send.send(Arc::clone(&cell)).expect("it is awaited");
+        start.drive().await;
+        let end = cell.wait().await;
+        (cell, end)
+    });
+    assert!(matches!(end, Err(Error::Killed)), "{end:?}");
+    assert_eq!(drawn.load(Ordering::Relaxed), 3);
+    assert_eq!(cell.usage().memory, 0);
+}
+
+#[test]
+fn a_long_draw_counts_as_memory_while_it_lasts() {
+    let mut limits = Limits::default();
+    limits.memory = 12 << 20;
+    let (cell, end) = block_on(async {
+        let builder = probe(&["random-large"]).limits(limits);
+        let (cell, start) = builder.prepare().await.expect("it is prepared");
+        start.drive().await;
+        let end = cell.wait().await;
+        (cell, end)
+    });
+    assert!(
+        matches!(
+            end,
+            Err(Error::Limit {
+                limit: Limit::Memory,
+                ..
+            })
+        ),
+        "{end:?}"
+    );
+    assert_eq!(cell.usage().refused, Some(Limit::Memory));
+    assert_eq!(cell.usage().memory, 0);
 }
 
 #[test]

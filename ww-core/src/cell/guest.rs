@@ -22,7 +22,7 @@ const SLICE: u64 = 1;
 /// Most bytes that a guest hands over in one host call, where its streams do
 /// not take more. The host copies them, which nothing interrupts and which is
 /// not counted as the guest's memory. More trap.
-const HANDED_OVER: usize = 16 << 20;
+pub(crate) const HANDED_OVER: usize = 16 << 20;
 
 /// Instantiates a program in its place, runs it to its end, and answers how it
 /// exited.

@@ -19,8 +19,10 @@ pub struct Limits {
     /// in bytes. An entry of a table counts as a pointer; an instance takes some
     /// for each global, function and passive element that its module declares. What
     /// all cells below it hold counts as well. A component whose instances need more
-    /// does not start. Growth beyond is refused. What the cell's pipes, its RPC
-    /// connection and its scratch directories hold comes beside this.
+    /// does not start. Growth beyond is refused. More than 1 MiB of random bytes that
+    /// the guest asks for at once counts while they are drawn, and where there is no
+    /// room for them it ends. What the cell's pipes, its RPC connection and its scratch
+    /// directories hold comes beside this.
     pub memory: usize,
     /// Entries of one table. Growth beyond is refused.
     pub table_elements: usize,

@@ -8,6 +8,7 @@ mod connection;
 mod exit;
 mod guest;
 mod handle;
+mod lent;
 mod limits;
 mod lines;
 mod local;
@@ -42,6 +43,8 @@ pub use start::Start;
 pub use stdio::{Input, Output};
 pub use transport::Transport;
 
+pub(crate) use guest::HANDED_OVER;
+pub(crate) use lent::Lent;
 pub(crate) use plain::plain;
 pub(crate) use ready::Ready;
 pub(crate) use shared::Shared;

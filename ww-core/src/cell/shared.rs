@@ -146,7 +146,7 @@ impl Shared {
     }
 
     /// Gives back what was taken.
-    fn give(&self, limit: Limit, amount: u64) {
+    pub(super) fn give(&self, limit: Limit, amount: u64) {
         self.meter.tally(limit).sub(amount);
         for above in self.above() {
             above.meter.tally(limit).sub_below(amount);

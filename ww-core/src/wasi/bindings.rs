@@ -48,6 +48,8 @@ wasmtime::component::bindgen!({
         "wasi:filesystem/types.[method]descriptor.symlink-at": async | trappable,
         "wasi:filesystem/types.[method]descriptor.unlink-file-at": async | trappable,
         "wasi:filesystem/types.[method]descriptor.metadata-hash-at": async | trappable,
+        "wasi:random/random.get-random-bytes": async | trappable,
+        "wasi:random/insecure.get-insecure-random-bytes": async | trappable,
         default: trappable,
     },
 });

@@ -1,11 +1,19 @@
+use std::sync::Arc;
+
+use futures_lite::future::yield_now;
+
 use super::Host;
 use super::wit::random::{insecure, insecure_seed, random};
+use crate::cell::{HANDED_OVER, Lent, Shared};
 use crate::random::{Random, Seeded};
 
-/// Most bytes that one call may ask for. The interface has no shorter answer
-/// and no error, so a guest that asks for more traps. It bounds how long the
-/// call keeps the guest's neighbours waiting.
-const MOST: u64 = 1 << 20;
+/// Most bytes that one call may ask for: as many as it may hand over. The interface
+/// has no shorter answer and no error, so a guest that asks for more traps.
+const MOST: u64 = HANDED_OVER as u64;
+
+/// Bytes that are drawn at once: what is longer gives way in between, to the guest's
+/// neighbours and to its end.
+const PIECE: usize = 1 << 20;
 
 /// The generator behind `wasi:random/insecure`, seeded when first used.
 #[derive(Debug, Default)]
@@ -31,18 +39,30 @@ impl Host<'_> {
     }
 }
 
-fn bytes(len: u64, source: &mut dyn Random) -> wasmtime::Result<Vec<u8>> {
+/// What is there while others have their turn counts as memory of `cell`.
+async fn bytes(len: u64, source: &mut dyn Random, cell: &Arc<Shared>) -> wasmtime::Result<Vec<u8>> {
     if len > MOST {
         wasmtime::bail!("the guest asked for {len} random bytes at once, of at most {MOST}");
     }
-    let mut bytes = vec![0; len as usize];
-    source.fill(&mut bytes)?;
+    let len = len as usize;
+    let _lent = match len > PIECE {
+        true => Some(Lent::new(cell, len)?),
+        false => None,
+    };
+    let mut bytes = vec![0; len];
+    for (number, piece) in bytes.chunks_mut(PIECE).enumerate() {
+        if number > 0 {
+            yield_now().await;
+        }
+        source.fill(piece)?;
+    }
     Ok(bytes)
 }
 
 impl random::Host for Host<'_> {
-    fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        bytes(len, &mut self.wasi.setup.random)
+    async fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        let setup = &mut self.wasi.setup;
+        bytes(len, &mut setup.random, &setup.shared).await
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
@@ -51,8 +71,9 @@ impl random::Host for Host<'_> {
 }
 
 impl insecure::Host for Host<'_> {
-    fn get_insecure_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        bytes(len, self.insecure()?)
+    async fn get_insecure_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        let cell = Arc::clone(&self.wasi.setup.shared);
+        bytes(len, self.insecure()?, &cell).await
     }
 
     fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {

@@ -16,8 +16,12 @@ pub fn tell(what: &str, rest: &[String]) -> io::Result<()> {
     match what {
         "random" => randomness(),
         "random-flood" => {
-            random::get_random_bytes(u64::MAX);
+            random::get_random_bytes((16 << 20) + 1);
         }
+        "random-insecure-flood" => {
+            insecure::get_insecure_random_bytes((16 << 20) + 1);
+        }
+        "random-large" => random_large(),
         "handles" => handles(),
         "sockets" => sockets(),
         "overrun" => overrun(),
@@ -54,6 +58,23 @@ fn randomness() {
     println!("insecure u64 {}", insecure::get_insecure_random_u64());
     println!("seed {:?}", insecure_seed::insecure_seed());
     println!("large {}", random::get_random_bytes(100_000).len());
+}
+
+/// As many bytes as there are at once, and whether they were drawn to the last: none
+/// that was is zero where the host says so.
+fn random_large() {
+    let tell = |what, bytes: Vec<u8>| {
+        let drawn = bytes.iter().filter(|byte| **byte != 0).count();
+        println!("{what} {} bytes, {drawn} drawn", bytes.len());
+    };
+    tell("random", random::get_random_bytes(16 << 20));
+    tell(
+        "insecure",
+        insecure::get_insecure_random_bytes(16 << 20)
+            .chunks(64)
+            .map(|bytes| bytes.iter().fold(0, |all, byte| all | byte))
+            .collect(),
+    );
 }
 
 fn handles() {
