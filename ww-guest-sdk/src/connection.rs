@@ -7,10 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures::{AsyncRead, AsyncWrite};
 
-use crate::transport::{Exchange, Way};
-
-/// Bytes that may wait for the host before writers have to.
-const OUTGOING_LIMIT: usize = 256 * 1024;
+use crate::transport::{Exchange, FULL, Way};
 
 /// Bytes that are sent from where they lie, where there is a way to: to keep as
 /// many for the next turn costs more than another host call.
@@ -28,6 +25,7 @@ struct Buffers {
     consumed: usize,
     reader: Option<Waker>,
 
+    /// Of which no more than `FULL` are to be sent; writers wait with the rest.
     outgoing: Vec<u8>,
     /// Bytes of `outgoing` that the host has taken.
     sent: usize,
@@ -114,7 +112,7 @@ impl Buffers {
         self.closed |= turn.closed;
 
         let readable = self.closed || self.consumed < self.incoming.len();
-        let writable = self.closed || self.waiting() < OUTGOING_LIMIT;
+        let writable = self.closed || self.waiting() < FULL;
         [
             self.reader.take_if(|_| readable),
             self.writer.take_if(|_| writable),
@@ -151,7 +149,7 @@ impl AsyncWrite for Connection {
         if buffers.closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if buffers.waiting() >= OUTGOING_LIMIT {
+        if buffers.waiting() >= FULL {
             buffers.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -161,8 +159,10 @@ impl AsyncWrite for Connection {
                 return Poll::Ready(Ok(sent));
             }
         }
-        buffers.outgoing.extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
+        let room = FULL - buffers.waiting();
+        let kept = &bytes[..bytes.len().min(room)];
+        buffers.outgoing.extend_from_slice(kept);
+        Poll::Ready(Ok(kept.len()))
     }
 
     /// Returns at once: the poll loop pushes what was written before it waits.
@@ -190,6 +190,7 @@ impl fmt::Debug for Connection {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::pin::pin;
 
     use futures::future::FutureExt;
     use futures::{AsyncReadExt, AsyncWriteExt};
@@ -230,7 +231,7 @@ mod tests {
     #[test]
     fn writers_wait_while_the_host_takes_nothing() {
         let mut connection = Connection::default();
-        let bytes = vec![0; OUTGOING_LIMIT];
+        let bytes = vec![0; FULL];
         connection
             .write_all(&bytes)
             .now_or_never()
@@ -239,6 +240,28 @@ mod tests {
         assert!(connection.write(b"x").now_or_never().is_none());
         connection.exchange(|_| took(1));
         assert_eq!(connection.write(b"x").now_or_never().unwrap().unwrap(), 1);
+    }
+
+    #[test]
+    fn no_more_waits_for_the_host_than_the_limit_however_much_is_written() {
+        let ways: [Option<Way>; 2] = [None, Some(Box::new(|_| 0))];
+        for way in ways {
+            let mut connection = Connection::by(way);
+            let seen = connection.clone();
+            let bytes: Vec<u8> = (0..5 * FULL + 1).map(|n| n as u8).collect();
+            let mut writing = pin!(connection.write_all(&bytes));
+            let mut taken = Vec::<u8>::new();
+            while taken.len() < bytes.len() {
+                let written = (&mut writing).now_or_never().is_some();
+                assert_eq!(written, bytes.len() - taken.len() <= FULL);
+                seen.exchange(|outgoing| {
+                    assert!(outgoing.len() <= FULL, "{}", outgoing.len());
+                    taken.extend(outgoing);
+                    took(outgoing.len())
+                });
+            }
+            assert!(taken == bytes);
+        }
     }
 
     #[test]

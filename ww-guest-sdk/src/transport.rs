@@ -9,6 +9,10 @@ pub use streams::Streams;
 
 use wasip2::io::poll::Pollable;
 
+/// Bytes that may wait for the host, at most. Where so many do, there may be more
+/// to write, for which there is no room yet.
+pub const FULL: usize = 256 * 1024;
+
 /// The guest's end of its RPC connection, as the poll loop uses it. Dropping
 /// it closes the connection.
 ///
@@ -29,7 +33,8 @@ pub trait Transport {
     ///
     /// With `wait` it blocks, in one host call, until something has happened:
     /// bytes arrived, the host closed, one of `pollables` is ready, or there
-    /// is room for more of `outgoing`.
+    /// is room for more of `outgoing`. It does not where the host took some of
+    /// [`FULL`] bytes: then there is room for what is to follow.
     fn turn(&mut self, outgoing: &[u8], pollables: &[&Pollable], wait: bool) -> Exchange;
 
     /// Sends all of `outgoing`, and blocks until the host has taken it or has

@@ -17,6 +17,10 @@ use crate::wasi::{Pollables, pollables};
 /// of a stream and what goes with it.
 const MOST: usize = 128 << 10;
 
+/// A guest that hands over so many bytes at once may have more, for which it has no
+/// room itself.
+const FULL: usize = 256 << 10;
+
 /// The resource `connection` of `wetware:turn`.
 struct Ends {
     incoming: pipe::Reader,
@@ -88,7 +92,8 @@ async fn turn(
     let bytes = outgoing.as_le_slice(&store);
     let mut accepted = ends.write(bytes);
     let stuck = accepted == 0 && !bytes.is_empty();
-    let wait = wait && (stuck || accepted == bytes.len());
+    let room = accepted > 0 && (accepted < bytes.len() || bytes.len() >= FULL);
+    let wait = wait && !room;
 
     let mut ready = None;
     if pollables.is_empty() {

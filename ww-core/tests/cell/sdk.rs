@@ -6,7 +6,7 @@ use futures::AsyncReadExt;
 use futures::io::AsyncBufReadExt;
 use futures::io::BufReader;
 use ww_core::Error;
-use ww_core::cell::{Builder, Cell, Local, Output};
+use ww_core::cell::{Builder, Cell, Limits, Local, Output};
 use ww_core::network::Offline;
 use ww_core::session::Wetware;
 use ww_membrane::{Admission, Epoch, Epochs, membrane};
@@ -14,7 +14,7 @@ use ww_rpc::membrane_capnp::wetware_session;
 use ww_rpc::peer_capnp::executor;
 
 use crate::patience::patiently;
-use crate::stage::{RUNTIME, guest};
+use crate::stage::{Echo, RUNTIME, Token, guest};
 
 fn tells(args: &[&str]) -> Builder {
     guest("tells").args(args).stdout(Output::piped())
@@ -111,6 +111,23 @@ fn a_guest_that_serves_ends_by_itself_when_it_is_shut_down() {
         // Nothing is left to shut down.
         cell.shut_down();
     });
+}
+
+#[test]
+fn a_message_longer_than_all_that_may_wait_for_the_host_arrives() {
+    const BYTES: u64 = 12_000_000;
+    // Pipes that take all that waits in the guest at once, or a part of it.
+    for buffer in [64 << 10, 1 << 20, 8 << 20] {
+        let mut limits = Limits::default();
+        limits.rpc_buffer = buffer;
+        let builder = guest("caller")
+            .args(["seq", "1", &BYTES.to_string()])
+            .limits(limits)
+            .bootstrap(|_| Ok(Echo::client(Token::default())));
+        let cell = patiently(builder.spawn()).unwrap();
+        assert!(patiently(cell.wait()).unwrap().success());
+        assert!(cell.usage().rpc_out > BYTES);
+    }
 }
 
 #[test]

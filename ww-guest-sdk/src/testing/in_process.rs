@@ -12,7 +12,7 @@ use ww_rpc::{Limits, Side, Vat};
 use crate::connection::Connection;
 use crate::flag::Flag;
 use crate::time;
-use crate::transport::{Exchange, Transport};
+use crate::transport::{Exchange, FULL, Transport};
 
 /// Rounds in which a host that wakes itself for ever may still be told that its
 /// guest has ended.
@@ -103,6 +103,7 @@ impl Transport for InProcess {
 
     fn turn(&mut self, outgoing: &[u8], _: &[&Pollable], wait: bool) -> Exchange {
         let mut exchange = self.exchange(outgoing, false);
+        let wait = wait && outgoing.len() < FULL;
         loop {
             let busy = self.poll();
             let more = self.exchange(&[], false);

@@ -1,7 +1,7 @@
 use wasip2::io::poll::{Pollable, poll};
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
-use crate::transport::Exchange;
+use crate::transport::{Exchange, FULL};
 use crate::watch::ready_now;
 
 /// The most bytes taken from the host at once.
@@ -38,9 +38,10 @@ impl Duplex {
         let accepted = *sent.as_ref().unwrap_or(&0);
         let broken = sent.is_err();
         let backlog = accepted < outgoing.len();
+        let room = accepted > 0 && (backlog || outgoing.len() >= FULL);
         let ready = match sent {
             Err(_) => Vec::new(),
-            Ok(_) if wait && (accepted == 0 || !backlog) => self.wait(pollables, backlog),
+            Ok(_) if wait && !room => self.wait(pollables, backlog),
             Ok(_) => ready_now(pollables),
         };
         let (incoming, closed) = match self.input.read(CHUNK) {

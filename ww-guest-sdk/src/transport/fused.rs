@@ -3,11 +3,14 @@ use std::rc::Rc;
 use wasip2::io::poll::Pollable;
 
 use crate::bindings::turn;
-use crate::transport::{Exchange, Transport, Way};
+use crate::transport::{Exchange, FULL, Transport, Way};
 
 /// The most bytes that one host call hands over. Hosts bound that, and what
 /// they take at a time is less.
 const MOST: usize = 1 << 20;
+
+// A turn offers all that waits, or it could not wait for room for the rest.
+const _: () = assert!(FULL <= MOST);
 
 /// RPC over `wetware:turn`: sending, waiting and receiving are one host call.
 #[derive(Debug)]
@@ -29,10 +32,7 @@ impl Transport for Turn {
     }
 
     fn turn(&mut self, outgoing: &[u8], pollables: &[&Pollable], wait: bool) -> Exchange {
-        let offered = &outgoing[..outgoing.len().min(MOST)];
-        // What is left over is as good as room for more.
-        let wait = wait && offered.len() == outgoing.len();
-        let outcome = self.0.turn(offered, pollables, wait);
+        let outcome = self.0.turn(outgoing, pollables, wait);
         Exchange {
             accepted: outcome.accepted as usize,
             incoming: outcome.incoming,
