@@ -52,6 +52,7 @@ fn turn<C: Channel>(line: &mut Option<C>, wait: bool) -> Result<(), Error> {
         None if watch::is_idle() => {
             if wait && !time::pass() {
                 return Err("main waits, and there is nothing left that could wake it".into());
+    time::watch();
             }
         }
         None if wait => watch::wait_with(poll),
@@ -59,3 +60,4 @@ fn turn<C: Channel>(line: &mut Option<C>, wait: bool) -> Result<(), Error> {
     }
     Ok(())
 }
+    time::wake();

@@ -1,14 +1,29 @@
 //! Waiting for time to pass, on the guest's poll loop.
 
+#[cfg(not(target_family = "wasm"))]
+#[path = "time/native.rs"]
+mod clock;
+#[cfg(target_family = "wasm")]
+#[path = "time/wasi.rs"]
+mod clock;
+mod timers;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
-#[cfg(not(target_family = "wasm"))]
-mod native;
+use futures::future::{Either, select};
 
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use native::pass;
+use timers::Timer;
+
+pub(crate) use clock::pass;
 
 /// Waits until `duration` has passed since this call was made.
+///
+/// However short that is, whatever else has something to do goes first. Those who
+/// wait are woken in the order of their deadlines. However many there are, the host
+/// knows of one.
 ///
 /// In a [native test](crate::testing) time is made up: it passes at once, when
 /// nothing else is left to do.
@@ -16,27 +31,65 @@ pub(crate) use native::pass;
 /// # Cancel safety
 ///
 /// May be dropped at any time.
-#[cfg(target_family = "wasm")]
 pub fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
-    use std::future::poll_fn;
-
-    use wasip2::clocks::monotonic_clock;
-
-    use crate::watch::Watch;
-
     let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    let watch = Watch::new(monotonic_clock::subscribe_duration(nanoseconds));
-    async move { poll_fn(|cx| watch.poll_ready(cx)).await }
+    Timer::new(clock::now().saturating_add(nanoseconds))
 }
 
-#[cfg(not(target_family = "wasm"))]
-#[expect(missing_docs, reason = "documented above, for guests")]
-pub fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
-    native::Timer::new(duration)
+/// Waits for `future`, and gives it up when `duration` has passed since this call
+/// was made. One that is done by then counts as in time.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use ww_guest_sdk::time::{Elapsed, timeout};
+///
+/// # async fn example() {
+/// let never = std::future::pending::<()>();
+/// assert_eq!(timeout(Duration::from_secs(1), never).await, Err(Elapsed));
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// The time is over.
+///
+/// # Cancel safety
+///
+/// That of `future`, which is dropped with this.
+pub fn timeout<F: Future>(
+    duration: Duration,
+    future: F,
+) -> impl Future<Output = Result<F::Output, Elapsed>> {
+    let time = sleep(duration);
+    async move {
+        match select(pin!(future), pin!(time)).await {
+            Either::Left((output, _)) => Ok(output),
+            Either::Right(((), _)) => Err(Elapsed),
+        }
+    }
 }
 
-/// Time passes by itself, and who waits for it waits for a pollable.
-#[cfg(target_family = "wasm")]
-pub(crate) fn pass() -> bool {
-    false
+/// What was waited for has not come in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time is over")
+    }
+}
+
+impl std::error::Error for Elapsed {}
+
+/// Has the host's next turn tell when the earliest deadline has come.
+pub(crate) fn watch() {
+    clock::watch(timers::earliest());
+}
+
+/// Wakes those whose time has come, as the host's last turn told.
+pub(crate) fn wake() {
+    if clock::has_rung() {
+        timers::wake(clock::now());
+    }
 }

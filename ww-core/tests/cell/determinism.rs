@@ -2,6 +2,7 @@
 //! each time.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -141,13 +142,8 @@ fn childhood(seed: u64) -> String {
             read.expect("it is text");
             Ok::<_, Error>(said)
         });
-        let advancing = async {
-            loop {
-                let deadline = clock.slept_on().await;
-                clock.advance(deadline - clock.now());
-            }
-        };
-        let driving = select(start.drive(), Box::pin(advancing));
+        let (wakes, mut driver) = (Arc::new(Wakes::default()), start.drive());
+        let driving = poll_fn(|cx| wakes.pass(&mut driver, &clock, cx));
         match select(driving, Box::pin(said)).await {
             Either::Right((said, _)) => said.expect("the child runs"),
             Either::Left(_) => panic!("the parent waits"),

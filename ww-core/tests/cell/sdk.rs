@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use futures::AsyncReadExt;
 use futures::io::AsyncBufReadExt;
 use futures::io::BufReader;
+use futures::{AsyncReadExt, FutureExt};
 use ww_core::Error;
 use ww_core::cell::{Builder, Cell, Limits, Local, Output};
+use ww_core::clock::{Clock, Virtual};
 use ww_core::network::Offline;
 use ww_core::session::Wetware;
 use ww_membrane::{Admission, Epoch, Epochs, membrane};
@@ -14,7 +15,7 @@ use ww_rpc::membrane_capnp::wetware_session;
 use ww_rpc::peer_capnp::executor;
 
 use crate::patience::patiently;
-use crate::stage::{Echo, RUNTIME, Token, guest};
+use crate::stage::{Echo, RUNTIME, Token, Wakes, guest};
 
 fn tells(args: &[&str]) -> Builder {
     guest("tells").args(args).stdout(Output::piped())
@@ -111,6 +112,27 @@ fn a_guest_that_serves_ends_by_itself_when_it_is_shut_down() {
         // Nothing is left to shut down.
         cell.shut_down();
     });
+}
+
+#[test]
+fn sleeps_take_one_handle_however_many_there_are_and_end_in_order() {
+    let clock = Virtual::new();
+    let builder = tells(&["sleeps", "5000"])
+        .clock(clock.clone())
+        .bootstrap(|_| Ok(Echo::client(Token::default())));
+    let (cell, start) = patiently(builder.prepare()).unwrap();
+    let (wakes, mut driver) = (Arc::new(Wakes::default()), start.drive());
+    let mut deadlines = Vec::new();
+    while wakes.settle(&mut driver).is_pending() {
+        let deadline = clock.slept_on().now_or_never().expect("it sleeps");
+        deadlines.push(deadline.as_millis());
+        clock.advance(deadline - clock.now());
+    }
+    assert!(patiently(cell.wait()).unwrap().success());
+    let said = patiently(said(&cell));
+    assert_eq!(said, "Ok(()) Err(Elapsed)\n5000 in order: true\n");
+    // No time passes but to the next deadline that somebody waits for, or has waited for.
+    assert_eq!(deadlines, (1..=102).collect::<Vec<_>>());
 }
 
 #[test]

@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Wake, Waker};
 
+use futures::FutureExt;
+use futures::task::AtomicWaker;
 use ww_core::Runtime;
 use ww_core::cell::{Builder, Driver};
+use ww_core::clock::{Clock, Virtual};
 use ww_rpc::peer_capnp::executor;
 
 /// All cells share its one worker, so each test has neighbours.
@@ -57,11 +60,33 @@ impl executor::Server for Echo {
 
 /// A waker that counts how often it is woken.
 #[derive(Default)]
-pub(crate) struct Wakes(AtomicUsize);
+pub(crate) struct Wakes {
+    count: AtomicUsize,
+    /// Somebody who is woken with it.
+    also: AtomicWaker,
+}
 
 impl Wakes {
     pub(crate) fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Lets time pass on `clock` whenever the driver waits for that. Pending where it
+    /// waits for something else.
+    pub(crate) fn pass(
+        self: &Arc<Self>,
+        driver: &mut Driver,
+        clock: &Virtual,
+        cx: &Context<'_>,
+    ) -> Poll<()> {
+        self.also.register(cx.waker());
+        while self.settle(driver).is_pending() {
+            let Some(deadline) = clock.slept_on().now_or_never() else {
+                return Poll::Pending;
+            };
+            clock.advance(deadline - clock.now());
+        }
+        Poll::Ready(())
     }
 
     /// Polls until the driver waits for something from outside.
@@ -79,6 +104,7 @@ impl Wakes {
 
 impl Wake for Wakes {
     fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.count.fetch_add(1, Ordering::SeqCst);
+        self.also.wake();
     }
 }
