@@ -1,16 +1,15 @@
 use std::cell::RefCell;
 use std::fmt;
-use std::pin::pin;
 use std::time::Duration;
 
 use capnp::ErrorKind;
 use capnp::traits::Owned;
 use futures::FutureExt;
-use futures::future::{Either, LocalBoxFuture, Shared, select};
+use futures::future::{LocalBoxFuture, Shared};
 use ww_rpc::membrane_capnp::wetware_session;
 use ww_rpc::stem_capnp::{membrane, signer};
 
-use crate::time::sleep;
+use crate::time::timeout;
 use crate::{Error, Session, graft, graft_as};
 
 /// How long a session that may have died is waited for.
@@ -46,7 +45,7 @@ type Grafting<E> = Shared<LocalBoxFuture<'static, Result<Session<E>, capnp::Erro
 pub struct Grafted<E: Owned = wetware_session::Owned> {
     membrane: membrane::Client<E>,
     signer: Option<signer::Client>,
-    /// The session that is used, once it was granted.
+    /// The session that is used, once it was granted, until it is over.
     current: RefCell<Option<Grafting<E>>>,
 }
 
@@ -68,28 +67,24 @@ impl<E: Owned + Unpin + 'static> Grafted<E> {
         }
     }
 
-    /// The session that is current as far as is known. Grafts where there is
-    /// none; several who ask at a time share one graft.
+    /// The session that is current as far as is known: it has not
+    /// [ended](Session::ended) for anybody who waits for that, nor was it given up
+    /// by [`with`](Self::with). Grafts where there is none; several who ask at a time
+    /// share one graft.
     ///
     /// # Errors
     ///
     /// Those of [`graft`]. The next who asks grafts again.
     pub async fn session(&self) -> Result<Session<E>, capnp::Error> {
-        let grafting = self.grafting();
-        let session = grafting.clone().await;
-        if session.is_err() {
-            self.forget(&grafting);
-        }
-        session
+        self.grafting().await
     }
 
     /// Does `work` with a session. Where that fails with kind `Disconnected`, and
     /// the session is not good any more when it is asked, or does not say so within a
-    /// second, it is given up, so that
-    /// whoever is next has a new one. The work
-    /// itself is not done again: it may have been done in part. Nor is there a
-    /// pause: where the host has gone, or refuses, this fails at once, so whoever
-    /// tries for as long as it takes has to [sleep](crate::time::sleep) in between.
+    /// second, it is given up, so that whoever is next has a new one. The work itself
+    /// is not done again: it may have been done in part. Nor is there a pause: where
+    /// the host has gone, or refuses, this fails at once, so whoever tries for as long
+    /// as it takes has to [sleep](crate::time::sleep) in between.
     ///
     /// # Errors
     ///
@@ -101,11 +96,7 @@ impl<E: Owned + Unpin + 'static> Grafted<E> {
     where
         F: Into<Error>,
     {
-        let grafting = self.grafting();
-        let session = grafting
-            .clone()
-            .await
-            .inspect_err(|_| self.forget(&grafting))?;
+        let session = self.session().await?;
         let error = match work(&session).await {
             Ok(done) => return Ok(done),
             Err(error) => error.into(),
@@ -113,36 +104,38 @@ impl<E: Owned + Unpin + 'static> Grafted<E> {
         // It may as well be of somebody whom the session led to.
         if error.kind() == Some(ErrorKind::Disconnected) {
             let poll = session.status.poll_status_request().send();
-            match select(poll.promise, pin!(sleep(PATIENCE))).await {
-                Either::Left((Ok(_), _)) => {}
-                _ => self.forget(&grafting),
+            if !matches!(timeout(PATIENCE, poll.promise).await, Ok(Ok(_))) {
+                session.end();
             }
         }
         Err(error)
     }
 
+    /// The graft that is used. One that has failed, or whose session is over, is let
+    /// go of for another.
     fn grafting(&self) -> Grafting<E> {
         let mut current = self.current.borrow_mut();
-        let grafting = current.get_or_insert_with(|| {
-            let (membrane, signer) = (self.membrane.clone(), self.signer.clone());
-            let grafting = async move {
-                match signer {
-                    Some(signer) => graft_as(&membrane, signer).await,
-                    None => graft(&membrane).await,
-                }
-            };
-            grafting.boxed_local().shared()
+        let over = current.take_if(|grafting| match grafting.peek() {
+            Some(Ok(session)) => session.is_over(),
+            Some(Err(_)) => true,
+            None => false,
         });
-        grafting.clone()
-    }
-
-    /// Lets go of a session, unless somebody has already.
-    fn forget(&self, grafting: &Grafting<E>) {
-        let mut current = self.current.borrow_mut();
-        let dead = current.take_if(|current| current.ptr_eq(grafting));
+        let grafting = current.get_or_insert_with(|| self.graft()).clone();
         // Released outside of the borrow.
         drop(current);
-        drop(dead);
+        drop(over);
+        grafting
+    }
+
+    fn graft(&self) -> Grafting<E> {
+        let (membrane, signer) = (self.membrane.clone(), self.signer.clone());
+        let grafting = async move {
+            match signer {
+                Some(signer) => graft_as(&membrane, signer).await,
+                None => graft(&membrane).await,
+            }
+        };
+        grafting.boxed_local().shared()
     }
 }
 

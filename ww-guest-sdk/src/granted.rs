@@ -1,4 +1,4 @@
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 
 use capnp::capability::{FromClientHook, Response};
@@ -22,6 +22,8 @@ pub(crate) struct Granted<E: Owned> {
     answer: Response<graft_results::Owned<E>>,
     /// Used where that is the extension.
     wetware: OnceCell<Wetware>,
+    /// The session has been found to be at its end.
+    over: Cell<bool>,
 }
 
 impl<E: Owned + 'static> Granted<E> {
@@ -29,11 +31,20 @@ impl<E: Owned + 'static> Granted<E> {
         Self {
             answer,
             wetware: OnceCell::new(),
+            over: Cell::new(false),
         }
     }
 
     pub(crate) fn read(&self) -> Result<E::Reader<'_>> {
         self.answer.get()?.get_session()?.get_extension()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.get()
+    }
+
+    pub(crate) fn end(&self) {
+        self.over.set(true);
     }
 }
 

@@ -2,9 +2,9 @@ use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use capnp::Error;
 use capnp::capability::Request;
 use capnp::traits::Owned;
+use capnp::{Error, ErrorKind};
 use ww_rpc::membrane_capnp::wetware_session;
 use ww_rpc::stem_capnp::membrane::{self, graft_params, graft_results};
 use ww_rpc::stem_capnp::{signer, status_poller};
@@ -85,16 +85,33 @@ impl<E: Owned + 'static> Session<E> {
     /// and answers why it came. Costs nothing meanwhile.
     ///
     /// Where the host is of a version that cannot tell, it resolves at once, with
-    /// kind `Unimplemented`.
+    /// kind `Unimplemented`. Otherwise a [`Grafted`](crate::Grafted) that the session
+    /// is of has another from then on.
     ///
     /// # Cancel safety
     ///
     /// May be dropped at any time.
     pub async fn ended(&self) -> Error {
-        match self.status.ended_request().send().promise.await {
+        let reason = match self.status.ended_request().send().promise.await {
             Err(error) => error,
             Ok(_) => Error::disconnected("the session has ended".into()),
+        };
+        if reason.kind != ErrorKind::Unimplemented {
+            self.end();
         }
+        reason
+    }
+}
+
+impl<E: Owned + 'static> Session<E> {
+    /// Whether the session, or a clone of it, was found to be at its end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.granted.is_over()
+    }
+
+    /// Takes note that it is.
+    pub(crate) fn end(&self) {
+        self.granted.end();
     }
 }
 

@@ -13,7 +13,7 @@ use ww_guest_sdk::membrane_capnp::wetware_session::Owned as Extension;
 use ww_guest_sdk::peer_capnp::executor;
 use ww_guest_sdk::stem_capnp::{membrane, status_poller};
 use ww_guest_sdk::testing::Host;
-use ww_guest_sdk::{Error, Grafted, Membrane, capnp_rpc};
+use ww_guest_sdk::{Error, Grafted, Membrane, Session, capnp_rpc};
 
 /// Answers, and lets its calls fail once they are so many.
 struct Echo {
@@ -121,6 +121,46 @@ fn a_session_that_does_not_say_how_it_is_is_given_up() {
             assert_eq!(grafted.session().await.unwrap().epoch, 2);
         })
         .unwrap();
+}
+
+/// Is at its end at once, or cannot tell.
+#[derive(Clone)]
+struct Over(ErrorKind);
+
+impl status_poller::Server for Over {
+    async fn ended(
+        self: Rc<Self>,
+        _: status_poller::EndedParams,
+        _: status_poller::EndedResults,
+    ) -> Result<(), capnp::Error> {
+        Err(capnp::Error {
+            kind: self.0,
+            extra: "staleEpoch".into(),
+        })
+    }
+}
+
+#[test]
+fn a_session_that_was_waited_for_to_its_end_is_not_given_out_again() {
+    for (kind, next) in [
+        (ErrorKind::Disconnected, 2),
+        // The host cannot tell, so nothing is known.
+        (ErrorKind::Unimplemented, 1),
+    ] {
+        let host: Membrane = capnp_rpc::new_client(Steady(Cell::new(0), Over(kind)));
+        Host::new(host)
+            .run(async |membrane: Membrane| {
+                let grafted = Grafted::new(membrane);
+                let session = grafted.session().await.unwrap();
+                let clone = grafted.session().await.unwrap();
+                assert_eq!((session.epoch, clone.epoch), (1, 1));
+                assert_eq!(clone.ended().await.kind, kind);
+                assert_eq!(grafted.session().await.unwrap().epoch, next);
+                let epoch = async |session: &Session| Ok::<_, Error>(session.epoch);
+                assert_eq!(grafted.with(epoch).await.unwrap(), next);
+            })
+            .unwrap();
+    }
 }
 
 /// Grants executors that die after so many calls, and counts.
