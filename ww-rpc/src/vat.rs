@@ -28,6 +28,10 @@ const SETTLING_TURNS: usize = 1000;
 /// on the same thread wait.
 const POLLS: usize = 8;
 
+/// Polls of capnp-rpc that follow at once when it has let go of the connection. One is
+/// enough; the bound is there for a server that wakes itself for ever.
+const ENDING_POLLS: usize = 16;
+
 /// Capabilities of what has been read after which no further such poll follows: to
 /// receive two or three takes as long as a call without any.
 const CAPABILITIES: u64 = 64;
@@ -69,8 +73,9 @@ const CAPABILITIES: u64 = 64;
 ///
 /// Calls in flight to the peer fail with kind
 /// [`Disconnected`](capnp::ErrorKind::Disconnected), and so does every call
-/// after the end. Only where one side broke the protocol does the error keep
-/// that error's kind.
+/// after the end. They fail in the poll that resolves, unless there is something
+/// to write that the peer does not take at once. Only where one side broke the
+/// protocol does the error keep that error's kind.
 ///
 /// # Trust
 ///
@@ -216,7 +221,7 @@ impl Vat {
         } = this;
         let polls = recall.get_or_insert_with(Recall::new).polls(cx);
         let before = link.traffic.capabilities_in();
-        let mut polled = 0;
+        let (mut polled, mut ending) = (0, 0);
         loop {
             let Stage::Running(running) = stage else {
                 panic!("vat polled after its end");
@@ -238,9 +243,12 @@ impl Vat {
                 && (link.is_ahead() || link.is_behind())
                 && polled < POLLS
                 && link.traffic.capabilities_in() - before < CAPABILITIES;
+            // Calls have failed by then: who made them learns why in the same poll.
+            let ends = woken && link.is_shut() && ending < ENDING_POLLS;
+            ending += usize::from(ends);
             if settling {
                 link.settle();
-            } else if !(again || link.is_settling()) {
+            } else if !(again || ends || link.is_settling()) {
                 return Poll::Pending;
             }
         }
