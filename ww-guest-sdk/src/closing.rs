@@ -5,6 +5,7 @@ use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
+use capnp::Error;
 use capnp::capability::FromClientHook;
 use futures::future::{Either, select};
 
@@ -16,7 +17,8 @@ thread_local! {
 
 /// The guest's connection, as those see it who wait for its end.
 struct Connection {
-    open: bool,
+    /// How it ended; none while it is open.
+    outcome: Option<Result<(), Error>>,
     last: u64,
     /// By who came first. Empty while there is no connection.
     waiting: BTreeMap<u64, Waker>,
@@ -34,45 +36,61 @@ struct Closed {
 /// A guest that is shut down may still write to its standard streams and end
 /// by itself; one that does not is for its host to kill.
 ///
+/// # Errors
+///
+/// What broke the connection, where it did not just end: one side broke the
+/// protocol, or asked more of the other than that bears, which is of kind
+/// `Overloaded`.
+///
 /// # Cancel safety
 ///
 /// May be dropped at any time.
-pub fn closed() -> impl Future<Output = ()> + 'static {
+pub fn closed() -> impl Future<Output = Result<(), Error>> + 'static {
     Closed::new()
 }
 
 /// Exports `client` and does `work` meanwhile, until that is done, which gives
-/// what it returns, or the connection has closed, which gives nothing.
+/// what it returns, or the host has shut the cell down, which gives nothing. Work
+/// that fails because of that, its calls being cut short, gives nothing either.
 ///
 /// ```
-/// use ww_guest_sdk::{capnp::capability::Client, serve};
+/// use ww_guest_sdk::{Error, capnp::capability::Client, serve};
 ///
-/// # async fn example(client: Client) {
+/// # async fn example(client: Client) -> Result<(), Error> {
 /// // Nothing to do but to answer calls, for as long as there may be any.
-/// serve(client, std::future::pending::<()>()).await;
+/// serve(client, std::future::pending::<()>()).await?;
+/// # Ok(())
 /// # }
 /// ```
+///
+/// # Errors
+///
+/// Those of [`closed`]: the connection broke.
 ///
 /// # Cancel safety
 ///
 /// When it is dropped, the work ends and what was exported stays exported.
-pub async fn serve<C: FromClientHook, T>(client: C, work: impl Future<Output = T>) -> Option<T> {
+pub async fn serve<C: FromClientHook, T>(
+    client: C,
+    work: impl Future<Output = T>,
+) -> Result<Option<T>, Error> {
     export(client);
-    match select(pin!(work), pin!(closed())).await {
-        Either::Left((output, _)) => Some(output),
-        Either::Right(((), _)) => None,
+    // The end is looked at first: it may be why the work is done.
+    match select(pin!(closed()), pin!(work)).await {
+        Either::Left((ended, _)) => ended.map(|()| None),
+        Either::Right((output, _)) => Ok(Some(output)),
     }
 }
 
 /// A connection is there.
 pub(crate) fn opened() {
-    CONNECTION.with_borrow_mut(|connection| connection.open = true);
+    CONNECTION.with_borrow_mut(|connection| connection.outcome = None);
 }
 
-/// The connection is at its end.
-pub(crate) fn ended() {
+/// The connection is at its end, unless it was already.
+pub(crate) fn ended(outcome: Result<(), Error>) {
     let waiting = CONNECTION.with_borrow_mut(|connection| {
-        connection.open = false;
+        connection.outcome.get_or_insert(outcome);
         mem::take(&mut connection.waiting)
     });
     waiting.into_values().for_each(Waker::wake);
@@ -81,7 +99,7 @@ pub(crate) fn ended() {
 impl Connection {
     const fn new() -> Self {
         Self {
-            open: false,
+            outcome: Some(Ok(())),
             last: 0,
             waiting: BTreeMap::new(),
         }
@@ -100,18 +118,18 @@ impl Closed {
 }
 
 impl Future for Closed {
-    type Output = ();
+    type Output = Result<(), Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let waker = cx.waker().clone();
-        let replaced = CONNECTION.with_borrow_mut(|connection| {
-            let waiting = &mut connection.waiting;
-            connection.open.then(|| waiting.insert(self.key, waker))
-        });
         // Dropped outside of the borrow, the waker before: it runs code that is not ours.
-        match replaced {
-            Some(_) => Poll::Pending,
-            None => Poll::Ready(()),
+        let polled = CONNECTION.with_borrow_mut(|connection| match &connection.outcome {
+            Some(outcome) => Ok(outcome.clone()),
+            None => Err(connection.waiting.insert(self.key, waker)),
+        });
+        match polled {
+            Ok(outcome) => Poll::Ready(outcome),
+            Err(_) => Poll::Pending,
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use capnp::capability::FromClientHook;
 use wasip2::io::poll::Pollable;
@@ -93,13 +93,14 @@ impl<T: Transport> Channel for Line<T> {
             return true;
         }
         let mut cx = Context::from_waker(self.flag.waker());
-        // What ended the connection shows in the calls that it breaks.
-        let open = Pin::new(&mut self.vat).poll(&mut cx).is_pending();
-        if !open {
-            closing::ended();
-            self.transport.finish(&self.connection.take_outgoing());
+        match Pin::new(&mut self.vat).poll(&mut cx) {
+            Poll::Pending => true,
+            Poll::Ready(outcome) => {
+                closing::ended(outcome);
+                self.transport.finish(&self.connection.take_outgoing());
+                false
+            }
         }
-        open
     }
 
     fn turn(&mut self, pollables: &[&Pollable], wait: bool) -> Vec<u32> {
@@ -114,7 +115,7 @@ impl<T: Transport> Channel for Line<T> {
 
     fn close(mut self) {
         export::abandon();
-        closing::ended();
+        closing::ended(Ok(()));
         if self.is_silent() {
             return;
         }

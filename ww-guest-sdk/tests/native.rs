@@ -52,7 +52,7 @@ fn calls_go_both_ways() {
         for (message, answer) in messages.iter().zip(join_all(calls).await) {
             assert_eq!(answer.unwrap(), format!("Echo: {message}"));
         }
-        serve(host, pending::<()>()).await
+        serve(host, pending::<()>()).await.unwrap()
     };
     let asked = Rc::new(Cell::new(false));
     let seen = asked.clone();
@@ -75,7 +75,7 @@ fn either_side_may_be_the_first_to_speak_and_late() {
             assert_eq!(echo(&exported, "hey").await.unwrap(), "Echo: hey");
         })
         .run(async |_: executor::Client| serve(self::host(), pending::<()>()).await);
-    assert_eq!(outcome.unwrap(), None);
+    assert_eq!(outcome.unwrap().unwrap(), None);
 
     // The guest does, when it has waited for long.
     let outcome = Host::new(host()).run(async |host: executor::Client| {
@@ -91,7 +91,7 @@ fn work_that_is_done_ends_the_service() {
     let outcome = Host::new(host())
         .run(async |host: executor::Client| serve(host, async { 7 }).await)
         .unwrap();
-    assert_eq!(outcome, Some(7));
+    assert_eq!(outcome.unwrap(), Some(7));
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn time_passes_after_the_end_of_the_connection_as_before() {
         };
         let early = mark(3);
         export(host);
-        closed().await;
+        closed().await.unwrap();
         sleep(Duration::from_hours(1)).await;
         let late = mark(1);
         join_all([early, late]).await;
@@ -216,7 +216,7 @@ fn the_end_of_the_connection_wakes_everybody_who_waits_for_it() {
             let waits = (0..3).map(|_| {
                 let count = count.clone();
                 spawn(async move {
-                    closed().await;
+                    closed().await.unwrap();
                     count.set(count.get() + 1);
                 })
             });
@@ -224,7 +224,7 @@ fn the_end_of_the_connection_wakes_everybody_who_waits_for_it() {
             let error = echo(&host, "late").await.unwrap_err();
             assert_eq!(error.kind, ErrorKind::Disconnected);
             // And whoever comes later.
-            closed().await;
+            closed().await.unwrap();
         })
         .unwrap();
     assert_eq!(woken.get(), 3);
@@ -283,7 +283,7 @@ fn who_waits_for_the_end_twice_is_woken_when_it_has_given_up_one() {
             waits.poll(given_up.as_mut());
             drop(given_up);
             export(host);
-            closed().await;
+            closed().await.unwrap();
             assert_eq!(waits.0.load(Ordering::Relaxed), 1);
             assert!(poll_immediate(kept).await.is_some());
         })

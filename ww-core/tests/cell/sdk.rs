@@ -1,5 +1,7 @@
 //! What the SDK gives a guest, as its host meets it.
 
+use std::future::pending;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use futures::io::AsyncBufReadExt;
@@ -111,6 +113,37 @@ fn a_guest_that_serves_ends_by_itself_when_it_is_shut_down() {
         assert_eq!(said(&cell).await, "shut down: true\n");
         // Nothing is left to shut down.
         cell.shut_down();
+    });
+}
+
+/// Never answers.
+struct Mute;
+
+impl executor::Server for Mute {
+    async fn echo(
+        self: Rc<Self>,
+        _: executor::EchoParams,
+        _: executor::EchoResults,
+    ) -> Result<(), capnp::Error> {
+        pending().await
+    }
+}
+
+#[test]
+fn a_guest_that_is_shut_down_inside_a_call_ends_as_any_other() {
+    patiently(async {
+        let builder = tells(&["cut-short"])
+            .bootstrap(|_| Ok(capnp_rpc::new_client::<executor::Client, _>(Mute)));
+        let cell = builder.spawn().await.unwrap();
+        let called = cell.with(async |local: Local| {
+            let echo: executor::Client = local.exported();
+            Ok(echo.echo_request().send().promise.await.map(drop)?)
+        });
+        called.await.unwrap();
+        assert_eq!(cell.usage().calls_out, 1);
+        cell.shut_down();
+        assert_eq!(said(&cell).await, "shut down: true\n");
+        assert!(cell.wait().await.unwrap().success());
     });
 }
 

@@ -66,7 +66,8 @@ impl value::Server for Value {
 }
 
 #[ww_guest_sdk::main]
-async fn main(_: Client) {
+async fn main(_: Client) -> Result<(), capnp::Error> {
     let calculator: calculator::Client = capnp_rpc::new_client(Calculator);
-    serve(calculator, pending::<()>()).await;
+    serve(calculator, pending::<()>()).await?;
+    Ok(())
 }

@@ -81,7 +81,8 @@ impl store::Server for Store {
 }
 
 #[ww_guest_sdk::main]
-async fn main(_: Client) {
+async fn main(_: Client) -> Result<(), capnp::Error> {
     let store: store::Client = capnp_rpc::new_client(Store::default());
-    serve(store, pending::<()>()).await;
+    serve(store, pending::<()>()).await?;
+    Ok(())
 }
