@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::channel::oneshot;
-use futures::future::{AbortHandle, FutureExt, abortable};
+use futures::future::{AbortHandle, FusedFuture, FutureExt, abortable};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::flag::Flag;
@@ -32,10 +32,15 @@ pub fn spawn<T: 'static>(task: impl Future<Output = T> + 'static) -> Task<T> {
         }
     });
     SPAWNED.with_borrow_mut(|spawned| spawned.push(Box::pin(job)));
-    Task { output, abort }
+    Task {
+        output,
+        done: false,
+        abort,
+    }
 }
 
-/// A task that was spawned, as a future of what it returns.
+/// A task that was spawned, as a future of what it returns. That is had once: whoever
+/// polls on hears that it was cancelled, and `select!` knows not to.
 ///
 /// ```
 /// # async fn example() {
@@ -51,6 +56,8 @@ pub fn spawn<T: 'static>(task: impl Future<Output = T> + 'static) -> Task<T> {
 #[derive(Debug)]
 pub struct Task<T> {
     output: oneshot::Receiver<T>,
+    /// The output has been had.
+    done: bool,
     abort: AbortHandle,
 }
 
@@ -70,7 +77,14 @@ impl<T> Future for Task<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let output = self.output.poll_unpin(cx);
+        self.done |= output.is_ready();
         output.map_err(|oneshot::Canceled| Cancelled)
+    }
+}
+
+impl<T> FusedFuture for Task<T> {
+    fn is_terminated(&self) -> bool {
+        self.done
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ww_guest_sdk::capnp::{self, ErrorKind};
 use ww_guest_sdk::futures::channel::oneshot;
-use ww_guest_sdk::futures::future::{join_all, poll_immediate};
+use ww_guest_sdk::futures::future::{FusedFuture, join_all, poll_immediate};
 use ww_guest_sdk::peer_capnp::executor;
 use ww_guest_sdk::testing::Host;
 use ww_guest_sdk::time::sleep;
@@ -133,18 +133,23 @@ fn a_task_is_joined_cancelled_or_let_run() {
             let mut endless = Box::pin(endless);
             assert!(poll_immediate(&mut endless).await.is_none());
             endless.cancel();
-            assert_eq!(endless.await, Err(Cancelled));
             assert!(dropped.await.is_err());
+            assert!(!endless.is_terminated(), "who waits is to hear of it");
+            assert_eq!((&mut endless).await, Err(Cancelled));
+            assert!(endless.is_terminated());
 
             let (say, said) = oneshot::channel();
             drop(spawn(async move { say.send(7).unwrap() }));
             assert_eq!(said.await, Ok(7));
 
-            let task = spawn(async { 1 });
+            let mut task = spawn(async { 1 });
             sleep(Duration::from_secs(1)).await;
             // Done long since.
             task.cancel();
-            assert_eq!(task.await, Ok(1));
+            assert!(!task.is_terminated());
+            assert_eq!((&mut task).await, Ok(1));
+            assert!(task.is_terminated());
+            assert_eq!(task.await, Err(Cancelled), "it is had once");
         })
         .unwrap();
 }
