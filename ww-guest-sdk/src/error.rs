@@ -6,13 +6,34 @@ use capnp::ErrorKind;
 /// Why a guest failed: any error, and those behind it.
 ///
 /// Every error type converts to it by `?`, Cap'n Proto's, I/O's and UTF-8's
-/// among them, and so does text.
+/// among them, and so does text. By `?` it converts to Cap'n Proto's, which is what
+/// the methods of servers return:
+///
+/// ```
+/// use ww_guest_sdk::{Error, capnp, fs};
+///
+/// async fn motto() -> Result<String, Error> {
+///     Ok(fs::read_to_string("/etc/motto").await?.trim().to_owned())
+/// }
+///
+/// async fn serve() -> Result<(), capnp::Error> {
+///     let motto = motto().await?;
+///     // …
+/// #   drop(motto);
+///     Ok(())
+/// }
+/// ```
 pub struct Error(Box<dyn std::error::Error + Send + Sync>);
 
 impl Error {
     /// The error itself.
     pub fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
         &*self.0
+    }
+
+    /// The error itself, as the standard library has errors of any type.
+    pub fn into_boxed(self) -> Box<dyn std::error::Error + Send + Sync> {
+        self.0
     }
 
     /// The first error of this type in the chain, where there is one.
@@ -60,6 +81,23 @@ where
 {
     fn from(error: E) -> Self {
         Self(error.into())
+    }
+}
+
+impl From<Error> for capnp::Error {
+    /// Keeps the [kind](Error::kind), `Failed` where there is none, and the text of
+    /// the whole chain.
+    fn from(error: Error) -> Self {
+        match error.0.downcast::<Self>() {
+            Ok(error) => *error,
+            Err(error) => {
+                let error = Error(error);
+                Self {
+                    kind: error.kind().unwrap_or(ErrorKind::Failed),
+                    extra: error.to_string(),
+                }
+            }
+        }
     }
 }
 
