@@ -27,7 +27,7 @@ mod file;
 #[path = "fs/file.rs"]
 mod file;
 
-use std::io;
+use std::{fmt, io};
 
 use futures::AsyncReadExt;
 
@@ -62,4 +62,17 @@ pub async fn read(path: impl AsRef<str>) -> io::Result<Vec<u8>> {
 pub async fn read_to_string(path: impl AsRef<str>) -> io::Result<String> {
     let bytes = read(path).await?;
     String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Refuses a path that is not absolute: a guest has no directory that it is in.
+fn check(path: &str) -> io::Result<()> {
+    match path.starts_with('/') {
+        true => Ok(()),
+        false => Err(told(io::ErrorKind::NotFound, path, "paths are absolute")),
+    }
+}
+
+/// A failure of this kind, with what it is about.
+fn told(kind: io::ErrorKind, what: &str, why: impl fmt::Display) -> io::Error {
+    io::Error::new(kind, format!("{what}: {why}"))
 }

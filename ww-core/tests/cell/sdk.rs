@@ -71,7 +71,7 @@ fn a_file_of_the_image_is_read() {
         for (path, why) in [
             ("/etc/none", "no such file"),
             ("/etc", "directory"),
-            ("etc/motto", "not found"),
+            ("etc/motto", "etc/motto: paths are absolute"),
             ("/../etc/motto", "permitted"),
         ] {
             let cell = tells(&["file", path]).stderr(Output::piped()).spawn();

@@ -2,6 +2,8 @@ use std::io;
 
 use wasip2::filesystem::types::ErrorCode;
 
+use super::told;
+
 /// What the host says by `code` of `what`, which is a path or its own words.
 pub(super) fn failure(code: ErrorCode, what: &str) -> io::Error {
     let kind = match code {
@@ -13,7 +15,7 @@ pub(super) fn failure(code: ErrorCode, what: &str) -> io::Error {
         ErrorCode::Unsupported => io::ErrorKind::Unsupported,
         _ => io::ErrorKind::Other,
     };
-    io::Error::new(kind, format!("{what}: {}", code.message()))
+    told(kind, what, code.message())
 }
 
 #[cfg(test)]

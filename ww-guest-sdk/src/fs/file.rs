@@ -10,6 +10,7 @@ use wasip2::filesystem::types::{
 use wasip2::io::error::Error as StreamFailure;
 
 use super::failure::failure;
+use super::{check, told};
 use crate::stdio::{self, Input};
 
 /// A file that is read from its beginning to its end.
@@ -29,10 +30,11 @@ impl File {
     ///
     /// # Errors
     ///
-    /// `NotFound`, `NotADirectory`, `IsADirectory` and what else the host says;
-    /// `Other` where it could not fetch what it looked at. Reading fails so too.
+    /// `NotFound` where there is none, or `path` is not absolute; `NotADirectory`,
+    /// `IsADirectory` and what else the host says; `Other` where it could not fetch what it looked at. Reading fails so too.
     pub fn open(path: impl AsRef<str>) -> io::Result<Self> {
         let path = path.as_ref();
+        check(path)?;
         let mounts = get_directories();
         // The longest that `path` is in: one mount may lie in another.
         let inside = mounts.iter().filter_map(|(directory, mount)| {
@@ -41,7 +43,7 @@ impl File {
         });
         let (_, directory, rest) = inside
             .max_by_key(|(len, ..)| *len)
-            .ok_or(io::ErrorKind::NotFound)?;
+            .ok_or_else(|| told(io::ErrorKind::NotFound, path, "nothing is mounted there"))?;
         let descriptor = directory
             .open_at(
                 PathFlags::SYMLINK_FOLLOW,
