@@ -12,14 +12,19 @@
 //! python3 ww-rpc/tests/interop/peer.py greet /tmp/cell.sock
 //! ```
 
-#![allow(clippy::print_stdout, reason = "whoever starts it waits for that line")]
+#![allow(clippy::print_stdout, reason = "whoever starts it waits for its lines")]
 
 use std::error::Error;
+use std::time::Duration;
 
 use capnp::capability::Client;
+use smol::Timer;
 use smol::net::unix::UnixListener;
 use ww_core::cell::{Builder, Input, Local};
 use ww_rpc::{Limits, Side, Vat};
+
+/// After a connection that could not be taken in.
+const PAUSE: Duration = Duration::from_secs(1);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("serve-unix PATH")?;
@@ -40,7 +45,17 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Takes in connections, on the cell's thread: capabilities never leave it.
 async fn serve(local: Local, listener: UnixListener) -> Result<(), ww_core::Error> {
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // It may have been the peer's doing, or the process has no descriptor
+            // left for now.
+            Err(error) => {
+                println!("a connection was not taken in: {error}");
+                Timer::after(PAUSE).await;
+                continue;
+            }
+        };
         let exported: Client = local.exported();
         let vat = Vat::new(
             stream.clone(),
@@ -52,5 +67,4 @@ async fn serve(local: Local, listener: UnixListener) -> Result<(), ww_core::Erro
         // How a connection ends is its peer's affair.
         local.spawn(async move { drop(vat.await) });
     }
-    Ok(())
 }
