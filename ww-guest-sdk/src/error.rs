@@ -64,10 +64,12 @@ impl Error {
     }
 
     /// What kind of failure a call met, where it was a call that failed, be it
-    /// on a capability or on a stream: `Disconnected` means that the capability
-    /// is dead (its epoch has passed, it was revoked, its host has gone), and
-    /// that grafting anew may help; `Overloaded` that the same may work later;
-    /// `Unimplemented` that the other side knows no such method.
+    /// on a capability or on a stream: `Disconnected` means that the capability is
+    /// dead (its epoch has passed, it was revoked, the cell or the host behind it
+    /// has gone), that a peer was not reached, or that files could not be fetched
+    /// for now, so that another graft or another time may have another answer;
+    /// `Overloaded` that a limit was met, which for a child that has used up its
+    /// time is final; `Unimplemented` that the other side knows no such method.
     pub fn kind(&self) -> Option<ErrorKind> {
         self.find::<capnp::Error>().map(|error| error.kind)
     }

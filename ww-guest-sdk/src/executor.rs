@@ -13,6 +13,11 @@ use crate::{Error, time, watch};
 /// still work, so that busy tasks cannot keep bytes and timers from arriving.
 const ROUNDS: u32 = 64;
 
+/// What is said of a guest that waits for ever. One with a connection does not,
+/// before that has ended.
+const STRANDED: &str = "main waits, and there is nothing left that could wake it; \
+    the end of a connection is told by `serve` and by `closed()`";
+
 /// Drives `main`, its tasks and its connection to the end of `main`.
 ///
 /// Everything that was woken is polled until nothing is; only then does the
@@ -47,17 +52,17 @@ pub(crate) fn run<C: Channel, F: Future>(main: F, mut line: Option<C>) -> Result
 }
 
 fn turn<C: Channel>(line: &mut Option<C>, wait: bool) -> Result<(), Error> {
+    time::watch();
     match line {
         Some(line) => watch::wait_with(|pollables| line.turn(pollables, wait)),
         None if watch::is_idle() => {
             if wait && !time::pass() {
-                return Err("main waits, and there is nothing left that could wake it".into());
-    time::watch();
+                return Err(STRANDED.into());
             }
         }
         None if wait => watch::wait_with(poll),
         None => watch::wait_with(watch::ready_now),
     }
+    time::wake();
     Ok(())
 }
-    time::wake();

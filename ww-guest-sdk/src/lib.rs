@@ -35,10 +35,11 @@
 //! | --- | --- |
 //! | capabilities | what `main` takes, [`graft`], [`Grafted`], which grafts again when a session has died |
 //! | serving | [`export()`], [`serve`], and [`closed`], which is the host's way to say that it is time to end |
-//! | tasks | [`spawn`], whose handle is waited for, and [`time`] |
+//! | tasks | [`spawn`], whose handle is waited for |
+//! | time | [`time::sleep`] and [`time::timeout`] |
 //! | bytes | [`stdin`], [`stdout`], [`stderr`], and [`bytes`] for streams that are capabilities |
 //! | its image | [`fs`], or `std::fs` where nothing else need go on meanwhile |
-//! | telling | [`logging`], and panics, which the host hears of with their message and place |
+//! | telling | [`logging`], and panics: standard error has their message and place, and the trap that the host sees has both where `main` takes a capability and names no transport |
 //! | failing | [`Error`], which every error converts to, and [`Exit`] codes |
 //! | being tested | `testing`, on targets other than `wasm32-wasip2` |
 //!

@@ -15,6 +15,10 @@
 //!
 //! Spans are not told.
 //!
+//! A record is written at once, and where standard error is full the guest waits as
+//! a whole until somebody reads it. So whoever pipes a child's standard error has to
+//! read it, or a child that tells much stands still.
+//!
 //! # The form of a line
 //!
 //! An event is one line, a record, of standard error, which a host that was told to

@@ -84,11 +84,13 @@ impl Host {
     }
 
     /// Runs `guest`, with all its tasks, to its end, and answers what it
-    /// returns. Where it waits for what never happens, this waits too.
+    /// returns. Where it waits for what never happens, this waits too, as long as
+    /// there is the connection.
     ///
     /// # Errors
     ///
-    /// The guest was done, and what the host [calls](Self::calls) was not.
+    /// The guest was done, and what the host [calls](Self::calls) was not; or the
+    /// connection has ended, and the guest goes on waiting for what never happens.
     ///
     /// # Panics
     ///

@@ -53,7 +53,7 @@ fn a_panic_is_told_with_its_message_and_place() {
             }
         }
         // A trap without a panic is none.
-        let cell = guest("traps").spawn().await.unwrap();
+        let cell = guest("traps").args(["unreachable"]).spawn().await.unwrap();
         let error = cell.wait().await.unwrap_err();
         assert!(
             matches!(error, Error::Trap { panic: None, .. }),
