@@ -41,8 +41,9 @@ pub struct Limits {
     /// One more ends the connection; and so does one that is resolved to itself.
     ///
     /// As many calls, with all that they are pipelined on, may be in flight to
-    /// whose answers such promises are resolved: a parameter of theirs may be
-    /// the next such promise.
+    /// whose answers such promises are resolved: each may wait for the next such
+    /// promise. One whose server lets go of its parameters and goes on counts until
+    /// it is answered, also where the peer lets go of it earlier.
     pub resolutions: u32,
     /// Calls that the peer may have in flight, bootstraps included. A call
     /// counts until it was answered, and until the peer has let go of the

@@ -3,9 +3,13 @@
 
 mod support;
 
+use std::future::pending;
+use std::rc::Rc;
+
 use support::peer::{HANGS, Served, bootstrap, call, call_with, finish, limits, to_answer};
-use support::settle;
+use support::{Log, Outcome, settle};
 use ww_rpc::Limits;
+use ww_rpc::peer_capnp::executor;
 
 /// What a peer says of a length.
 type Says = fn(u32) -> Vec<u8>;
@@ -78,6 +82,41 @@ fn promises_resolve_to_as_many_calls_as_they_may_and_no_more() {
         served.say(chain_of_promises(most + 1));
         let expected = format!("more than the limit of {most}");
         served.assert_overloaded("promises", &expected);
+    }
+}
+
+/// Lets go of its parameters, and never answers.
+struct Forgetful(Log);
+
+impl executor::Server for Forgetful {
+    async fn run_bytes(
+        self: Rc<Self>,
+        params: executor::RunBytesParams,
+        _results: executor::RunBytesResults,
+    ) -> Outcome {
+        drop(params);
+        let _held = self.0.clone();
+        pending().await
+    }
+}
+
+#[test]
+fn calls_that_let_go_of_their_parameters_count_until_they_are_answered() {
+    const MOST: u32 = 3;
+    let limits = limits(|limits| limits.resolutions = MOST);
+    for finished in [false, true] {
+        let forgetful = |log: &Log| capnp_rpc::new_client(Forgetful(log.clone()));
+        let (mut served, ()) = Served::serving(limits, forgetful, |_| ());
+        served.say(chain_of_promises(MOST));
+        assert!(served.lives(), "finished: {finished}");
+        if finished {
+            // They may have been kept running.
+            served.say((1..=MOST + 1).flat_map(finish).collect());
+            assert!(served.lives());
+        }
+        served.say([call_with(500, HANGS, &[500]), to_answer(500, 500)].concat());
+        let expected = format!("more than the limit of {MOST}");
+        served.assert_overloaded("forgetful", &expected);
     }
 }
 

@@ -28,13 +28,13 @@ pub(super) struct Table {
     held: BTreeMap<u64, u32>,
     /// Calls that the peer has finished with before they were answered.
     unanswered: usize,
-    /// Words of the mentions of such calls, by question id.
-    mentions: BTreeMap<u32, usize>,
+    /// What counts on of such calls, by question id.
+    cancelled: BTreeMap<u32, Cancelled>,
     /// Words of all parameters that are held, of answers that are open, and of
     /// mentions of those that are not there yet.
     words: usize,
-    /// Depth of all calls together that promises of the peer's resolve to, as
-    /// long as they hold their parameters and are not answered.
+    /// Depth of all calls together that promises of the peer's resolve to, until
+    /// they are answered, or are finished with and hold no parameters any more.
     resolved: u32,
     /// Tells calls apart that have the same id one after the other.
     serial: u64,
@@ -54,6 +54,17 @@ struct Call {
     resolved: u32,
     /// Whether it was made on what is the peer's own: so is its answer.
     reflected: bool,
+}
+
+/// What counts on of a call that was finished with before it was answered, until
+/// it is.
+#[derive(Default)]
+struct Cancelled {
+    /// Words of its mentions.
+    words: usize,
+    /// Its depth, where promises resolve to its answer and it let go of its
+    /// parameters while it ran: nothing tells then when it is over.
+    resolved: u32,
 }
 
 /// What a call is made on.
@@ -206,7 +217,7 @@ impl Table {
     }
 
     /// Takes note that a promise resolves to an answer. Who holds the promise
-    /// holds the call, whose parameters may hold the next promise.
+    /// holds the call, which may wait for the next promise.
     pub(super) fn resolve(
         &mut self,
         resolve: resolve::Reader<'_>,
@@ -218,7 +229,7 @@ impl Table {
         let Some(call) = self.given(descriptor?, limits)? else {
             return Ok(());
         };
-        if call.held && !call.answered && call.resolved == 0 {
+        if !call.answered && call.resolved == 0 {
             let depth = call.depth;
             call.resolved = depth;
             self.resolved += depth;
@@ -322,17 +333,20 @@ impl Table {
             return;
         };
         self.words -= call.answer_words;
+        let mut counted = Cancelled::default();
         if call.held {
             self.held.insert(call.serial, call.resolved);
+        } else {
+            counted.resolved = call.resolved;
         }
         if !call.answered {
             self.unanswered += 1;
             // They are kept for as long as anybody keeps it running, who has a
             // capability of it that counts for a few of them.
-            let kept = call.mention_words.saturating_sub(CAPABILITY_WORDS);
-            self.words -= call.mention_words - kept;
-            if kept > 0 {
-                self.mentions.insert(id, kept);
+            counted.words = call.mention_words.saturating_sub(CAPABILITY_WORDS);
+            self.words -= call.mention_words - counted.words;
+            if counted.words > 0 || counted.resolved > 0 {
+                self.cancelled.insert(id, counted);
             }
         }
     }
@@ -341,7 +355,9 @@ impl Table {
     pub(super) fn answer(&mut self, id: u32, no_finish_needed: bool, words: usize) {
         let Some(call) = self.open.get_mut(&id) else {
             self.unanswered = self.unanswered.saturating_sub(1);
-            self.words -= self.mentions.remove(&id).unwrap_or(0);
+            let counted = self.cancelled.remove(&id).unwrap_or_default();
+            self.words -= counted.words;
+            self.resolved -= counted.resolved;
             return;
         };
         call.answered = true;
@@ -358,13 +374,10 @@ impl Table {
     /// Takes note that a call's parameters have been dropped.
     pub(super) fn release(&mut self, held: &Held) {
         self.words -= held.words;
-        let resolved = match self.open.get_mut(&held.id) {
-            Some(call) if call.serial == held.serial => {
-                call.held = false;
-                std::mem::take(&mut call.resolved)
-            }
-            _ => self.held.remove(&held.serial).unwrap_or(0),
-        };
-        self.resolved -= resolved;
+        match self.open.get_mut(&held.id) {
+            // It may have let go of them and go on.
+            Some(call) if call.serial == held.serial => call.held = false,
+            _ => self.resolved -= self.held.remove(&held.serial).unwrap_or(0),
+        }
     }
 }

@@ -36,10 +36,19 @@ impl Served {
 
     /// The same with what `begin` makes of the vat.
     pub fn begun<T>(limits: Limits, begin: impl FnOnce(&mut Vat) -> T) -> (Self, T) {
+        Self::serving(limits, serve_executor, begin)
+    }
+
+    /// The same with an executor of the caller's.
+    pub fn serving<T>(
+        limits: Limits,
+        serve: impl FnOnce(&Log) -> executor::Client,
+        begin: impl FnOnce(&mut Vat) -> T,
+    ) -> (Self, T) {
         let (reader, to_vat) = piper::pipe(1 << 16);
         let (answers, writer) = piper::pipe(1 << 16);
         let log = Log::default();
-        let bootstrap = Some(untyped(serve_executor(&log)));
+        let bootstrap = Some(untyped(serve(&log)));
         let mut vat = Vat::new(reader, writer, Side::Server, bootstrap, limits);
         let begun = begin(&mut vat);
         let served = Self {
