@@ -206,10 +206,13 @@ fn send(
     if let Err(error) = params.get().and_then(|content| request.set(content)) {
         return Promise::err(error);
     }
-    drop(params);
     let answer = request.send().promise;
     Promise::from_future(async move {
-        let answer = answer.await?;
+        // Counted for as long as they are held: a copy waits with the call.
+        let answer = {
+            let _counted = params;
+            answer.await?
+        };
         let content = answer.get()?;
         if content.target_size()?.cap_count == 0 {
             return results.get()?.set_as(content);

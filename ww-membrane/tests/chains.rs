@@ -1,0 +1,106 @@
+//! Calls that wait for one another by way of what a peer was given back: as few,
+//! and as little of them, as others may.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use capnp::ErrorKind;
+use capnp::capability::{Client, FromClientHook};
+use capnp::traits::HasTypeId;
+use capnp_rpc::rpc_capnp::{cap_descriptor, message, return_};
+use support::hostile::Hosted;
+use support::said::*;
+use support::*;
+use ww_membrane::Membrane;
+use ww_rpc::Limits;
+use ww_rpc::cell_capnp::program;
+use ww_rpc::peer_capnp::executor;
+
+/// Far more links than a thread's stack has room for.
+const LINKS: u32 = 3_000;
+
+fn hosted(limits: Limits) -> (Hosted, Seen) {
+    let seen = Seen::default();
+    let keeper: program::Client = capnp_rpc::new_client(Keeper(seen.clone()));
+    let inside = Client::new(Membrane::ungated().wrap(keeper).into_client_hook());
+    let mut hosted = Hosted::limited(Some(inside), limits);
+    hosted.say(bootstrap());
+    (hosted, seen)
+}
+
+/// The id under which the peer is given back its promise `promise`.
+fn given_back(hosted: &mut Hosted, promise: u32) -> u32 {
+    hosted.heard(|_| ());
+    hosted.say([spawn(1, promise), give_back(2, 1)].concat());
+    let mut export = None;
+    hosted.heard(|said| {
+        if let Ok(message::Return(Ok(answer))) = said.which()
+            && answer.get_answer_id() == 2
+            && let Ok(return_::Results(Ok(results))) = answer.which()
+            && let Ok(cap_descriptor::SenderPromise(id)) =
+                results.get_cap_table().unwrap().get(0).which()
+        {
+            export = Some(id);
+        }
+    });
+    hosted.say([finish(1), keep_and_finish(2)].concat());
+    export.expect("it is given back")
+}
+
+/// Question `id`: `Executor.echo` of what the host has exported.
+fn echo_of(id: u32, export: u32, text: &str) -> Vec<u8> {
+    rpc(|message| {
+        let mut call = message.init_call();
+        call.set_question_id(id);
+        call.set_interface_id(executor::Client::TYPE_ID);
+        call.set_method_id(1);
+        call.reborrow().init_target().set_imported_cap(export);
+        let mut echo: executor::echo_params::Builder<'_> =
+            call.init_params().get_content().init_as();
+        echo.set_message(text);
+    })
+}
+
+#[test]
+fn calls_on_what_was_given_back_wait_for_as_few_as_they_may() {
+    let (mut hosted, _seen) = hosted(Limits::default());
+    for link in 1..LINKS {
+        let export = given_back(&mut hosted, link);
+        let call = 10 + link;
+        if link > 1 {
+            hosted.say(to_answer(link, call - 1));
+        }
+        hosted.say(executor_of(call, export));
+        if link > 1 {
+            hosted.say(finish(call - 1));
+        }
+        if hosted.ended.is_some() {
+            break;
+        }
+        hosted.say(release(export));
+    }
+    let error = hosted.ended.expect("the connection lives on").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+    assert!(error.extra.contains("resolved promises"), "{error}");
+}
+
+#[test]
+fn parameters_of_a_call_on_what_was_given_back_count_while_it_waits() {
+    const WORDS: usize = 10_000;
+    let mut limits = Limits::default();
+    limits.call_words = WORDS;
+    let (mut hosted, _seen) = hosted(limits);
+    let export = given_back(&mut hosted, 1);
+    // A call that the peer leaves unanswered, and what it answers.
+    let unanswered = given_back(&mut hosted, 2);
+    hosted.say(executor_of(3, unanswered));
+    hosted.say(to_answer(1, 3));
+    let text = "x".repeat(WORDS * 8 * 6 / 10);
+    hosted.say(echo_of(4, export, &text));
+    assert!(hosted.ended.is_none(), "{:?}", hosted.ended);
+    hosted.say(echo_of(5, export, &text));
+    let error = hosted.ended.expect("the connection lives on").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+    assert!(error.extra.contains("words"), "{error}");
+}
