@@ -60,9 +60,12 @@ where
             params if params.has_signer() => Some(membrane.wrap_reverse(params.get_signer()?)),
             _ => None,
         };
-        // Not kept while the signer takes its time.
-        drop(params);
-        let signer = self.admission.admit(signer, &epoch).await?;
+        // Counted for as long as they are held: a signer may be a promise of what
+        // this very call answers.
+        let signer = {
+            let _counted = params;
+            self.admission.admit(signer, &epoch).await?
+        };
         // The signer may have taken its time.
         guard.check()?;
         let context = SessionContext {

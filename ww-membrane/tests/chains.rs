@@ -12,10 +12,11 @@ use capnp_rpc::rpc_capnp::{cap_descriptor, message, return_};
 use support::hostile::Hosted;
 use support::said::*;
 use support::*;
-use ww_membrane::Membrane;
+use ww_membrane::{Admission, Epochs, Membrane, SessionContext, membrane};
 use ww_rpc::Limits;
 use ww_rpc::cell_capnp::program;
-use ww_rpc::peer_capnp::executor;
+use ww_rpc::peer_capnp::{executor, peer_info};
+use ww_rpc::stem_capnp::{membrane as wire, signer};
 
 /// Far more links than a thread's stack has room for.
 const LINKS: u32 = 3_000;
@@ -103,4 +104,57 @@ fn parameters_of_a_call_on_what_was_given_back_count_while_it_waits() {
     let error = hosted.ended.expect("the connection lives on").unwrap_err();
     assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
     assert!(error.extra.contains("words"), "{error}");
+}
+
+/// Question `id`: `Membrane.graft` of the bootstrap, with promise `promise`.
+fn graft(id: u32, promise: u32) -> Vec<u8> {
+    type Wire = wire::Client<peer_info::Owned>;
+    rpc(|message| {
+        let mut call = message.init_call();
+        call.set_question_id(id);
+        call.set_interface_id(Wire::TYPE_ID);
+        let target = call.reborrow().init_target();
+        target.init_promised_answer().set_question_id(0);
+        promises(call.init_params(), promise, |content| {
+            let mut params: wire::graft_params::Builder<'_, peer_info::Owned> = content.init_as();
+            params.set_signer(signer::Client::new(stand_in()));
+        });
+    })
+}
+
+#[test]
+fn grafts_whose_signers_are_their_own_answers_are_bounded() {
+    let fill = |_: &SessionContext, _: peer_info::Builder<'_>| Ok(());
+    let grafter: wire::Client<peer_info::Owned> =
+        membrane(Epochs::new(epoch(1)), Admission::signed("ww.example"), fill);
+    let mut limits = Limits::default();
+    limits.calls = 10;
+    let inside = Client::new(grafter.into_client_hook());
+    let mut hosted = Hosted::limited(Some(inside), limits);
+    hosted.say(bootstrap());
+    for round in 1..=20 {
+        hosted.say(graft(round, round));
+        hosted.say(to_answer(round, round));
+        let mut echoed = Vec::new();
+        hosted.heard(|said| {
+            if let Ok(message::Disembargo(Ok(embargo))) = said.which()
+                && let Ok(capnp_rpc::rpc_capnp::disembargo::context::SenderLoopback(id)) =
+                    embargo.get_context().which()
+            {
+                echoed.push(rpc(|message| {
+                    let mut back = message.init_disembargo();
+                    back.reborrow().init_context().set_receiver_loopback(id);
+                    back.init_target().set_imported_cap(0);
+                }));
+            }
+        });
+        hosted.say([echoed.concat(), finish(round)].concat());
+        if hosted.ended.is_some() {
+            assert_eq!(round, 10);
+            break;
+        }
+    }
+    let error = hosted.ended.expect("the connection lives on").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+    assert!(error.extra.contains("calls in flight"), "{error}");
 }
