@@ -6,6 +6,7 @@ use capnp_rpc::rpc_capnp::{call, exception, message, return_};
 
 use crate::frame::Frame;
 use crate::outbox::Message;
+use crate::reason;
 
 // When a call of ours leads back to us, a peer may call us with
 // `sendResultsTo.yourself`, and answer us with `takeFromOtherQuestion`. Cap'n
@@ -35,7 +36,7 @@ pub(crate) fn refusal(call: call::Reader<'_>) -> Option<Message> {
 ///
 /// It is of a kind that nobody knows.
 pub(crate) fn missed(answer: return_::Reader<'_>) -> Result<Option<Frame>, Error> {
-    let (kind, reason) = match answer.which()? {
+    let (kind, text) = match answer.which()? {
         return_::Results(_) | return_::Exception(_) => return Ok(None),
         return_::TakeFromOtherQuestion(_) => (
             exception::Type::Unimplemented,
@@ -54,13 +55,6 @@ pub(crate) fn missed(answer: return_::Reader<'_>) -> Result<Option<Frame>, Error
             "the peer left the results with a third party, where this vat fetches none",
         ),
     };
-    let mut missed = Builder::new_default();
-    let mut failed = missed.init_root::<message::Builder<'_>>().init_return();
-    failed.set_answer_id(answer.get_answer_id());
-    failed.set_release_param_caps(answer.get_release_param_caps());
-    failed.set_no_finish_needed(answer.get_no_finish_needed());
-    let mut exception = failed.init_exception();
-    exception.set_reason(reason);
-    exception.set_type(kind);
-    Ok(Some(Frame::of(&missed)))
+    let (id, finished) = (answer.get_answer_id(), answer.get_no_finish_needed());
+    Ok(Some(reason::failure(id, finished, kind, text)))
 }

@@ -68,6 +68,7 @@ mod panics;
 mod plain;
 mod promises;
 mod questions;
+mod reach;
 mod reason;
 mod recall;
 mod refusal;

@@ -19,8 +19,9 @@ pub struct Limits {
     /// allocated for it.
     ///
     /// No more is read out of a message than eight times what it has, and 16,384
-    /// words; where pointers share their target, that counts for each. Nor is it
-    /// more than four times this of an answer. Reading more fails the call that does.
+    /// words; where pointers share their target, that counts for each. Reading more
+    /// fails the call that does. An answer out of which as much could be read at once,
+    /// or four times this, fails its call; any other may be read again and again.
     pub message_words: usize,
     /// Depth of nested pointers in one message. Following a deeper one fails
     /// the call that does.
@@ -85,9 +86,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How many words may be read out of an answer of so many words. Forwarding
-    /// reads a message several times over, and the largest allowed one must
-    /// survive it.
+    /// How many words may be read at once out of an answer of so many words.
     pub(crate) fn answer_traversal_words(&self, words: usize) -> usize {
         let most = self.message_words.saturating_mul(4);
         most.min(Self::traversal_words(words))

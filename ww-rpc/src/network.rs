@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use capnp::capability::Promise;
 use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions, ReaderSegments};
 use capnp::{Error, any_pointer};
-use capnp_rpc::rpc_capnp::{message, return_};
+use capnp_rpc::rpc_capnp::{exception, message, return_};
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{IncomingMessage, OutgoingMessage, VatNetwork};
 use futures::{AsyncRead, AsyncWrite};
@@ -17,7 +17,7 @@ use crate::link::Link;
 use crate::outbox::{Message, Outbox};
 use crate::plain::Plain;
 use crate::refusal::Refusal;
-use crate::{Limits, elsewhere, reason};
+use crate::{Limits, elsewhere, reach, reason};
 
 /// The one connection of a vat, as capnp-rpc wants to see it.
 pub(crate) struct Network<R, W> {
@@ -211,10 +211,13 @@ fn read(frame: Frame, calls: &Calls) -> Result<Read, Refusal> {
         .nesting_limit(limits.nesting);
     let held = match Plain::of(frame.get_segment(0).unwrap_or_default()) {
         Some(Plain::Call { question, target }) => calls.plain_call(question, target, words)?,
-        Some(Plain::Results { question, .. }) => {
+        Some(Plain::Results {
+            question,
+            no_finish_needed,
+        }) => {
             calls.returned(question);
-            options.traversal_limit_in_words(Some(limits.answer_traversal_words(words)));
-            None
+            let frame = read_again(frame, &mut options, limits, question, no_finish_needed);
+            return Ok(Read::Message(Reader::new(frame, options), None));
         }
         Some(Plain::Finish { question }) => {
             calls.finish(question)?;
@@ -228,9 +231,10 @@ fn read(frame: Frame, calls: &Calls) -> Result<Read, Refusal> {
 /// The same of a message that is not plain.
 fn read_whole(frame: Frame, mut options: ReaderOptions, calls: &Calls) -> Result<Read, Refusal> {
     let words = frame.words();
-    let message = Reader::new(frame, options);
+    let message = Reader::new(&frame, options);
     let root: message::Reader<'_> = message.get_root()?;
     let mut held = None;
+    let mut results = None;
     let instead = match root.which() {
         Ok(message::Call(call)) => {
             let call = call?;
@@ -244,10 +248,9 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, calls: &Calls) -> Result
             let answer = answer?;
             calls.returned(answer.get_answer_id());
             match answer.which()? {
-                return_::Results(results) => {
-                    calls.answered(results?, words)?;
-                    let limit = calls.limits().answer_traversal_words(words);
-                    options.traversal_limit_in_words(Some(limit));
+                return_::Results(read) => {
+                    calls.answered(read?, words)?;
+                    results = Some((answer.get_answer_id(), answer.get_no_finish_needed()));
                     None
                 }
                 return_::Exception(exception) => reason::of_return(answer, exception?)?,
@@ -276,8 +279,36 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, calls: &Calls) -> Result
         }
     };
     // What has been read of it here does not count.
-    let frame = instead.unwrap_or_else(|| message.into_segments());
+    let mut frame = instead.unwrap_or(frame);
+    if let Some((question, no_finish_needed)) = results {
+        let limits = calls.limits();
+        frame = read_again(frame, &mut options, limits, question, no_finish_needed);
+    }
     Ok(Read::Message(Reader::new(frame, options), held))
+}
+
+/// Results that may be read again and again: capnp-rpc reads the way to what is in
+/// them each time that somebody looks, and panics where that is too much. A failure,
+/// where too much could be read of them at once.
+fn read_again(
+    results: Frame,
+    options: &mut ReaderOptions,
+    limits: &Limits,
+    question: u32,
+    no_finish_needed: bool,
+) -> Frame {
+    let most = limits.answer_traversal_words(results.words());
+    if reach::is_within(&results, limits.nesting, most) {
+        options.traversal_limit_in_words(None);
+        return results;
+    }
+    let reason = "the answer is far larger to read than to send";
+    reason::failure(
+        question,
+        no_finish_needed,
+        exception::Type::Overloaded,
+        reason,
+    )
 }
 
 impl IncomingMessage for Incoming {

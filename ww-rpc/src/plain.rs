@@ -165,13 +165,13 @@ impl<'a> Struct<'a> {
 }
 
 /// The word `at` so many words.
-fn word(segment: &[[u8; 8]], at: usize) -> Option<u64> {
+pub(crate) fn word(segment: &[[u8; 8]], at: usize) -> Option<u64> {
     segment.get(at).map(|word| u64::from_le_bytes(*word))
 }
 
 /// Where the pointer leads that is `at` so many words: nowhere near, if that is
 /// before the segment.
-fn target(at: usize, pointer: u64) -> usize {
+pub(crate) fn target(at: usize, pointer: u64) -> usize {
     let words = (pointer as u32 as i32 >> 2) as isize;
     (at + 1).wrapping_add_signed(words)
 }

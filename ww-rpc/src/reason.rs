@@ -55,6 +55,23 @@ pub(crate) fn of_return(
     })
 }
 
+/// A failure that stands for the answer to a call of ours.
+pub(crate) fn failure(
+    answer: u32,
+    no_finish_needed: bool,
+    kind: exception::Type,
+    reason: &str,
+) -> Frame {
+    let mut failure = Builder::new_default();
+    let mut failed = failure.init_root::<message::Builder<'_>>().init_return();
+    failed.set_answer_id(answer);
+    failed.set_no_finish_needed(no_finish_needed);
+    let mut exception = failed.init_exception();
+    exception.set_reason(reason);
+    exception.set_type(kind);
+    Frame::of(&failure)
+}
+
 fn shortened(
     exception: exception::Reader<'_>,
     longest: usize,

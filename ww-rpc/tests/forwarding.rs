@@ -3,7 +3,7 @@
 
 mod support;
 
-use capnp::capability::Request;
+use capnp::capability::{Request, Response};
 use capnp::traits::HasTypeId;
 use capnp::{ErrorKind, any_pointer};
 use capnp_rpc::rpc_capnp::{message, return_};
@@ -69,27 +69,96 @@ fn answer(id: u32) -> Vec<u8> {
     shared(whole, 5)
 }
 
-#[test]
-fn an_answer_is_not_read_for_more_than_it_has() {
-    let (reader, mut to_vat) = piper::pipe(1 << 16);
+/// What `look` makes of an answer to a call of ours, and whether the connection goes
+/// on.
+fn answered<T: 'static>(
+    answer: Vec<u8>,
+    look: impl FnOnce(Response<any_pointer::Owned>) -> Result<T, capnp::Error> + 'static,
+) -> (Result<T, capnp::Error>, bool) {
+    let (reader, mut to_vat) = piper::pipe(1 << 20);
     let (_unread, writer) = piper::pipe(1 << 16);
     let mut vat = Vat::new(reader, writer, Side::Client, None, Limits::default());
     let theirs = untyped(vat.bootstrap::<executor::Client>());
     let request: Request<any_pointer::Owned, any_pointer::Owned> =
         theirs.new_call(executor::Client::TYPE_ID, ECHO, None);
     let call = request.send().promise;
-    let mut call = Slot::new(async move { call.await?.get()?.target_size() });
+    let mut call = Slot::new(async move { look(call.await?) });
     let mut vat = Slot::new(vat);
     settle(|cx| vat.poll(cx));
-    future::block_on(to_vat.write_all(&answer(1))).expect("memory does not fail");
+    future::block_on(to_vat.write_all(&answer)).expect("memory does not fail");
     settle(|cx| {
         vat.poll(cx);
         call.poll(cx);
     });
-    let read = call.output.expect("answered").map(|size| size.word_count);
+    (call.output.expect("answered"), vat.output.is_none())
+}
+
+#[test]
+fn an_answer_that_is_far_larger_to_read_than_to_send_fails_its_call() {
+    let (read, lives) = answered(answer(1), |answer| answer.get()?.target_size());
     let error = read.expect_err("it is refused");
-    assert_eq!(error.kind, ErrorKind::ReadLimitExceeded, "{error}");
-    assert!(vat.output.is_none(), "the connection goes on");
+    assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+    assert!(error.extra.contains("to read than to send"), "{error}");
+    assert!(lives, "the connection goes on");
+}
+
+#[test]
+fn an_answer_may_be_read_again_and_again() {
+    let text = "x".repeat(10_000);
+    let expected = text.clone();
+    let whole = rpc(|m| {
+        let mut answer = m.init_return();
+        answer.set_answer_id(1);
+        let content = answer.init_results().get_content();
+        content
+            .init_as::<executor::echo_results::Builder<'_>>()
+            .set_response(text);
+    });
+    let (read, _) = answered(whole, move |answer| {
+        for _ in 0..1_000 {
+            let content: executor::echo_results::Reader<'_> = answer.get()?.get_as()?;
+            assert_eq!(content.get_response()?.to_str()?, expected);
+        }
+        Ok(())
+    });
+    read.expect("it is read");
+}
+
+/// Results in a struct of a hundred words, with `pointers` to one text of as many.
+fn pointing(pointers: usize) -> Vec<u8> {
+    const WORDS: usize = 100;
+    let structure = |data: usize, pointers: usize| (data as u64) << 32 | (pointers as u64) << 48;
+    let list = |offset: usize, size: u64, count: usize| {
+        1 | (offset as u64) << 2 | size << 32 | (count as u64) << 35
+    };
+    let mut words = vec![structure(1, 1), 3, structure(WORDS, 1)];
+    // The id of the answer, and that it is results.
+    words.push(1);
+    words.resize(words.len() + WORDS - 1, 0);
+    words.extend([structure(0, 1), list(0, 6, pointers)]);
+    words.extend((1..=pointers).map(|at| list(pointers - at, 2, WORDS * 8)));
+    words.resize(words.len() + WORDS, 0);
+    let header = [0, words.len() as u32].map(u32::to_le_bytes).concat();
+    let body = words.into_iter().flat_map(u64::to_le_bytes);
+    header.into_iter().chain(body).collect()
+}
+
+#[test]
+fn no_answer_panics_whoever_looks_at_it_again() {
+    let mut passed = 0;
+    // The most that may be read at once is in between.
+    for pointers in 60..240 {
+        let (read, lives) = answered(pointing(pointers), |answer| {
+            let sizes = [(); 5].map(|()| answer.get()?.target_size());
+            sizes.into_iter().collect::<Result<Vec<_>, _>>()
+        });
+        assert!(lives, "{pointers}");
+        match read {
+            Ok(_) => passed += 1,
+            Err(error) => assert_eq!(error.kind, ErrorKind::Overloaded, "{pointers}: {error}"),
+        }
+    }
+    assert!((1..180).contains(&passed), "{passed}");
 }
 
 #[test]
