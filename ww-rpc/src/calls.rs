@@ -89,9 +89,10 @@ impl Calls {
         table.answered(results, words, &self.limits, &self.traffic)
     }
 
-    /// Takes note that the peer has returned from a call of our own.
-    pub(crate) fn returned(&self, question: u32) {
-        self.state.borrow_mut().questions.returned(question);
+    /// Takes note that the peer has returned from a call of our own, and says
+    /// whether it is to be told that we have finished with it.
+    pub(crate) fn returned(&self, question: u32) -> bool {
+        self.state.borrow_mut().questions.returned(question)
     }
 
     /// Takes note that the peer has finished with a call.
@@ -115,7 +116,8 @@ impl Calls {
         table.bootstrap(bootstrap.get_question_id(), &self.limits)
     }
 
-    /// Takes note of a message of `words` words to the peer.
+    /// Takes note of a message of `words` words to the peer, and says whether it is
+    /// to be sent.
     ///
     /// # Errors
     ///
@@ -125,6 +127,21 @@ impl Calls {
         &self,
         message: &Builder<HeapAllocator>,
         words: usize,
+    ) -> Result<bool, Refusal> {
+        let segments = message.get_segments_for_output();
+        let plain = segments.first().and_then(|first| Plain::of(first));
+        if let Some(Plain::Finish { question }) = plain {
+            let questions = &mut self.state.borrow_mut().questions;
+            return Ok(questions.finish(question, &self.limits));
+        }
+        self.said(message, plain, words).map(|()| true)
+    }
+
+    fn said(
+        &self,
+        message: &Builder<HeapAllocator>,
+        plain: Option<Plain>,
+        words: usize,
     ) -> Result<(), Refusal> {
         let State {
             table,
@@ -132,12 +149,11 @@ impl Calls {
             exports,
             questions,
         } = &mut *self.state.borrow_mut();
-        let limit = self.limits.unanswered_calls;
-        let segments = message.get_segments_for_output();
-        match segments.first().and_then(|first| Plain::of(first)) {
+        let limits = &self.limits;
+        match plain {
             Some(Plain::Call { question, .. }) => {
                 self.traffic.called();
-                return questions.ask(question, limit);
+                return questions.ask(question, limits);
             }
             Some(Plain::Results {
                 question,
@@ -146,8 +162,7 @@ impl Calls {
                 table.answer(question, no_finish_needed, words);
                 return Ok(());
             }
-            Some(Plain::Finish { .. }) => return Ok(()),
-            None => {}
+            _ => {}
         }
         let message: message::Reader<'_> = message.get_root_as_reader()?;
         match message.which() {
@@ -162,10 +177,12 @@ impl Calls {
             Ok(message::Call(call)) => {
                 self.traffic.called();
                 let call = call?;
-                questions.ask(call.get_question_id(), limit)?;
+                questions.ask(call.get_question_id(), limits)?;
                 exports.send(call.get_params()?.get_cap_table()?)
             }
-            Ok(message::Bootstrap(bootstrap)) => questions.ask(bootstrap?.get_question_id(), limit),
+            Ok(message::Bootstrap(bootstrap)) => {
+                questions.ask(bootstrap?.get_question_id(), limits)
+            }
             Ok(message::Resolve(resolve)) => exports.resolve(resolve?),
             Ok(message::Release(release)) => {
                 promises.release(release?.get_id());

@@ -74,6 +74,11 @@ pub struct Limits {
     /// let go of is remembered until then. One more ends the connection. As
     /// capnp-rpc never answers what was cancelled, this is no less than the
     /// `cancelled_calls` of a peer that is to be bounded by those.
+    ///
+    /// Once half as many wait for no answer any more, the peer is told only after its
+    /// answer that another call was let go of, which runs on until then: for half as
+    /// many of those as `calls` at a time. So two vats may let go of calls without
+    /// end, as long as they come to one.
     pub unanswered_calls: usize,
     /// Capabilities of ours that the peer may hold, promises of them included,
     /// and embargoes that it may leave without an answer. One more of either

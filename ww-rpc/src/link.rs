@@ -1,9 +1,12 @@
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use capnp::message::Builder;
 use capnp::{Error, ErrorKind};
+use capnp_rpc::rpc_capnp::message;
 use futures::{AsyncRead, AsyncWrite};
 
 use crate::calls::Calls;
@@ -138,6 +141,19 @@ impl Link {
             self.queue_words
         ));
         self.give_up(reason);
+    }
+
+    /// Takes note that the peer has returned from a call of our own.
+    pub(crate) fn returned(&self, question: u32, no_finish_needed: bool) {
+        if !self.calls.returned(question) || no_finish_needed {
+            return;
+        }
+        let mut finish = Builder::new_default();
+        let root = finish.init_root::<message::Builder<'_>>();
+        // It lets go of the capabilities in the answer, unless it is told otherwise.
+        root.init_finish().set_question_id(question);
+        let words = finish.size_in_words();
+        self.push(Rc::new(finish), words);
     }
 
     /// Ends the connection, of which the peer is told.

@@ -11,7 +11,7 @@ use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{IncomingMessage, OutgoingMessage, VatNetwork};
 use futures::{AsyncRead, AsyncWrite};
 
-use crate::calls::{Calls, Held};
+use crate::calls::Held;
 use crate::frame::{Frame, Frames};
 use crate::link::Link;
 use crate::outbox::{Message, Outbox};
@@ -143,7 +143,7 @@ impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<
                     return Ok(None);
                 };
                 link.traffic.heard();
-                let read = read(frame, &link.calls);
+                let read = read(frame, &link);
                 let read = read.map_err(|refusal| refusal.into_error(&link.traffic));
                 let refusal = match read? {
                     Read::Message(message, held) => break (message, held),
@@ -202,7 +202,8 @@ enum Read {
 
 /// Reads a message, out of which no more can be read than the limits allow, and
 /// takes note of what it asks for.
-fn read(frame: Frame, calls: &Calls) -> Result<Read, Refusal> {
+fn read(frame: Frame, link: &Link) -> Result<Read, Refusal> {
+    let calls = &link.calls;
     let limits = calls.limits();
     let words = frame.words();
     let mut options = ReaderOptions::new();
@@ -215,7 +216,7 @@ fn read(frame: Frame, calls: &Calls) -> Result<Read, Refusal> {
             question,
             no_finish_needed,
         }) => {
-            calls.returned(question);
+            link.returned(question, no_finish_needed);
             let frame = read_again(frame, &mut options, limits, question, no_finish_needed);
             return Ok(Read::Message(Reader::new(frame, options), None));
         }
@@ -223,13 +224,14 @@ fn read(frame: Frame, calls: &Calls) -> Result<Read, Refusal> {
             calls.finish(question)?;
             None
         }
-        None => return read_whole(frame, options, calls),
+        None => return read_whole(frame, options, link),
     };
     Ok(Read::Message(Reader::new(frame, options), held))
 }
 
 /// The same of a message that is not plain.
-fn read_whole(frame: Frame, mut options: ReaderOptions, calls: &Calls) -> Result<Read, Refusal> {
+fn read_whole(frame: Frame, mut options: ReaderOptions, link: &Link) -> Result<Read, Refusal> {
+    let calls = &link.calls;
     let words = frame.words();
     let message = Reader::new(&frame, options);
     let root: message::Reader<'_> = message.get_root()?;
@@ -246,7 +248,7 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, calls: &Calls) -> Result
         }
         Ok(message::Return(answer)) => {
             let answer = answer?;
-            calls.returned(answer.get_answer_id());
+            link.returned(answer.get_answer_id(), answer.get_no_finish_needed());
             match answer.which()? {
                 return_::Results(read) => {
                     calls.answered(read?, words)?;
@@ -341,7 +343,8 @@ impl OutgoingMessage for Outgoing {
         let sent = self.link.calls.sent(&self.message, used);
         let message = Rc::new(self.message);
         match sent {
-            Ok(()) => {
+            Ok(false) => {}
+            Ok(true) => {
                 let words = used.max(self.first_segment_words);
                 self.link.push(message.clone(), words);
             }

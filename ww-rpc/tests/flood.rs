@@ -605,6 +605,50 @@ fn answers_that_are_kept_are_no_calls_without_one() {
     }
 }
 
+#[test]
+fn calls_may_be_let_go_of_without_end_as_long_as_they_are_answered() {
+    let mut pair = pair_within(limits(|limits| {
+        limits.unanswered_calls = 8;
+        limits.cancelled_calls = 8;
+        // Answers have a capability each.
+        limits.exports = 8;
+    }));
+    let theirs: host::Client = pair.client.bootstrap();
+    let mut vats = Slot::new(future::zip(pair.client, pair.server));
+    for round in 0..100 {
+        drop(theirs.executor_request().send());
+        settle(|cx| vats.poll(cx));
+        assert!(vats.output.is_none(), "{round}: {:?}", vats.output);
+    }
+    let mut call = Slot::new(echo(&executor_of(&theirs), "still here"));
+    settle(|cx| {
+        vats.poll(cx);
+        call.poll(cx);
+    });
+    let answer = call.output.expect("answered");
+    assert_eq!(answer.expect("served"), "Echo: still here");
+    assert_eq!(pair.at_server.alive(), 1, "of the answers nothing is left");
+}
+
+#[test]
+fn few_calls_run_on_that_were_let_go_of() {
+    let mut pair = pair_within(limits(|limits| {
+        limits.calls = 6;
+        limits.unanswered_calls = 20;
+    }));
+    let theirs: host::Client = pair.client.bootstrap();
+    let executor = executor_of(&theirs);
+    let mut vats = Slot::new(future::zip(pair.client, pair.server));
+    settle(|cx| vats.poll(cx));
+    let idle = pair.at_server.alive();
+    for let_go in 1..=15_usize {
+        drop(executor.run_bytes_request().send());
+        settle(|cx| vats.poll(cx));
+        let running = pair.at_server.alive() - idle;
+        assert_eq!(running, let_go.saturating_sub(10).min(3), "{let_go}");
+    }
+}
+
 /// How many calls a vat may have made in the end, beside the bootstrap, that may
 /// leave four unanswered. It makes three, of which the first `let_go` are let go
 /// of; hears `said`; and makes others.
