@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
@@ -292,4 +294,41 @@ fn one_that_waits_for_the_fall_is_woken_once_and_lets_go() {
     assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
     let polled = kept.as_mut().poll(&mut Context::from_waker(&waker));
     assert!(polled.is_ready());
+}
+
+/// Has an epoch pass, and is the first to notice.
+struct Noticing {
+    epochs: Epochs,
+    lent: host::Client,
+    seen: Seen,
+    /// What had been dropped by then.
+    dropped: Rc<Cell<Option<usize>>>,
+}
+
+impl host::Server for Noticing {
+    async fn id(self: Rc<Self>, _: host::IdParams, _: host::IdResults) -> Result<(), capnp::Error> {
+        self.epochs.advance(epoch(2)).expect("it is newer");
+        assert_stale(id(&self.lent).await, "noticed");
+        self.dropped.set(Some(self.seen.dropped.get()));
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_vat_notices_to_be_stale_is_dropped_when_its_poll_is_over() {
+    // A connection may notice it while its tables are borrowed, which a `Drop` may
+    // have need of.
+    let (epochs, membrane) = standing();
+    let (seen, dropped) = (Seen::default(), Rc::default());
+    let noticing: host::Client = capnp_rpc::new_client(Noticing {
+        lent: membrane.wrap(peer(&seen)),
+        epochs,
+        seen: seen.clone(),
+        dropped: Rc::clone(&dropped),
+    });
+    connected(noticing, |noticing| async move {
+        id(&noticing).await.unwrap();
+        assert_eq!(dropped.get(), Some(0));
+        assert_eq!(seen.dropped.get(), 1);
+    });
 }

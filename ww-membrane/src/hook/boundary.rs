@@ -19,6 +19,7 @@ use crate::{Call, Fall, Guard, Held, Method, Passage, Policy, Verdict};
 
 /// The state of one membrane: whether it stands, and what is held across it.
 pub(crate) struct Boundary {
+    this: Weak<Self>,
     root: Rc<Root>,
     /// Whether it leaves to other boundaries what they have let out.
     outermost: bool,
@@ -89,6 +90,7 @@ impl Boundary {
         };
         let enrolments = guards.chain(&guard).map(enrol).collect();
         Rc::new_cyclic(|this| Self {
+            this: this.clone(),
             root,
             outermost,
             parent,
@@ -107,7 +109,8 @@ impl Boundary {
     }
 
     /// Refuses once the boundary has fallen. Notices that the epoch has
-    /// passed, and then falls before it answers.
+    /// passed, and then falls before it answers; what it held is released when the
+    /// poll is over that a vat of this thread is in.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.stands() {
             return Ok(());
@@ -125,8 +128,15 @@ impl Boundary {
         }
         let stale = self.guard.as_ref().and_then(Guard::fall);
         let fall = stale.or_else(|| self.parent.as_ref()?.fall().cloned())?;
-        // Where the parent has just fallen, this one has fallen with it.
-        self.end(fall);
+        // Where the parent has just fallen, this one may have fallen with it.
+        if self.ended.set(fall).is_ok() {
+            match self.this.upgrade() {
+                // A connection may be asking, with its tables borrowed, whose peer
+                // may be called.
+                Some(this) => drop_later(Fallen(this)),
+                None => self.let_go(),
+            }
+        }
         self.ended.get()
     }
 
@@ -249,9 +259,12 @@ impl Boundary {
     /// Falls, unless it already has. No borrow is held while foreign code
     /// runs, and where that panics it falls all the same.
     pub(crate) fn end(&self, fall: Fall) {
-        if self.ended.set(fall).is_err() {
-            return;
+        if self.ended.set(fall).is_ok() {
+            self.let_go();
         }
+    }
+
+    fn let_go(&self) {
         let mut panics = Panics::default();
         afresh(|| self.release_all(&mut panics));
         panics.contain(|| self.signal.fire());
@@ -330,6 +343,15 @@ impl Boundary {
 
     pub(super) fn root(&self) -> &Root {
         &self.root
+    }
+}
+
+/// Releases what a boundary held that has fallen.
+struct Fallen(Rc<Boundary>);
+
+impl Drop for Fallen {
+    fn drop(&mut self) {
+        self.0.let_go();
     }
 }
 
