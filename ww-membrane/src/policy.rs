@@ -195,7 +195,9 @@ impl Verdict {
     }
 
     /// The call fails. A stream of calls fails with it: where a call is known
-    /// to stream, every later one on the same capability fails too.
+    /// to stream, every later one on the same capability fails too, whoever makes
+    /// it. So where a policy denies what comes too fast or too much, each caller
+    /// needs a membrane of its own.
     pub fn deny(error: Error) -> Self {
         Self::of(Outcome::Deny(error))
     }
