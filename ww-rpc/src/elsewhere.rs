@@ -55,6 +55,5 @@ pub(crate) fn missed(answer: return_::Reader<'_>) -> Result<Option<Frame>, Error
             "the peer left the results with a third party, where this vat fetches none",
         ),
     };
-    let (id, finished) = (answer.get_answer_id(), answer.get_no_finish_needed());
-    Ok(Some(reason::failure(id, finished, kind, text)))
+    Ok(Some(reason::failure(answer, kind, text)))
 }

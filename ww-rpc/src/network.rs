@@ -217,8 +217,7 @@ fn read(frame: Frame, link: &Link) -> Result<Read, Refusal> {
             no_finish_needed,
         }) => {
             link.returned(question, no_finish_needed);
-            let frame = read_again(frame, &mut options, limits, question, no_finish_needed);
-            return Ok(Read::Message(Reader::new(frame, options), None));
+            return results(frame, options, limits);
         }
         Some(Plain::Finish { question }) => {
             calls.finish(question)?;
@@ -236,7 +235,6 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, link: &Link) -> Result<R
     let message = Reader::new(&frame, options);
     let root: message::Reader<'_> = message.get_root()?;
     let mut held = None;
-    let mut results = None;
     let instead = match root.which() {
         Ok(message::Call(call)) => {
             let call = call?;
@@ -252,8 +250,7 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, link: &Link) -> Result<R
             match answer.which()? {
                 return_::Results(read) => {
                     calls.answered(read?, words)?;
-                    results = Some((answer.get_answer_id(), answer.get_no_finish_needed()));
-                    None
+                    return results(frame, options, calls.limits());
                 }
                 return_::Exception(exception) => reason::of_return(answer, exception?)?,
                 _ => elsewhere::missed(answer)?,
@@ -281,36 +278,30 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, link: &Link) -> Result<R
         }
     };
     // What has been read of it here does not count.
-    let mut frame = instead.unwrap_or(frame);
-    if let Some((question, no_finish_needed)) = results {
-        let limits = calls.limits();
-        frame = read_again(frame, &mut options, limits, question, no_finish_needed);
-    }
+    let frame = instead.unwrap_or(frame);
     Ok(Read::Message(Reader::new(frame, options), held))
 }
 
 /// Results that may be read again and again: capnp-rpc reads the way to what is in
 /// them each time that somebody looks, and panics where that is too much. A failure,
 /// where too much could be read of them at once.
-fn read_again(
-    results: Frame,
-    options: &mut ReaderOptions,
-    limits: &Limits,
-    question: u32,
-    no_finish_needed: bool,
-) -> Frame {
-    let most = limits.answer_traversal_words(results.words());
-    if reach::is_within(&results, limits.nesting, most) {
+fn results(frame: Frame, mut options: ReaderOptions, limits: &Limits) -> Result<Read, Refusal> {
+    let most = limits.answer_traversal_words(frame.words());
+    if reach::is_within(&frame, limits.nesting, most) {
         options.traversal_limit_in_words(None);
-        return results;
+        return Ok(Read::Message(Reader::new(frame, options), None));
     }
-    let reason = "the answer is far larger to read than to send";
-    reason::failure(
-        question,
-        no_finish_needed,
-        exception::Type::Overloaded,
-        reason,
-    )
+    let message = Reader::new(&frame, options);
+    let root: message::Reader<'_> = message.get_root()?;
+    let instead = match root.which() {
+        Ok(message::Return(answer)) => {
+            let text = "the answer is far larger to read than to send";
+            Some(reason::failure(answer?, exception::Type::Overloaded, text))
+        }
+        _ => None,
+    };
+    let frame = instead.unwrap_or(frame);
+    Ok(Read::Message(Reader::new(frame, options), None))
 }
 
 impl IncomingMessage for Incoming {

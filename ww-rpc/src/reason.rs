@@ -55,19 +55,15 @@ pub(crate) fn of_return(
     })
 }
 
-/// A failure that stands for the answer to a call of ours.
-pub(crate) fn failure(
-    answer: u32,
-    no_finish_needed: bool,
-    kind: exception::Type,
-    reason: &str,
-) -> Frame {
+/// A failure that stands for an answer to a call of ours.
+pub(crate) fn failure(answer: return_::Reader<'_>, kind: exception::Type, text: &str) -> Frame {
     let mut failure = Builder::new_default();
     let mut failed = failure.init_root::<message::Builder<'_>>().init_return();
-    failed.set_answer_id(answer);
-    failed.set_no_finish_needed(no_finish_needed);
+    failed.set_answer_id(answer.get_answer_id());
+    failed.set_release_param_caps(answer.get_release_param_caps());
+    failed.set_no_finish_needed(answer.get_no_finish_needed());
     let mut exception = failed.init_exception();
-    exception.set_reason(reason);
+    exception.set_reason(text);
     exception.set_type(kind);
     Frame::of(&failure)
 }
