@@ -17,3 +17,4 @@ mod host;
 #[path = "../cell/patience.rs"]
 mod patience;
 mod suite;
+mod threads;

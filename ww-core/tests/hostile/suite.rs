@@ -10,13 +10,14 @@ use crate::component::command;
 use crate::ground::{Ground, Neighbour};
 use crate::guests::guests;
 use crate::held::held;
+use crate::threads;
 
 /// Calls that a neighbour answers while a guest that never ends is alive.
 const CALLS: usize = 20;
 
 /// Rounds until all that is kept on purpose is there, and what allocators take for
 /// threads that meet, which may be late on a busy machine.
-const WARM: usize = 2;
+const WARM: usize = 4;
 
 /// Rounds that are held against as many after them.
 const ROUNDS: usize = 2;
@@ -27,6 +28,7 @@ const ROUNDS: usize = 2;
 /// allocators do, so it is the most of some rounds that the least of the rounds
 /// after them is held against: one thing left in each round is one too many.
 pub(crate) async fn suite(ground: Ground) {
+    threads::meet();
     let vacant = ground.runtime.occupancy();
     let exporter = ground.compile(example_images::wasm("exporter")).await;
     let traps = ground.compile(trap()).await;
