@@ -55,6 +55,8 @@
 //! ```
 
 mod calls;
+#[cfg(test)]
+mod chance;
 mod elsewhere;
 mod exports;
 mod frame;

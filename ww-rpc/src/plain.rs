@@ -182,6 +182,7 @@ mod tests {
     use capnp_rpc::rpc_capnp::{call, message, message_target, return_};
 
     use super::*;
+    use crate::chance::chance;
 
     /// What capnp's own reader makes of it, where that is plain.
     fn read(segment: &[u8]) -> Result<Option<Plain>, capnp::Error> {
@@ -324,13 +325,7 @@ mod tests {
             results(2, false),
             finish(),
         ];
-        let mut seed = 1_u64;
-        let mut chance = |below: usize| {
-            seed = seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (seed >> 33) as usize % below
-        };
+        let mut chance = chance();
         let mut plain = 0;
         for _ in 0..200_000 {
             let mut damaged = whole[chance(whole.len())].clone();

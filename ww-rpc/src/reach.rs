@@ -15,7 +15,7 @@ pub(crate) fn is_within(message: &impl ReaderSegments, nesting: i32, most: usize
         left: most,
     };
     let root = walk.segment(0);
-    root.is_none_or(|segment| walk.follow(segment, 0, nesting).is_some())
+    root.is_none_or(|segment| walk.follow(Place { segment, at: 0 }, nesting).is_some())
 }
 
 /// A way along all pointers (<https://capnproto.org/encoding.html>).
@@ -25,90 +25,80 @@ struct Walk<'a, M> {
     left: usize,
 }
 
-type Segment<'a> = &'a [[u8; 8]];
+/// So many words into a segment, or behind it.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    segment: &'a [[u8; 8]],
+    at: usize,
+}
 
 /// Of a far pointer, that two words stand where it leads.
 const DOUBLE: u64 = 0b100;
 
 impl<'a, M: ReaderSegments> Walk<'a, M> {
-    fn segment(&self, index: u32) -> Option<Segment<'a>> {
+    fn segment(&self, index: u32) -> Option<&'a [[u8; 8]]> {
         let segment = self.message.get_segment(index)?;
         Some(segment.as_chunks().0)
     }
 
-    /// Counts what the pointer `at` so many words leads to. `None` where that is too
-    /// much, here and below.
-    fn follow(&mut self, segment: Segment<'a>, at: usize, nesting: i32) -> Option<()> {
+    /// Counts what the pointer at `place` leads to. `None` where that is too much,
+    /// here and below.
+    fn follow(&mut self, place: Place<'a>, nesting: i32) -> Option<()> {
         const STRUCT: u64 = 0;
         const LIST: u64 = 1;
         const FAR: u64 = 2;
-        let Some(pointer) = word(segment, at) else {
+        let Some(pointer) = place.word().filter(|pointer| *pointer != 0) else {
             return Some(());
         };
-        if pointer == 0 {
-            return Some(());
-        }
         let landed = match pointer & 0b11 {
             FAR => {
                 self.count(if pointer & DOUBLE == 0 { 1 } else { 2 })?;
                 self.land(pointer)
             }
-            _ => Some((segment, target(at, pointer), pointer)),
+            _ => Some((place.target(pointer), pointer)),
         };
         if nesting <= 0 {
             return Some(());
         }
         match landed {
-            Some((segment, start, pointer)) if pointer & 0b11 == STRUCT => {
-                self.structure(segment, start, pointer, nesting - 1)
+            Some((start, pointer)) if pointer & 0b11 == STRUCT => {
+                self.structure(start, pointer, nesting - 1)
             }
-            Some((segment, start, pointer)) if pointer & 0b11 == LIST => {
-                self.list(segment, start, pointer, nesting - 1)
+            Some((start, pointer)) if pointer & 0b11 == LIST => {
+                self.list(start, pointer, nesting - 1)
             }
             _ => Some(()),
         }
     }
 
     /// Where a far pointer leads, and the pointer that says what is there.
-    fn land(&self, far: u64) -> Option<(Segment<'a>, usize, u64)> {
-        let (segment, at) = self.pad(far)?;
-        let pointer = word(segment, at)?;
+    fn land(&self, far: u64) -> Option<(Place<'a>, u64)> {
+        let pad = self.pad(far)?;
+        let pointer = pad.word()?;
         if far & DOUBLE == 0 {
-            return Some((segment, target(at, pointer), pointer));
+            return Some((pad.target(pointer), pointer));
         }
-        let tag = word(segment, at + 1)?;
-        let (segment, start) = self.pad(pointer)?;
-        Some((segment, start, tag))
+        let tag = pad.skip(1).word()?;
+        Some((self.pad(pointer)?, tag))
     }
 
     /// Where a far pointer points.
-    fn pad(&self, far: u64) -> Option<(Segment<'a>, usize)> {
+    fn pad(&self, far: u64) -> Option<Place<'a>> {
         let segment = self.segment((far >> 32) as u32)?;
-        Some((segment, (far as u32 >> 3) as usize))
+        let at = (far as u32 >> 3) as usize;
+        Some(Place { segment, at })
     }
 
-    fn structure(
-        &mut self,
-        segment: Segment<'a>,
-        start: usize,
-        pointer: u64,
-        nesting: i32,
-    ) -> Option<()> {
+    fn structure(&mut self, start: Place<'a>, pointer: u64, nesting: i32) -> Option<()> {
         let (data, pointers) = sizes(pointer);
-        if !is_there(segment, start, data + pointers) {
+        if !start.has(data + pointers) {
             return Some(());
         }
         self.count(data + pointers)?;
-        self.pointers(segment, start + data, pointers, nesting)
+        self.pointers(start.skip(data), pointers, nesting)
     }
 
-    fn list(
-        &mut self,
-        segment: Segment<'a>,
-        start: usize,
-        pointer: u64,
-        nesting: i32,
-    ) -> Option<()> {
+    fn list(&mut self, start: Place<'a>, pointer: u64, nesting: i32) -> Option<()> {
         const VOID: u64 = 0;
         const BIT: u64 = 1;
         const POINTER: u64 = 6;
@@ -119,29 +109,23 @@ impl<'a, M: ReaderSegments> Walk<'a, M> {
             VOID => return self.count(elements),
             BIT => elements.div_ceil(64),
             POINTER => elements,
-            COMPOSITE => return self.composite(segment, start, elements, nesting),
+            COMPOSITE => return self.composite(start, elements, nesting),
             // Of one, two, four or eight bytes.
             _ => elements.div_ceil(8 >> (size - 2)),
         };
-        if !is_there(segment, start, words) {
+        if !start.has(words) {
             return Some(());
         }
         self.count(words)?;
         match size {
-            POINTER => self.pointers(segment, start, elements, nesting),
+            POINTER => self.pointers(start, elements, nesting),
             _ => Some(()),
         }
     }
 
     /// A list of structs, which have so many words together and stand behind a tag.
-    fn composite(
-        &mut self,
-        segment: Segment<'a>,
-        start: usize,
-        words: usize,
-        nesting: i32,
-    ) -> Option<()> {
-        let Some(tag) = word(segment, start).filter(|_| is_there(segment, start, words + 1)) else {
+    fn composite(&mut self, start: Place<'a>, words: usize, nesting: i32) -> Option<()> {
+        let Some(tag) = start.word().filter(|_| start.has(words + 1)) else {
             return Some(());
         };
         let (data, pointers) = sizes(tag);
@@ -154,25 +138,41 @@ impl<'a, M: ReaderSegments> Walk<'a, M> {
         if pointers == 0 || elements > words / each {
             return Some(());
         }
-        let first = start + 1 + data;
-        (0..elements).try_for_each(|element| {
-            self.pointers(segment, first + element * each, pointers, nesting)
-        })
+        let first = start.skip(1 + data);
+        (0..elements)
+            .try_for_each(|element| self.pointers(first.skip(element * each), pointers, nesting))
     }
 
-    fn pointers(
-        &mut self,
-        segment: Segment<'a>,
-        first: usize,
-        count: usize,
-        nesting: i32,
-    ) -> Option<()> {
-        (first..first + count).try_for_each(|at| self.follow(segment, at, nesting))
+    fn pointers(&mut self, first: Place<'a>, count: usize, nesting: i32) -> Option<()> {
+        (0..count).try_for_each(|index| self.follow(first.skip(index), nesting))
     }
 
     fn count(&mut self, words: usize) -> Option<()> {
         self.left = self.left.checked_sub(words)?;
         Some(())
+    }
+}
+
+impl Place<'_> {
+    fn word(self) -> Option<u64> {
+        word(self.segment, self.at)
+    }
+
+    fn skip(self, words: usize) -> Self {
+        let at = self.at + words;
+        Self { at, ..self }
+    }
+
+    /// Where the near pointer leads that stands here.
+    fn target(self, pointer: u64) -> Self {
+        let at = target(self.at, pointer);
+        Self { at, ..self }
+    }
+
+    /// Whether the segment has so many words from here on.
+    fn has(self, words: usize) -> bool {
+        let end = self.at.checked_add(words);
+        end.is_some_and(|end| end <= self.segment.len())
     }
 }
 
@@ -183,13 +183,6 @@ fn sizes(pointer: u64) -> (usize, usize) {
     (data.into(), pointers.into())
 }
 
-/// Whether the segment has so many words from `start` on.
-fn is_there(segment: Segment<'_>, start: usize, words: usize) -> bool {
-    start
-        .checked_add(words)
-        .is_some_and(|end| end <= segment.len())
-}
-
 #[cfg(test)]
 mod tests {
     use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions, SegmentArray};
@@ -197,6 +190,7 @@ mod tests {
     use capnp_rpc::rpc_capnp::{message, payload};
 
     use super::*;
+    use crate::chance::chance;
 
     const NESTING: i32 = 16;
 
@@ -246,13 +240,7 @@ mod tests {
 
     #[test]
     fn what_can_be_read_is_counted_as_capnp_counts_it_however_it_is_damaged() {
-        let mut seed = 1_u64;
-        let mut chance = |below: usize| {
-            seed = seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (seed >> 33) as usize % below
-        };
+        let mut chance = chance();
         let wholes = [whole(256), whole(12)];
         assert!(wholes[1].len() > 1);
         let (mut within, mut beyond) = (0, 0);

@@ -11,10 +11,10 @@ use ww_core::cell::{Builder, Cell, Exit, Input, Limit, Limits, Output};
 use ww_core::clock::Virtual;
 use ww_core::{Error, Runtime};
 use ww_rpc::cell_capnp::program;
-use ww_rpc::peer_capnp::executor;
 
 use crate::patience::patiently;
 use crate::said::{bootstrap, spawn_long};
+use crate::silent::silent;
 use crate::stage::{Echo, Token, Wakes, guest};
 use crate::wat;
 
@@ -234,19 +234,6 @@ fn calls_pass_the_smallest_of_connections() {
     assert!(ends(builder).0.expect("it exits").success());
 }
 
-/// Never answers.
-struct Silent;
-
-impl executor::Server for Silent {
-    async fn echo(
-        self: Rc<Self>,
-        _: executor::EchoParams,
-        _: executor::EchoResults,
-    ) -> Result<(), capnp::Error> {
-        pending().await
-    }
-}
-
 #[test]
 fn a_connection_beyond_its_limits_is_ended_and_both_sides_learn_why() {
     const TOLD: &str = "more than the limit of 3";
@@ -254,7 +241,7 @@ fn a_connection_beyond_its_limits_is_ended_and_both_sides_learn_why() {
         .args(["flight", "8", "64", "8"])
         .stderr(Output::piped())
         .limits(limits(|limits| limits.rpc.calls = 3))
-        .bootstrap(|_| Ok(capnp_rpc::new_client::<executor::Client, _>(Silent)));
+        .bootstrap(|_| Ok(silent()));
     let (end, cell) = ends(builder);
     let exit = end.expect("the guest goes on, and gives up by itself");
     assert_eq!(exit.code(), 1);

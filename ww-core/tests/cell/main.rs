@@ -20,6 +20,7 @@ mod remote;
 #[path = "../../../ww-membrane/tests/support/said.rs"]
 mod said;
 mod sdk;
+mod silent;
 mod stage;
 mod stdio;
 mod told;

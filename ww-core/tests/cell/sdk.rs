@@ -1,7 +1,5 @@
 //! What the SDK gives a guest, as its host meets it.
 
-use std::future::pending;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use futures::io::AsyncBufReadExt;
@@ -17,6 +15,7 @@ use ww_rpc::membrane_capnp::wetware_session;
 use ww_rpc::peer_capnp::executor;
 
 use crate::patience::patiently;
+use crate::silent::silent;
 use crate::stage::{Echo, RUNTIME, Token, Wakes, guest};
 
 fn tells(args: &[&str]) -> Builder {
@@ -116,24 +115,10 @@ fn a_guest_that_serves_ends_by_itself_when_it_is_shut_down() {
     });
 }
 
-/// Never answers.
-struct Mute;
-
-impl executor::Server for Mute {
-    async fn echo(
-        self: Rc<Self>,
-        _: executor::EchoParams,
-        _: executor::EchoResults,
-    ) -> Result<(), capnp::Error> {
-        pending().await
-    }
-}
-
 #[test]
 fn a_guest_that_is_shut_down_inside_a_call_ends_as_any_other() {
     patiently(async {
-        let builder = tells(&["cut-short"])
-            .bootstrap(|_| Ok(capnp_rpc::new_client::<executor::Client, _>(Mute)));
+        let builder = tells(&["cut-short"]).bootstrap(|_| Ok(silent()));
         let cell = builder.spawn().await.unwrap();
         let called = cell.with(async |local: Local| {
             let echo: executor::Client = local.exported();

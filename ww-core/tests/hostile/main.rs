@@ -16,5 +16,7 @@ mod held;
 mod host;
 #[path = "../cell/patience.rs"]
 mod patience;
+#[path = "../cell/silent.rs"]
+mod silent;
 mod suite;
 mod threads;

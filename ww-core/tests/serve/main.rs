@@ -20,5 +20,7 @@ mod program;
 mod said;
 mod session;
 mod signer;
+#[path = "../cell/silent.rs"]
+mod silent;
 mod stage;
 mod streams;

@@ -1,11 +1,8 @@
 //! A child through its `Process`: exit codes, ends, standard streams.
 
-use std::future::pending;
-use std::rc::Rc;
-
 use futures::future::{join, poll_immediate};
-use ww_rpc::peer_capnp::executor;
 
+use crate::silent::silent;
 use crate::stage::{
     Spawn, Stage, close, compile, finish, kill, push, read, stderr, stdin, stdout, text, wait,
     write,
@@ -213,25 +210,11 @@ fn usage_says_what_a_cell_has_called() {
     });
 }
 
-/// Never answers.
-struct Silent;
-
-impl executor::Server for Silent {
-    async fn echo(
-        self: Rc<Self>,
-        _: executor::EchoParams,
-        _: executor::EchoResults,
-    ) -> Result<(), capnp::Error> {
-        pending().await
-    }
-}
-
 #[test]
 fn a_parent_learns_that_its_child_went_beyond_a_limit_of_its_connection() {
     Stage::run(async |stage| {
-        let silent: executor::Client = capnp_rpc::new_client(Silent);
         let program = compile(&stage.executor(), "caller").await.unwrap();
-        let spawn = Spawn::args(&["caller", "flight", "5000", "8", "5000"]).bootstrap(silent);
+        let spawn = Spawn::args(&["caller", "flight", "5000", "8", "5000"]).bootstrap(silent());
         let process = spawn.spawn(&program).await.unwrap();
         let error = wait(&process).await.unwrap_err();
         assert_eq!(error.kind, capnp::ErrorKind::Overloaded);

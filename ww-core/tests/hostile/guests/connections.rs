@@ -1,7 +1,5 @@
 //! With its RPC connection.
 
-use std::future::pending;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use ww_core::Runtime;
@@ -9,9 +7,9 @@ use ww_core::cell::{Builder, Limit};
 use ww_core::network::Offline;
 use ww_core::session::Wetware;
 use ww_membrane::{Admission, Epoch, Epochs, membrane};
-use ww_rpc::peer_capnp::executor;
 
 use crate::case::{Case, Fate};
+use crate::silent::silent;
 
 pub(crate) fn cases() -> Vec<Case> {
     let caller = |what, told, set| {
@@ -22,11 +20,11 @@ pub(crate) fn cases() -> Vec<Case> {
         caller(
             "calls without end",
             "calls in flight, more than",
-            |builder| silent(builder).args(["flight", "5000", "1", "5000"]),
+            |builder| unanswered(builder).args(["flight", "5000", "1", "5000"]),
         )
         .refused(Limit::Rpc(ww_rpc::Limit::Calls)),
         caller("calls of too many words", "words, more than", |builder| {
-            silent(builder).args(["flight", "16", "100000", "16"])
+            unanswered(builder).args(["flight", "16", "100000", "16"])
         })
         .limit(|limits| limits.rpc.call_words = 1 << 17)
         .refused(Limit::Rpc(ww_rpc::Limit::CallWords)),
@@ -40,7 +38,7 @@ pub(crate) fn cases() -> Vec<Case> {
         caller(
             "a message of too many words",
             "words, more than",
-            |builder| silent(builder).args(["seq", "1", "100000"]),
+            |builder| unanswered(builder).args(["seq", "1", "100000"]),
         )
         .limit(|limits| limits.rpc.message_words = 1 << 13)
         .refused(Limit::Rpc(ww_rpc::Limit::MessageWords)),
@@ -55,19 +53,6 @@ fn session(builder: Builder) -> Builder {
     })
 }
 
-/// Never answers.
-struct Silent;
-
-fn silent(builder: Builder) -> Builder {
-    builder.bootstrap(|_| Ok(capnp_rpc::new_client::<executor::Client, _>(Silent)))
-}
-
-impl executor::Server for Silent {
-    async fn echo(
-        self: Rc<Self>,
-        _: executor::EchoParams,
-        _: executor::EchoResults,
-    ) -> Result<(), capnp::Error> {
-        pending().await
-    }
+fn unanswered(builder: Builder) -> Builder {
+    builder.bootstrap(|_| Ok(silent()))
 }
