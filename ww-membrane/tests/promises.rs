@@ -16,11 +16,12 @@ use capnp::capability::{Client, FromClientHook, RemotePromise};
 use capnp::traits::HasTypeId;
 use capnp::{Error, ErrorKind};
 use futures::channel::oneshot;
-use futures::future::maybe_done;
+use futures::future::{maybe_done, try_join_all};
 use futures_lite::future::{block_on, pending, poll_once, ready, yield_now, zip};
+use support::steps::Net;
 use support::*;
 use ww_membrane::policies::Bytes;
-use ww_membrane::{Call, Calls, Membrane, Policy, Verdict};
+use ww_membrane::{Call, Calls, Membrane, Methods, Policy, Verdict};
 use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::{executor, host, process};
 
@@ -306,6 +307,80 @@ fn calls_keep_their_order_while_a_promise_resolves_to_the_callers_own() {
                     }
                 });
             }
+        }
+    }
+}
+
+/// Answers with what it was last given.
+#[derive(Default)]
+struct GivesBack(RefCell<Option<process::Client>>);
+
+impl program::Server for GivesBack {
+    async fn spawn(
+        self: Rc<Self>,
+        params: program::SpawnParams,
+        mut results: program::SpawnResults,
+    ) -> Result<(), Error> {
+        let params = params.get()?;
+        if params.has_bootstrap() {
+            let given = params.get_bootstrap().get_as_capability()?;
+            self.0.replace(Some(given));
+        }
+        let kept = self.0.borrow().clone();
+        results
+            .get()
+            .set_process(kept.ok_or_else(|| Error::failed("nothing given".into()))?);
+        Ok(())
+    }
+}
+
+#[test]
+fn calls_keep_their_order_while_an_answer_turns_out_to_come_from_here() {
+    // The membrane forwards what is pipelined, to where its results are not.
+    for (membranes, own) in [(1, false), (1, true), (2, false), (2, true)] {
+        for steps in 0..6 {
+            let case = format!("{membranes} membranes, {steps} steps, the caller's own: {own}");
+            let net = &mut Net::default();
+            let notes = Notes::default();
+            let given: executor::Client = capnp_rpc::new_client(notes.clone());
+            let import = net.connect(capnp_rpc::new_client(GivesBack::default()));
+            if !own {
+                net.hops(spawn(&import, &given));
+            }
+            let methods = || Methods::new().method(program::Client::spawn_request);
+            let wrapped = (0..membranes).fold(import, |inside, _| {
+                Membrane::policed(methods()).wrap::<program::Client>(inside)
+            });
+            let outside = net.connect(wrapped);
+            net.settle();
+
+            let mut request = outside.spawn_request();
+            if own {
+                let hook = given.as_client_hook().add_ref();
+                request.get().init_bootstrap().set_as_capability(hook);
+            }
+            let sent = request.send();
+            let promise: executor::Client = sent.pipeline.get_process().cast_to();
+            let say = |number: usize| {
+                let mut request = promise.echo_request();
+                request.get().set_message(number.to_string());
+                request.send().promise
+            };
+            for _ in 0..steps {
+                net.step();
+            }
+            let early = (0..3).map(say).collect::<Vec<_>>();
+            net.hops(sent.promise).0.unwrap();
+            let late = (3..6).map(say).collect::<Vec<_>>();
+            net.hops(try_join_all(early.into_iter().chain(late)))
+                .0
+                .unwrap();
+            assert_eq!(*notes.0.borrow(), ["0", "1", "2", "3", "4", "5"], "{case}");
+            // In the end they go there at once.
+            net.settle();
+            let (told, hops) = net.hops(echo(&promise, "6"));
+            told.unwrap();
+            assert_eq!(hops, if own { 0 } else { 2 }, "{case}");
         }
     }
 }

@@ -2,12 +2,14 @@ use std::rc::Rc;
 
 use capnp::Error;
 use capnp::capability::{Promise, RemotePromise};
-use capnp::private::capability::{ClientHook, ParamsHook, PipelineOp, ResultsHook};
+use capnp::private::capability::{ClientHook, ParamsHook, PipelineHook, PipelineOp, ResultsHook};
 
 use crate::hook::boundary::Boundary;
-use crate::hook::cross::{Direction, cross};
-use crate::hook::link::Fields;
+use crate::hook::cross::{Direction, cross, resolved};
+use crate::hook::link::{self, Fields};
 use crate::hook::message::Message;
+use crate::hook::registry::Root;
+use crate::hook::request::is_same;
 use crate::hook::results::{overwrite, set_provisional_pipeline};
 use crate::{Call, Passage};
 
@@ -33,17 +35,9 @@ pub(super) fn forward(
         None => request.set(content)?,
     }
     let RemotePromise { promise, pipeline } = request.send();
-    if let Some(fields) = boundary.method(call).and_then(|method| method.promised()) {
-        let promised = |field| {
-            let ops = vec![PipelineOp::GetPointerField(field)];
-            cross(
-                boundary,
-                direction,
-                pipeline.hook.get_pipelined_cap_move(ops),
-            )
-        };
-        promise_results(&mut *results, fields, promised)?;
-    }
+    let fields = boundary.method(call).and_then(|method| method.promised());
+    let promised = Promised::new(fields.unwrap_or_default(), pipeline.hook);
+    promised.write(boundary, direction, &mut *results)?;
     let (boundary, call) = (boundary.clone(), *call);
     Ok(Promise::from_future(async move {
         // Its connection counts them for as long as they are held: a copy waits where
@@ -57,24 +51,84 @@ pub(super) fn forward(
         if boundary.weighs() {
             boundary.weigh(&Passage::answer(call, direction, size))?;
         }
-        match Message::carried(&boundary, direction, content, size)? {
-            Some(carried) => overwrite(results.get()?, carried.reader()?),
-            None => overwrite(results.get()?, content),
+        if size.cap_count == 0 {
+            return overwrite(results.get()?, content);
         }
+        let mut answer = Message::copy_of(content, size)?;
+        promised.keep(&mut answer).await?;
+        let answer = answer.crossed(&boundary, direction)?;
+        overwrite(results.get()?, answer.reader()?)
     }))
 }
 
-/// Writes promised capabilities into the pointer fields of which there is a bit
-/// in `fields`, for pipelined calls alone.
-fn promise_results(
-    results: &mut dyn ResultsHook,
-    fields: u64,
-    promised: impl Fn(u16) -> Box<dyn ClientHook>,
-) -> Result<(), Error> {
-    let count = u64::BITS - fields.leading_zeros();
-    let mut root: Fields<'_> = results.get()?.initn_as(count);
-    for field in (0..u16::BITS as u16 * 4).filter(|field| fields & (1 << field) != 0) {
-        root.set(usize::from(field), promised(field));
+/// The capabilities that results are known to have.
+struct Promised {
+    /// By the pointer fields of the results.
+    fields: Vec<(u16, Box<dyn ClientHook>)>,
+    /// A connection resolves none of them once this is gone.
+    _pipeline: Box<dyn PipelineHook>,
+}
+
+impl Promised {
+    /// Those of `pipeline` of which there is a bit in `fields`.
+    fn new(fields: u64, pipeline: Box<dyn PipelineHook>) -> Self {
+        let promise = |field| {
+            let ops = vec![PipelineOp::GetPointerField(field)];
+            (field, pipeline.get_pipelined_cap_move(ops))
+        };
+        let set = (0..u64::BITS as u16).filter(|field| fields & (1 << field) != 0);
+        Self {
+            fields: set.map(promise).collect(),
+            _pipeline: pipeline,
+        }
     }
-    set_provisional_pipeline(results)
+
+    /// Writes them into `results`, carried across, for pipelined calls alone.
+    fn write(
+        &self,
+        boundary: &Rc<Boundary>,
+        direction: Direction,
+        results: &mut dyn ResultsHook,
+    ) -> Result<(), Error> {
+        let Some((last, _)) = self.fields.last() else {
+            return Ok(());
+        };
+        let mut root: Fields<'_> = results.get()?.initn_as(u32::from(*last) + 1);
+        for (field, promise) in &self.fields {
+            let promised = cross(boundary, direction, promise.add_ref());
+            root.set(usize::from(*field), promised);
+        }
+        set_provisional_pipeline(results)
+    }
+
+    /// Keeps the promise in the `answer` where it has not become what stands there:
+    /// calls were pipelined on it that still have to come back from where that is
+    /// not, and those on the answer must not overtake them.
+    async fn keep(&self, answer: &mut Message) -> Result<(), Error> {
+        for (field, promise) in &self.fields {
+            let Some(answered) = link::capability(answer.root()?, usize::from(*field)) else {
+                continue;
+            };
+            // A connection has nothing to wait for where the answer is its peer's, which
+            // is the case most often.
+            if answered.get_brand() == promise.get_brand() && Root::find(&*answered).is_none() {
+                continue;
+            }
+            // Nobody tells who asks for a resolution that is there.
+            if promise.get_resolved().is_none()
+                && let Some(resolution) = promise.when_more_resolved()
+            {
+                // Whatever comes of it, the promise has it.
+                let _ = resolution.await;
+            }
+            let is_answered = resolved(promise.add_ref())
+                .zip(resolved(answered))
+                .is_some_and(|(promised, answered)| is_same(&*promised, &*answered));
+            if !is_answered {
+                let mut fields: Fields<'_> = answer.root()?.get_as()?;
+                fields.set(usize::from(*field), promise.add_ref());
+            }
+        }
+        Ok(())
+    }
 }

@@ -37,6 +37,20 @@ impl Fields<'_> {
     }
 }
 
+/// The capability in the pointer field `index` of a struct; none where it is null
+/// or something else.
+pub(super) fn capability(
+    content: any_pointer::Builder<'_>,
+    index: usize,
+) -> Option<Box<dyn ClientHook>> {
+    let fields: Fields<'_> = content.get_as().ok()?;
+    let field = fields.0.as_reader().get_pointer_field(index);
+    if field.is_null() {
+        return None;
+    }
+    field.get_capability().ok()
+}
+
 /// The field in which the one capability of `content` stands; `None` where it
 /// stands elsewhere than in the first fields of a struct.
 pub(super) fn field_of_one(content: any_pointer::Builder<'_>) -> Option<usize> {

@@ -49,7 +49,11 @@ impl Message {
         Self::copy_of(content, content.target_size()?)
     }
 
-    fn copy_of(content: any_pointer::Reader<'_>, size: MessageSize) -> Result<Self, Error> {
+    /// The same for content of this size.
+    pub(super) fn copy_of(
+        content: any_pointer::Reader<'_>,
+        size: MessageSize,
+    ) -> Result<Self, Error> {
         limit(u64::from(size.cap_count))?;
         let mut copy = Self::of(u32::try_from(size.word_count + 1).unwrap_or(u32::MAX));
         copy.root()?.set_as(content)?;

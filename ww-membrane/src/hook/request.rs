@@ -280,7 +280,8 @@ impl Content {
     }
 }
 
-fn is_same(one: &dyn ClientHook, other: &dyn ClientHook) -> bool {
+/// Whether it is the same capability, as far as both are resolved.
+pub(super) fn is_same(one: &dyn ClientHook, other: &dyn ClientHook) -> bool {
     (one.get_brand(), one.get_ptr()) == (other.get_brand(), other.get_ptr())
 }
 

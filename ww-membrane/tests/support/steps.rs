@@ -75,19 +75,21 @@ impl Net {
 
     /// Delivers whatever there is, until there is nothing.
     pub fn settle(&mut self) {
-        let woken = Arc::new(Woken::default());
+        while self.step() {}
+    }
+
+    /// Delivers what there is, once, and answers whether there was something.
+    pub fn step(&mut self) -> bool {
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
         let waker = Waker::from(woken.clone());
         let mut cx = Context::from_waker(&waker);
-        loop {
-            woken.0.store(false, Ordering::Relaxed);
+        while woken.0.swap(false, Ordering::Relaxed) {
             for vat in &mut self.vats {
                 assert!(Pin::new(vat).poll(&mut cx).is_pending(), "connection ended");
             }
-            let delivered: Vec<bool> = self.wires.iter().map(Wire::deliver).collect();
-            if !woken.0.load(Ordering::Relaxed) && !delivered.contains(&true) {
-                return;
-            }
         }
+        let delivered: Vec<bool> = self.wires.iter().map(Wire::deliver).collect();
+        delivered.contains(&true)
     }
 }
 
