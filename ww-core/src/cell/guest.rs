@@ -1,23 +1,18 @@
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
 
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::Store;
 
 use super::exit::Exit;
-use super::shared::{Shared, part};
+use super::shared::Shared;
+use super::slice::Slice;
 use super::state::State;
 use super::trap;
 use crate::error::{Error, cause};
 use crate::program::Place;
 use crate::ticker::Ticker;
 use crate::tier::Linked;
-
-/// Ticks for which a guest may run before it lets others.
-const SLICE: u64 = 1;
 
 /// Most bytes that a guest hands over in one host call, where its streams do
 /// not take more. The host copies them, which nothing interrupts and which is
@@ -40,21 +35,9 @@ pub(crate) fn run(
     store.set_max_component_handles(limits.handles);
     store.set_hostcall_fuel(HANDED_OVER.max(limits.stdio).max(limits.rpc_buffer));
     store.limiter(State::limiter);
-    let sliced = shared.clone();
-    store.epoch_deadline_callback(move |_| {
-        sliced.meter.interrupted();
-        if sliced.is_killed() {
-            return Err(wasmtime::Error::new(Error::Killed));
-        }
-        // The deadline may have passed while the guest was waiting, or while
-        // it was others' turn.
-        let ran = ticker.ticks() - sliced.slice.load(Ordering::Relaxed);
-        Ok(if ran < SLICE {
-            UpdateDeadline::Continue(1)
-        } else {
-            UpdateDeadline::YieldCustom(1, Box::pin(Yield(Some(sliced.clone()))))
-        })
-    });
+    let slice = Slice::new(shared.clone(), ticker);
+    store.call_hook_async(slice.clone());
+    store.epoch_deadline_callback(move |_| slice.ticked());
     async move {
         // Dropped at any point from here on, the place outlives what is in it.
         // Before, nothing is.
@@ -118,22 +101,4 @@ where
         }
     }
     failed
-}
-
-/// Waits for one turn of the executor, and tells the cell why.
-struct Yield(Option<Arc<Shared>>);
-
-impl Future for Yield {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.0.take() {
-            None => Poll::Ready(()),
-            Some(shared) => {
-                shared.signal.raise(part::YIELD);
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-        }
-    }
 }

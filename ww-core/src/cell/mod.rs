@@ -22,6 +22,7 @@ mod rest;
 mod run;
 mod shared;
 mod signal;
+mod slice;
 mod sources;
 mod start;
 mod state;

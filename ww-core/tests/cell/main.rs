@@ -23,6 +23,7 @@ mod sdk;
 mod silent;
 mod stage;
 mod stdio;
+mod straight;
 mod told;
 mod usage;
 mod wait;
