@@ -85,8 +85,8 @@ impl Calls {
         results: payload::Reader<'_>,
         words: usize,
     ) -> Result<(), Refusal> {
-        let table = &mut self.state.borrow_mut().table;
-        table.answered(results, words, &self.limits, &self.traffic)
+        let State { table, exports, .. } = &mut *self.state.borrow_mut();
+        table.answered(results, words, exports, &self.limits, &self.traffic)
     }
 
     /// Takes note that the peer has returned from a call of our own, and says
@@ -104,10 +104,13 @@ impl Calls {
     /// Takes note of what a promise of the peer's resolves to.
     pub(crate) fn resolve(&self, resolve: resolve::Reader<'_>) -> Result<(), Refusal> {
         let State {
-            table, promises, ..
+            table,
+            promises,
+            exports,
+            ..
         } = &mut *self.state.borrow_mut();
         promises.resolve(resolve, self.limits.resolutions)?;
-        table.resolve(resolve, &self.limits)
+        table.resolve(resolve, exports, &self.limits)
     }
 
     /// Takes note that the peer asks for what we bootstrap.
@@ -178,7 +181,11 @@ impl Calls {
                 self.traffic.called();
                 let call = call?;
                 questions.ask(call.get_question_id(), limits)?;
-                exports.send(call.get_params()?.get_cap_table()?)
+                let promised = call.get_params()?.get_cap_table()?;
+                if table.reflects_answers {
+                    exports.reflect_answers(promised);
+                }
+                exports.send(promised)
             }
             Ok(message::Bootstrap(bootstrap)) => {
                 questions.ask(bootstrap?.get_question_id(), limits)

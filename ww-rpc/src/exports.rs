@@ -13,6 +13,10 @@ pub(crate) struct Exports {
     limit: usize,
     /// Promises that have turned out to be the peer's own.
     reflecting: BTreeSet<u32>,
+    /// Promises of what the peer has to answer itself. An id stays here when it is free
+    /// again, for the same promise may go out once more, by another way: a peer that
+    /// answers with a later promise of that id is refused with no need.
+    answers: BTreeSet<u32>,
 }
 
 impl Exports {
@@ -20,6 +24,7 @@ impl Exports {
         Self {
             limit,
             reflecting: BTreeSet::new(),
+            answers: BTreeSet::new(),
         }
     }
 
@@ -45,6 +50,18 @@ impl Exports {
         // The id was free again.
         self.reflecting.remove(&id);
         Ok(())
+    }
+
+    /// Takes note of promises in `table` of what the peer has to answer itself.
+    pub(crate) fn reflect_answers(
+        &mut self,
+        table: struct_list::Reader<'_, cap_descriptor::Owned>,
+    ) {
+        for descriptor in table {
+            if let Ok(cap_descriptor::SenderPromise(id)) = descriptor.which() {
+                self.answers.insert(id);
+            }
+        }
     }
 
     /// Takes note of what a promise has resolved to.
@@ -82,6 +99,11 @@ impl Exports {
     /// Whether calls on the export `id` go to the peer that makes them.
     pub(crate) fn are_reflecting(&self, id: u32) -> bool {
         self.reflecting.contains(&id)
+    }
+
+    /// Whether the export `id` is a promise of what the peer has to answer itself.
+    pub(crate) fn are_answers(&self, id: u32) -> bool {
+        self.answers.contains(&id)
     }
 
     fn fits(&self, id: u32, has: &str, what: &str) -> Result<(), Refusal> {

@@ -5,7 +5,7 @@ use capnp::capability::{DynClientHook, FromClientHook};
 use capnp::message::Builder;
 use capnp::traits::{HasTypeId, ImbueMut};
 use capnp::{Error, any_pointer, any_pointer_list};
-use capnp_rpc::rpc_capnp::{message, payload, resolve};
+use capnp_rpc::rpc_capnp::{cap_descriptor, message, payload, resolve};
 use ww_rpc::cell_capnp::program;
 use ww_rpc::peer_capnp::{host, process};
 
@@ -80,6 +80,16 @@ pub(crate) fn spawn(id: u32, promise: u32) -> Vec<u8> {
             let params: program::spawn_params::Builder<'_> = content.init_as();
             params.init_bootstrap().set_as_capability(stand_in());
         });
+    })
+}
+
+/// The same, with the first field of answer `answer`.
+pub(crate) fn spawn_of(id: u32, answer: u32) -> Vec<u8> {
+    spawn_with(id, |payload| {
+        of_answer(payload, answer, |content| {
+            let params: program::spawn_params::Builder<'_> = content.init_as();
+            params.init_bootstrap().set_as_capability(stand_in());
+        })
     })
 }
 
@@ -177,19 +187,40 @@ pub(crate) fn answer_answer(id: u32, answer: u32) -> Vec<u8> {
     rpc(|message| {
         let mut said = message.init_return();
         said.set_answer_id(id);
-        let mut payload = said.init_results();
-        let mut caps = Vec::new();
-        {
-            let mut content = payload.reborrow().get_content();
-            content.imbue_mut(&mut caps);
+        of_answer(said.init_results(), answer, |content| {
             let mut results: host::executor_results::Builder<'_> = content.init_as();
             results.set_executor(FromClientHook::new(stand_in()));
-        }
-        let table = payload.init_cap_table(1);
-        let mut to = table.get(0).init_receiver_answer();
+        });
+    })
+}
+
+/// Writes content with one capability, the first field of answer `answer`.
+pub(crate) fn of_answer(
+    payload: payload::Builder<'_>,
+    answer: u32,
+    fill: impl FnOnce(any_pointer::Builder<'_>),
+) {
+    let field = |descriptor: cap_descriptor::Builder<'_>| {
+        let mut to = descriptor.init_receiver_answer();
         to.set_question_id(answer);
         to.init_transform(1).get(0).set_get_pointer_field(0);
-    })
+    };
+    of(payload, field, fill);
+}
+
+/// Writes content with one capability, which is what `describe` says.
+pub(crate) fn of(
+    mut payload: payload::Builder<'_>,
+    describe: impl FnOnce(cap_descriptor::Builder<'_>),
+    fill: impl FnOnce(any_pointer::Builder<'_>),
+) {
+    let mut caps = Vec::new();
+    {
+        let mut content = payload.reborrow().get_content();
+        content.imbue_mut(&mut caps);
+        fill(content);
+    }
+    describe(payload.init_cap_table(1).get(0));
 }
 
 /// Answers question `id`, `Host.executor`, without an executor.

@@ -38,6 +38,9 @@ pub(super) struct Table {
     resolved: u32,
     /// Tells calls apart that have the same id one after the other.
     serial: u64,
+    /// Whether the last call was for the peer to answer itself, and has what it has to
+    /// answer to another such call: it hears of that as a promise.
+    pub(super) reflects_answers: bool,
 }
 
 struct Call {
@@ -119,10 +122,12 @@ impl Table {
             message_target::ImportedCap(export) => Behind::of_export(export, exports),
             message_target::PromisedAnswer(answer) => Behind::of(self.read_mention(answer?)?),
         };
+        self.reflects_answers = false;
         for descriptor in table {
             if let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? {
                 let mentioned = Behind::of(self.read_mention(answer?)?);
                 behind.depth = behind.depth.max(mentioned.depth);
+                self.reflects_answers |= behind.reflected && mentioned.reflected;
             }
         }
         self.begin(call.get_question_id(), behind, words, limits)
@@ -137,6 +142,7 @@ impl Table {
         exports: &Exports,
         limits: &Limits,
     ) -> Result<Option<Held>, Refusal> {
+        self.reflects_answers = false;
         let behind = match target {
             Target::Export(export) => Behind::of_export(export, exports),
             Target::Answer(answer) => Behind::of(self.mention(answer, 0)),
@@ -176,13 +182,14 @@ impl Table {
         &mut self,
         results: payload::Reader<'_>,
         words: usize,
+        exports: &Exports,
         limits: &Limits,
         traffic: &Traffic,
     ) -> Result<(), Refusal> {
         let table = results.get_cap_table()?;
         let words = words.saturating_add(table_words(table, limits, traffic)?);
         for descriptor in table {
-            self.given(descriptor, limits)?;
+            self.given(descriptor, exports, limits)?;
         }
         if words > limits.message_words {
             return Err(Limit::MessageWords.exceeded(format!(
@@ -221,12 +228,13 @@ impl Table {
     pub(super) fn resolve(
         &mut self,
         resolve: resolve::Reader<'_>,
+        exports: &Exports,
         limits: &Limits,
     ) -> Result<(), Refusal> {
         let resolve::Cap(descriptor) = resolve.which()? else {
             return Ok(());
         };
-        let Some(call) = self.given(descriptor?, limits)? else {
+        let Some(call) = self.given(descriptor?, exports, limits)? else {
             return Ok(());
         };
         if !call.answered && call.resolved == 0 {
@@ -249,16 +257,22 @@ impl Table {
     ///
     /// capnp-rpc would follow the answer of a call that is its own answer for
     /// ever. A membrane breaks such circles; on what is the peer's own, none is
-    /// there.
+    /// there. A promise of such an answer is as good as that.
     fn given(
         &mut self,
         descriptor: cap_descriptor::Reader<'_>,
+        exports: &Exports,
         limits: &Limits,
     ) -> Result<Option<&mut Call>, Refusal> {
-        let cap_descriptor::ReceiverAnswer(answer) = descriptor.which()? else {
-            return Ok(None);
+        let answer = match descriptor.which()? {
+            cap_descriptor::ReceiverAnswer(answer) => answer?,
+            cap_descriptor::ReceiverHosted(id) if exports.are_answers(id) => {
+                return Err(Refusal::Broken(Error::failed(format!(
+                    "peer gives promise {id} of an answer, which it has to answer itself"
+                ))));
+            }
+            _ => return Ok(None),
         };
-        let answer = answer?;
         let id = answer.get_question_id();
         self.read_mention(answer)?;
         self.fits(0, limits)?;
