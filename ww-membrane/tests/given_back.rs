@@ -6,11 +6,14 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use capnp::Error;
 use capnp::capability::{Client, FromClientHook};
 use capnp::traits::HasTypeId;
 use capnp_rpc::rpc_capnp::{cap_descriptor, message, return_};
@@ -19,12 +22,15 @@ use support::said::*;
 use support::*;
 use ww_membrane::Membrane;
 use ww_rpc::cell_capnp::program;
-use ww_rpc::peer_capnp::host;
+use ww_rpc::peer_capnp::{host, process};
 
 /// Whose bootstrap gives back what it is given.
 fn hosted() -> Hosted {
-    let keeper: program::Client = capnp_rpc::new_client(Keeper(Seen::default()));
-    let wrapped = Membrane::ungated().wrap(keeper);
+    hosting(capnp_rpc::new_client(Keeper(Seen::default())))
+}
+
+fn hosting(inside: program::Client) -> Hosted {
+    let wrapped = Membrane::ungated().wrap(inside);
     let mut hosted = Hosted::new(Some(Client::new(wrapped.as_client_hook().add_ref())));
     hosted.say(bootstrap());
     hosted
@@ -56,11 +62,54 @@ fn answers(hosted: &mut Hosted) -> BTreeMap<u32, Result<u32, String>> {
     heard
 }
 
+/// Gives a promise of what it has, for which it waits until what it is given resolves.
+struct Patient(Seen);
+
+struct Waits(RefCell<Option<host::Client>>);
+
+impl program::Server for Patient {
+    async fn spawn(
+        self: Rc<Self>,
+        params: program::SpawnParams,
+        mut results: program::SpawnResults,
+    ) -> Result<(), Error> {
+        let given: host::Client = params.get()?.get_bootstrap().get_as_capability()?;
+        let seen = self.0.clone();
+        let promise = capnp_rpc::new_future_client(async move {
+            given.client.when_resolved().await?;
+            Ok(peer(&seen))
+        });
+        let waits = Waits(RefCell::new(Some(promise)));
+        results.get().set_process(capnp_rpc::new_client(waits));
+        Ok(())
+    }
+}
+
+impl process::Server for Waits {
+    async fn bootstrap(
+        self: Rc<Self>,
+        _: process::BootstrapParams,
+        mut results: process::BootstrapResults,
+    ) -> Result<(), Error> {
+        let promise = self.0.take();
+        let promise = promise.ok_or_else(|| Error::failed("it was given already".into()))?;
+        results
+            .get()
+            .init_cap()
+            .set_as_capability(promise.client.hook);
+        Ok(())
+    }
+}
+
 #[test]
 fn calls_on_promises_that_wait_for_one_another_are_bounded() {
-    for links in [0, 29] {
+    for (links, patient) in [(0, false), (29, false), (0, true), (29, true)] {
         let chain = move || {
-            let mut hosted = hosted();
+            let mut hosted = if patient {
+                hosting(capnp_rpc::new_client(Patient(Seen::default())))
+            } else {
+                hosted()
+            };
             hosted.say([spawn(1, 1), give_back(2, 1)].concat());
             let mut promise = answers(&mut hosted).remove(&2).unwrap().unwrap();
             for id in (3..3 + 4000 * 40).step_by(40) {
@@ -84,7 +133,10 @@ fn calls_on_promises_that_wait_for_one_another_are_bounded() {
         };
         let thread = thread::Builder::new().stack_size(2 << 20);
         let error = thread.spawn(chain).unwrap().join().unwrap();
-        assert!(error.contains("in a row"), "{links} links: {error}");
+        assert!(
+            error.contains("in a row"),
+            "{links} links, {patient}: {error}"
+        );
     }
 }
 

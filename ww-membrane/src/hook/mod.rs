@@ -30,6 +30,7 @@ mod forward;
 mod hold;
 mod link;
 mod message;
+mod nested;
 mod params;
 mod place;
 mod registry;

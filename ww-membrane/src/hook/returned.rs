@@ -1,8 +1,5 @@
 use std::cell::{Cell, OnceCell, RefCell};
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll};
 
 use capnp::capability::{Promise, Request};
 use capnp::private::capability::{ClientHook, ParamsHook, ResultsHook};
@@ -14,6 +11,7 @@ use crate::hook::cross::{RESOLUTIONS, resolved};
 use crate::hook::flight::Flight;
 use crate::hook::hold::Hold;
 use crate::hook::message::Message;
+use crate::hook::nested::Nested;
 use crate::hook::place::{Place, Release};
 use crate::hook::request::is_local;
 use crate::hook::turn::{Queue, Turn, Turns};
@@ -21,11 +19,6 @@ use crate::hook::turn::{Queue, Turn, Turns};
 /// How many may be held of one root. Each can resolve to the next one, so what
 /// holds the first may hold them all without knowing.
 const HELD: usize = 4096;
-
-/// How many calls on what has gone back may be polled from within one another: each
-/// may wait for a promise that another is to answer, with all that is pipelined between
-/// the two. That takes stack, and as much again when they are dropped.
-const NESTED: usize = 8;
 
 /// A capability that goes back to the side that it is from.
 ///
@@ -154,7 +147,7 @@ impl ClientHook for Returned {
         results: Box<dyn ResultsHook>,
     ) -> Promise<(), Error> {
         let this = Self(self.0.clone());
-        let mut turn = Turn::wait(self.0.line.clone(), move || {
+        let turn = Turn::wait(self.0.line.clone(), move || {
             let request = this.callee().new_call(interface_id, method_id, None);
             let boundary = &this.0.boundary;
             let work = send(request, params, results, boundary.clone());
@@ -164,7 +157,7 @@ impl ClientHook for Returned {
                 Err(_) => work,
             }
         });
-        Promise::from_future(poll_fn(move |cx| Nest::poll(&mut turn, cx)))
+        Promise::from_future(Nested(turn))
     }
 
     fn get_brand(&self) -> usize {
@@ -201,48 +194,6 @@ impl ClientHook for Returned {
 
     fn when_resolved(&self) -> Promise<(), Error> {
         when_resolved(self.add_ref())
-    }
-}
-
-thread_local! {
-    static NEST: Cell<usize> = const { Cell::new(0) };
-    /// Whether there would have been one too many.
-    static EXCEEDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// How many calls are being polled from within one another.
-struct Nest(usize);
-
-impl Nest {
-    /// Polls a call, and fails it where what it waits for goes on for too long.
-    ///
-    /// Each has been polled by itself before others can wait for it, so that the one
-    /// that is too far within to be polled again is told of what it waits for all the
-    /// same.
-    fn poll(
-        call: &mut (impl Future<Output = Result<(), Error>> + Unpin),
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Error>> {
-        let nest = Self(NEST.get());
-        if nest.0 == NESTED {
-            EXCEEDED.set(true);
-            return Poll::Pending;
-        }
-        NEST.set(nest.0 + 1);
-        let polled = Pin::new(call).poll(cx);
-        if nest.0 == 0 && EXCEEDED.take() && polled.is_pending() {
-            return Poll::Ready(Err(Error::overloaded(format!(
-                "call waits for others on promises that were given back, more than {NESTED} in a \
-                 row"
-            ))));
-        }
-        polled
-    }
-}
-
-impl Drop for Nest {
-    fn drop(&mut self) {
-        NEST.set(self.0);
     }
 }
 

@@ -15,6 +15,7 @@ use crate::hook::cross::{Depth, Direction, cross, resolved};
 use crate::hook::flight::Flight;
 use crate::hook::forward::forward;
 use crate::hook::hold::Hold;
+use crate::hook::nested::Nested;
 use crate::hook::params::Params;
 use crate::hook::registry::Key;
 use crate::hook::request::{self, is_local};
@@ -289,9 +290,16 @@ impl Wrapper {
             let work = forward(boundary, direction, &call, &*target, params, results)?;
             return Ok(Flight::promise(boundary, tickets.until_over(work)));
         }
+        let settled =
+            self.wrapped.own.get() == Some(&true) || target.when_more_resolved().is_none();
         let params = Params::cross(boundary, direction.reverse(), params, size)?;
         let made = self.wrapped.make(call, &*target, params, results, tickets);
-        Ok(Flight::promise(boundary, made))
+        let flight = Flight::promise(boundary, made);
+        Ok(if settled {
+            flight
+        } else {
+            Promise::from_future(Nested(flight))
+        })
     }
 }
 
