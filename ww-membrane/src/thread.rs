@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use slab::Slab;
+use ww_rpc::Panics;
 
 use crate::hook::{Boundary, Stream};
 use crate::signal::{Listener, Signal};
@@ -56,7 +57,8 @@ pub(crate) fn set_adrift(stream: Rc<Stream>) {
     }
     // A thread that is ending lets go of it at once.
     let _ = BOUNDARIES.try_with(|boundaries| {
-        settle_adrift(boundaries);
+        let mut panics = Panics::default();
+        settle_adrift(boundaries, &mut panics);
         let mut listener = Listener::new(stream.signal().clone());
         listener.listen(&Waker::from(boundaries.signal.clone()));
         // What was over by then has woken nobody.
@@ -66,26 +68,33 @@ pub(crate) fn set_adrift(stream: Rc<Stream>) {
                 _listener: listener,
             });
         }
+        panics.resume();
     });
 }
 
-fn settle_adrift(boundaries: &Boundaries) {
-    let adrift = boundaries.adrift.take();
-    let (over, left): (Vec<_>, Vec<_>) = adrift
-        .into_iter()
-        .partition(|adrift| adrift.stream.settle());
-    boundaries.adrift.borrow_mut().extend(left);
-    drop(over);
+fn settle_adrift(boundaries: &Boundaries, panics: &mut Panics) {
+    for adrift in boundaries.adrift.take() {
+        // One that panics has lost its calls.
+        let mut over = true;
+        panics.contain(|| over = adrift.stream.settle());
+        if over {
+            panics.contain(|| drop(adrift));
+        } else {
+            boundaries.adrift.borrow_mut().push(adrift);
+        }
+    }
 }
 
 /// Ends those boundaries of this thread whose epoch has passed, once for each
-/// firing of the signal, however many ask.
+/// firing of the signal, however many ask. What panics in one keeps none of the
+/// others from it.
 pub(crate) fn sweep(fired: u64) {
+    let mut panics = Panics::default();
     let boundaries: Vec<Rc<Boundary>> = BOUNDARIES.with(|boundaries| {
         if boundaries.swept.replace(fired) == fired {
             return Vec::new();
         }
-        settle_adrift(boundaries);
+        settle_adrift(boundaries, &mut panics);
         let places = boundaries.places.borrow();
         places
             .iter()
@@ -93,7 +102,10 @@ pub(crate) fn sweep(fired: u64) {
             .collect()
     });
     for boundary in boundaries {
-        // A boundary that is stale falls when it is asked.
-        let _ = boundary.check();
+        panics.contain(move || {
+            // A boundary that is stale falls when it is asked.
+            let _ = boundary.check();
+        });
     }
+    panics.resume();
 }

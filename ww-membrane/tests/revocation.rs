@@ -467,3 +467,38 @@ fn revoking_ends_calls_in_flight_although_drops_panic() {
     assert!(told.get());
     drop((before, after));
 }
+
+#[test]
+fn advancing_ends_every_session_although_drops_panic() {
+    // What is let go of panics, or whoever hears that all of it is.
+    for drops in [true, false] {
+        let seen = Seen::default();
+        let (epochs, first) = standing();
+        let second = Membrane::new(epochs.guard());
+        // Whichever is asked first.
+        let break_off = |membrane: &Membrane| {
+            if drops {
+                return membrane.wrap::<host::Client>(capnp_rpc::new_client(Explosive));
+            }
+            membrane.when_empty(|| panic!("let go of"));
+            membrane.wrap(peer(&Seen::default()))
+        };
+        let third = Membrane::new(epochs.guard());
+        // Nothing but their end lets go of what they hold.
+        std::mem::forget([
+            break_off(&first),
+            second.wrap(peer(&seen)),
+            break_off(&third),
+        ]);
+        let mut reaper = Reaper::new();
+        assert!(block_on(poll_once(&mut reaper)).is_none());
+        epochs.advance(epoch(2)).unwrap();
+        let reap = || block_on(poll_once(&mut reaper));
+        let panic = catch_unwind(AssertUnwindSafe(reap)).unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&"let go of"));
+        assert_eq!(seen.dropped.get(), 1, "drops: {drops}");
+        assert!(block_on(poll_once(epochs.settled(2))).is_some());
+        // It goes on as if nothing had happened.
+        assert!(block_on(poll_once(&mut reaper)).is_none());
+    }
+}

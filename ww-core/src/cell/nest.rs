@@ -1,6 +1,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use futures::stream::FuturesUnordered;
 use ww_membrane::Reaper;
 
 use super::run::Run;
-use crate::error::Error;
+use crate::error::{Error, panic_text};
 use crate::ticker::Ticker;
 
 /// Drives a cell, and the cells that were started beside it.
@@ -153,7 +154,23 @@ impl Future for Member {
                     Poll::Pending => Poll::Pending,
                 }
             }
-            Self::Reaper(reaper) => Pin::new(reaper).poll(cx).map(|never| match never {}),
+            Self::Reaper(reaper) => {
+                reap(reaper, cx);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// What panics as it is let go of is no cell's doing. All sessions have ended by then.
+fn reap(reaper: &mut Reaper, cx: &mut Context<'_>) {
+    let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(reaper).poll(cx)));
+    match polled {
+        Ok(Poll::Pending) => {}
+        Ok(Poll::Ready(never)) => match never {},
+        Err(panic) => {
+            let message = panic_text(&*panic);
+            tracing::debug!(message, "the end of a session panicked");
         }
     }
 }

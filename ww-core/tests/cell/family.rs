@@ -8,11 +8,12 @@ use capnp::ErrorKind;
 use futures::future::{Either, select};
 use futures::pin_mut;
 use ww_core::Error;
-use ww_core::cell::{Input, Local};
+use ww_core::cell::{Cell, Input, Local};
 use ww_core::network::Offline;
 use ww_core::serve::Spawner;
+use ww_membrane::{Epoch, Epochs, Membrane};
 use ww_rpc::cell_capnp::program;
-use ww_rpc::peer_capnp::process;
+use ww_rpc::peer_capnp::{host, process};
 
 use crate::patience::patiently;
 use crate::stage::{RUNTIME, guest};
@@ -105,5 +106,50 @@ fn a_panic_ends_one_cell_of_a_driver_and_not_the_others() {
             assert_eq!(neighbour.wait().await.unwrap().code(), 0);
         };
         futures::join!(driver, watch);
+    });
+}
+
+/// Panics when it is let go of.
+struct Explosive;
+
+impl host::Server for Explosive {}
+
+impl Drop for Explosive {
+    fn drop(&mut self) {
+        panic!("as the test wants");
+    }
+}
+
+#[test]
+fn what_panics_when_an_epoch_passes_ends_no_cell() {
+    patiently(async {
+        let builder = guest("echo-child").stdin(Input::piped());
+        let (cell, start) = builder.prepare().await.unwrap();
+        let driver = start.drive();
+        let lives = guest("echo-child").stdin(Input::piped());
+        let neighbour = lives.beside(&cell).spawn().await.unwrap();
+        let epochs = Epochs::new(Epoch::default());
+        let sessions = [(); 2].map(|()| Membrane::new(epochs.guard()));
+        let hold =
+            |session: &Membrane| session.wrap::<host::Client>(capnp_rpc::new_client(Explosive));
+        let held = sessions.each_ref().map(hold);
+        let watch = async {
+            let answers = async |cell: &Cell| cell.with(async |_| Ok(true)).await.unwrap();
+            assert!(answers(&cell).await && answers(&neighbour).await);
+            epochs
+                .advance(Epoch {
+                    seq: 1,
+                    ..Epoch::default()
+                })
+                .unwrap();
+            epochs.settled(1).await;
+            assert!(answers(&cell).await && answers(&neighbour).await);
+            for cell in [cell, neighbour] {
+                drop(cell.take_stdin());
+                assert_eq!(cell.wait().await.unwrap().code(), 0);
+            }
+        };
+        futures::join!(driver, watch);
+        drop(held);
     });
 }
