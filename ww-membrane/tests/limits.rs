@@ -490,6 +490,10 @@ impl byte_stream::Server for Fixed {
         assert_eq!(params.get()?.get_data()?.len(), self.0);
         Ok(())
     }
+
+    async fn push(self: Rc<Self>, _: byte_stream::PushParams) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 #[test]
@@ -520,6 +524,54 @@ fn the_largest_message_passes_though_it_is_weighed_on_its_way() {
                     Ok::<_, Error>(answer.get()?.get_data()?.len())
                 });
                 assert_eq!(outcome.expect(&case), DATA, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_too_large_for_a_message_fails_alone_on_either_side_of_a_membrane() {
+    const WORDS: usize = 1000;
+    const DATA: usize = WORDS * 8;
+    for before in 0..2 {
+        for after in 0..2 {
+            let net = &mut Net::default();
+            net.limits.message_words = WORDS;
+            let wrap = |inside: byte_stream::Client, times| {
+                (0..times).fold(inside, |inside, _| Membrane::ungated().wrap(inside))
+            };
+            let inside = wrap(capnp_rpc::new_client(Fixed(DATA)), before);
+            let host = net.connect(inside);
+            // Over one connection, and over two.
+            let outside = net.connect(wrap(host.clone(), after));
+            for stream in [wrap(host, after), outside] {
+                let write = async |bytes: usize| {
+                    let mut request = stream.write_request();
+                    request.get().init_data(bytes as u32);
+                    request.send().promise.await.map(drop)
+                };
+                let push = async |bytes: usize| {
+                    let mut request = stream.push_request();
+                    request.get().init_data(bytes as u32);
+                    request.send().await
+                };
+                let (outcomes, _) = net.hops(async {
+                    let written = write(DATA).await;
+                    let read = stream.read_request().send().promise.await.map(drop);
+                    let small = stream.close_request().send().promise.await.map(drop);
+                    let mut pushed = push(DATA).await;
+                    while pushed.is_ok() {
+                        pushed = push(1).await;
+                        yield_now().await;
+                    }
+                    ([written, read, pushed], small)
+                });
+                let (too_large, small) = outcomes;
+                for outcome in too_large {
+                    overloaded(outcome, "words, more than the limit", Transport::Imported);
+                }
+                let error = small.expect_err("nobody serves it");
+                assert_eq!(error.kind, ErrorKind::Unimplemented, "{error}");
             }
         }
     }

@@ -6,6 +6,8 @@ use capnp_rpc::rpc_capnp::{bootstrap, call, message, payload, resolve, return_};
 
 use self::table::Table;
 use crate::exports::Exports;
+use crate::fate::Fate;
+use crate::frame::Frame;
 use crate::plain::{Plain, Target};
 use crate::promises::Promises;
 use crate::questions::Questions;
@@ -95,10 +97,20 @@ impl Calls {
         self.state.borrow_mut().questions.returned(question)
     }
 
-    /// Takes note that the peer has finished with a call.
-    pub(crate) fn finish(&self, question: u32) -> Result<(), Refusal> {
-        let table = &mut self.state.borrow_mut().table;
-        table.finish(question, &self.limits)
+    /// Takes note that the peer has finished with a call, and tells what capnp-rpc is to
+    /// hear instead, if anything: of the capabilities that the peer has not heard of, it
+    /// would let go by itself alone.
+    pub(crate) fn finish(&self, question: u32) -> Result<Option<Frame>, Refusal> {
+        let State { table, exports, .. } = &mut *self.state.borrow_mut();
+        table.finish(question, &self.limits)?;
+        let releasing = || {
+            let mut message = Builder::new_default();
+            let mut finish = message.init_root::<message::Builder<'_>>().init_finish();
+            finish.set_question_id(question);
+            finish.set_release_result_caps(true);
+            Frame::of(&message)
+        };
+        Ok(exports.were_unheard(question).then(releasing))
     }
 
     /// Takes note of what a promise of the peer's resolves to.
@@ -119,8 +131,8 @@ impl Calls {
         table.bootstrap(bootstrap.get_question_id(), &self.limits)
     }
 
-    /// Takes note of a message of `words` words to the peer, and says whether it is
-    /// to be sent.
+    /// Takes note of a message of `words` words to the peer, and says what becomes of
+    /// it.
     ///
     /// # Errors
     ///
@@ -130,14 +142,69 @@ impl Calls {
         &self,
         message: &Builder<HeapAllocator>,
         words: usize,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<Fate, Refusal> {
         let segments = message.get_segments_for_output();
         let plain = segments.first().and_then(|first| Plain::of(first));
         if let Some(Plain::Finish { question }) = plain {
             let questions = &mut self.state.borrow_mut().questions;
-            return Ok(questions.finish(question, &self.limits));
+            return Ok(match questions.finish(question, &self.limits) {
+                true => Fate::Sent,
+                false => Fate::Kept,
+            });
         }
-        self.said(message, plain, words).map(|()| true)
+        let refuses =
+            words > self.limits.message_words || self.state.borrow().questions.are_refused();
+        if refuses && let Some(fate) = self.refuse(message, words)? {
+            return Ok(fate);
+        }
+        self.said(message, plain, words).map(|()| Fate::Sent)
+    }
+
+    /// What becomes of a call or an answer that is too large, for which the peer would
+    /// end the connection, and of calls on the answer of such a call; none, where it is
+    /// another message.
+    fn refuse(
+        &self,
+        message: &Builder<HeapAllocator>,
+        words: usize,
+    ) -> Result<Option<Fate>, Refusal> {
+        let State {
+            table,
+            exports,
+            questions,
+            ..
+        } = &mut *self.state.borrow_mut();
+        let limit = self.limits.message_words;
+        let too_large = |what| {
+            format!("{what} has {words} words, more than the limit of {limit}, and is not sent")
+        };
+        let message: message::Reader<'_> = message.get_root_as_reader()?;
+        match message.which() {
+            Ok(message::Call(call)) => {
+                let call = call?;
+                let text = if words > limit {
+                    too_large("call")
+                } else if questions.were_refused(call.get_target()?)? {
+                    "call is on the answer of one that is too large to be sent".into()
+                } else {
+                    return Ok(None);
+                };
+                let id = call.get_question_id();
+                questions.ask(id, &self.limits)?;
+                questions.refuse(id);
+                Ok(Some(Fate::refused(call, &text)?))
+            }
+            Ok(message::Return(answer)) if words > limit => {
+                let answer = answer?;
+                let (id, closed) = (answer.get_answer_id(), answer.get_no_finish_needed());
+                table.answer(id, closed, words);
+                if !closed {
+                    exports.withhold(id);
+                }
+                Ok(Some(Fate::replaced(answer, &too_large("answer"))))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn said(

@@ -18,6 +18,11 @@ pub struct Limits {
     /// message that claims more ends the connection, before anything is
     /// allocated for it.
     ///
+    /// A call of our own that is larger, or an answer, is not sent: its caller is told,
+    /// with kind [`Overloaded`](capnp::ErrorKind::Overloaded), and so are those of calls
+    /// on the answer of such a call. So a peer with the same limit ends no connection
+    /// for one message of ours.
+    ///
     /// No more is read out of a message than eight times what it has, and 16,384
     /// words; where pointers share their target, that counts for each. Reading more
     /// fails the call that does. An answer out of which as much could be read at once,

@@ -1,4 +1,5 @@
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub(crate) struct Link {
 #[derive(Default)]
 struct State {
     outgoing: Queue,
+    /// Messages of our own that are read as if they were the peer's.
+    own: VecDeque<Frame>,
     /// What cannot be read at once is no longer waited for.
     draining: bool,
     /// Nothing further will be read. The reason is what calls in flight fail
@@ -143,6 +146,12 @@ impl Link {
         self.give_up(reason);
     }
 
+    /// Has capnp-rpc hear these before anything else of the peer's.
+    pub(crate) fn hear(&self, messages: Vec<Frame>) {
+        self.state.borrow_mut().own.extend(messages);
+        self.wake_reader();
+    }
+
     /// Takes note that the peer has returned from a call of our own.
     pub(crate) fn returned(&self, question: u32, no_finish_needed: bool) {
         if !self.calls.returned(question) || no_finish_needed {
@@ -213,9 +222,17 @@ impl Link {
         cx: &mut Context<'_>,
         frames: &mut Frames<R>,
     ) -> Poll<Result<Option<Frame>, Error>> {
+        let own = self.state.borrow_mut().next_of_own();
+        if let Some(own) = own {
+            self.ahead.set(true);
+            return Poll::Ready(Ok(Some(own)));
+        }
         let polled = self.poll_reading(cx, frames, Frames::poll_next);
         let ahead = match &polled {
-            Poll::Ready(Ok(Some(frame))) => frames.is_ahead(frame),
+            Poll::Ready(Ok(Some(frame))) => {
+                self.traffic.heard();
+                frames.is_ahead(frame)
+            }
             _ => false,
         };
         self.ahead.set(ahead);
@@ -307,6 +324,12 @@ impl Link {
 }
 
 impl State {
+    /// Once the end may be told, nothing comes before it.
+    fn next_of_own(&mut self) -> Option<Frame> {
+        let over = self.settled && self.end.is_some();
+        (!over).then(|| self.own.pop_front()).flatten()
+    }
+
     /// Ends reading for a reason of the peer's or the stream's making.
     fn break_off(&mut self, reason: Break, traffic: &Traffic) {
         let error = match reason {

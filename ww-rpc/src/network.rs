@@ -12,6 +12,7 @@ use capnp_rpc::{IncomingMessage, OutgoingMessage, VatNetwork};
 use futures::{AsyncRead, AsyncWrite};
 
 use crate::calls::Held;
+use crate::fate::Fate;
 use crate::frame::{Frame, Frames};
 use crate::link::Link;
 use crate::outbox::{Message, Outbox};
@@ -142,7 +143,6 @@ impl<R: AsyncRead + Unpin + 'static> capnp_rpc::Connection<Side> for Connection<
                 let Some(frame) = frame else {
                     return Ok(None);
                 };
-                link.traffic.heard();
                 let read = read(frame, &link);
                 let read = read.map_err(|refusal| refusal.into_error(&link.traffic));
                 let refusal = match read? {
@@ -220,8 +220,9 @@ fn read(frame: Frame, link: &Link) -> Result<Read, Refusal> {
             return results(frame, options, limits);
         }
         Some(Plain::Finish { question }) => {
-            calls.finish(question)?;
-            None
+            let instead = calls.finish(question)?;
+            let frame = instead.unwrap_or(frame);
+            return Ok(Read::Message(Reader::new(frame, options), None));
         }
         None => return read_whole(frame, options, link),
     };
@@ -256,10 +257,7 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, link: &Link) -> Result<R
                 _ => elsewhere::missed(answer)?,
             }
         }
-        Ok(message::Finish(finish)) => {
-            calls.finish(finish?.get_question_id())?;
-            None
-        }
+        Ok(message::Finish(finish)) => calls.finish(finish?.get_question_id())?,
         Ok(message::Resolve(resolve)) => {
             let resolve = resolve?;
             calls.resolve(resolve)?;
@@ -327,18 +325,24 @@ impl OutgoingMessage for Outgoing {
         self.message.get_root_as_reader()
     }
 
-    /// The promise says that the message is queued, not that it was written.
+    /// The promise says that the message is queued, not that it was written. What is
+    /// given back is what capnp-rpc has made, whatever is sent.
     fn send(self: Box<Self>) -> (Promise<(), Error>, Message) {
         let used = self.message.size_in_words();
         self.link.sizes.note(self.hint, used);
         let sent = self.link.calls.sent(&self.message, used);
         let message = Rc::new(self.message);
         match sent {
-            Ok(false) => {}
-            Ok(true) => {
+            Ok(Fate::Sent) => {
                 let words = used.max(self.first_segment_words);
                 self.link.push(message.clone(), words);
             }
+            Ok(Fate::Kept) => {}
+            Ok(Fate::Replaced(instead)) => {
+                let words = instead.size_in_words();
+                self.link.push(instead, words);
+            }
+            Ok(Fate::Refused(heard)) => self.link.hear(heard),
             Err(reason) => self.link.break_off(reason),
         }
         (Promise::ok(()), message)

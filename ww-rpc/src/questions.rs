@@ -1,3 +1,6 @@
+use capnp::Error;
+use capnp_rpc::rpc_capnp::message_target;
+
 use crate::refusal::Refusal;
 use crate::{Limit, Limits};
 
@@ -19,6 +22,8 @@ pub(crate) struct Questions {
     let_go: usize,
     /// Those that it does not know so of.
     withheld: usize,
+    /// Those that it has not heard of.
+    refused: usize,
 }
 
 /// How far a question has come.
@@ -31,6 +36,8 @@ enum Stage {
     LetGo,
     /// The same, which it is told with its answer.
     Withheld,
+    /// Not sent: its answer is of our own making.
+    Refused,
 }
 
 impl Questions {
@@ -56,11 +63,35 @@ impl Questions {
         Ok(())
     }
 
+    /// Takes note that one that is asked is not sent.
+    pub(crate) fn refuse(&mut self, id: u32) {
+        if let Some(stage) = self.stages.get_mut(id as usize) {
+            *stage = Stage::Refused;
+            self.refused += 1;
+        }
+    }
+
+    /// Whether one was not sent, and is not answered yet.
+    pub(crate) fn are_refused(&self) -> bool {
+        self.refused > 0
+    }
+
+    /// Whether `target` is the answer of such a one.
+    pub(crate) fn were_refused(&self, target: message_target::Reader<'_>) -> Result<bool, Error> {
+        let message_target::PromisedAnswer(answer) = target.which()? else {
+            return Ok(false);
+        };
+        let stage = self.stages.get(answer?.get_question_id() as usize);
+        Ok(matches!(stage, Some(Stage::Refused)))
+    }
+
     /// Takes note that we have finished with one, and says whether the peer is to
     /// be told now.
     pub(crate) fn finish(&mut self, id: u32, limits: &Limits) -> bool {
-        let Some(stage @ Stage::Asked) = self.stages.get_mut(id as usize) else {
-            return true;
+        let stage = match self.stages.get_mut(id as usize) {
+            Some(stage @ Stage::Asked) => stage,
+            Some(Stage::Refused) => return false,
+            _ => return true,
         };
         // It runs on meanwhile, and is one of those that we may have in flight.
         let withhold =
@@ -87,6 +118,7 @@ impl Questions {
             Stage::Asked => {}
             Stage::LetGo => self.let_go -= 1,
             Stage::Withheld => self.withheld -= 1,
+            Stage::Refused => self.refused -= 1,
         }
         self.unanswered -= 1;
         matches!(was, Stage::Withheld)

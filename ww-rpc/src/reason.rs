@@ -1,5 +1,5 @@
 use capnp::Error;
-use capnp::message::Builder;
+use capnp::message::{Builder, HeapAllocator};
 use capnp_rpc::rpc_capnp::{exception, message, resolve, return_};
 
 use crate::frame::Frame;
@@ -57,6 +57,15 @@ pub(crate) fn of_return(
 
 /// A failure that stands for an answer to a call of ours.
 pub(crate) fn failure(answer: return_::Reader<'_>, kind: exception::Type, text: &str) -> Frame {
+    Frame::of(&failing(answer, kind, text))
+}
+
+/// A failure in the stead of `answer`.
+pub(crate) fn failing(
+    answer: return_::Reader<'_>,
+    kind: exception::Type,
+    text: &str,
+) -> Builder<HeapAllocator> {
     let mut failure = Builder::new_default();
     let mut failed = failure.init_root::<message::Builder<'_>>().init_return();
     failed.set_answer_id(answer.get_answer_id());
@@ -65,7 +74,7 @@ pub(crate) fn failure(answer: return_::Reader<'_>, kind: exception::Type, text: 
     let mut exception = failed.init_exception();
     exception.set_reason(text);
     exception.set_type(kind);
-    Frame::of(&failure)
+    failure
 }
 
 fn shortened(

@@ -28,9 +28,15 @@ impl Exit {
     }
 
     /// Why the cell's RPC connection ended, where that was before the guest's
-    /// own end and the guest's own doing: bytes that are no Cap'n Proto, messages
-    /// that the protocol does not allow, the guest's saying so, or more than some
-    /// limit of [`Limits::rpc`](super::Limits::rpc) allows, with kind `Overloaded`.
+    /// own end and on the guest's side: bytes that are no Cap'n Proto, messages
+    /// that the protocol does not allow, or more than some limit of
+    /// [`Limits::rpc`](super::Limits::rpc) allows, with kind `Overloaded`; or the
+    /// guest's saying so, with that kind as well where it cannot bear what its host
+    /// asks for.
+    ///
+    /// A call or an answer that is too large for one message, be it the host's or the
+    /// guest's, fails by itself and ends nothing, unless whoever sends it would take
+    /// larger messages than the other side does.
     pub fn rpc_error(&self) -> Option<&capnp::Error> {
         self.rpc_error.as_deref()
     }
