@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -384,4 +385,44 @@ fn a_child_that_falls_alone_says_so() {
     assert_eq!(kept.fall(), Some(Fall::Revoked(fell("root"))));
     assert_eq!(timed.fall(), Some(stale));
     assert_eq!(lent.fall(), Some(Fall::Revoked(fell("lent"))));
+}
+
+/// Has a membrane fall, and looks at once whether what its child held is let go of.
+struct Revokes {
+    parent: Membrane,
+    seen: Seen,
+    dropped: Cell<Option<usize>>,
+}
+
+impl host::Server for Revokes {
+    async fn id(self: Rc<Self>, _: host::IdParams, _: host::IdResults) -> Result<(), Error> {
+        self.parent.revoke(fell("parent"));
+        self.dropped.set(Some(self.seen.dropped.get()));
+        Ok(())
+    }
+}
+
+#[test]
+fn what_children_hold_is_let_go_of_before_revoking_their_parent_returns() {
+    let (parent, seen) = (Membrane::ungated(), Seen::default());
+    let child = parent.child(());
+    let grandchild = child.child(());
+    let _held = [child.wrap(peer(&seen)), grandchild.wrap(peer(&seen))];
+    let server = Rc::new(Revokes {
+        parent,
+        seen: seen.clone(),
+        dropped: Cell::default(),
+    });
+    // In the poll of a vat, where what is stale is let go of later.
+    let client: host::Client = capnp_rpc::new_client_from_rc(server.clone());
+    connected(client, |revokes| async move {
+        id(&revokes).await.unwrap();
+        assert_eq!(server.dropped.get(), Some(2));
+    });
+    for membrane in [child, grandchild] {
+        let Some(Fall::Revoked(error)) = membrane.fall() else {
+            panic!("it falls as its parent does");
+        };
+        assert!(error.extra.contains("parent fell"), "{error}");
+    }
 }

@@ -169,11 +169,8 @@ impl Boundary {
     }
 
     fn has_policy(&self) -> bool {
-        self.policy.is_some()
-            || self
-                .parent
-                .as_ref()
-                .is_some_and(|parent| parent.has_policy())
+        let above = self.parent.as_ref();
+        self.policy.is_some() || above.is_some_and(|above| above.has_policy())
     }
 
     /// Whether it stands, and will for as long as nobody on this thread has it fall,
@@ -367,9 +364,12 @@ impl Drop for Look {
 }
 
 impl Release for Boundary {
-    /// Falls with its parent.
+    /// Falls with its parent, whose revoking is over when all is let go of.
     fn release(&self) {
-        let _ = self.check();
+        let above = self.parent.as_ref();
+        if let Some(fall) = above.and_then(|above| above.fall()) {
+            self.end(fall.clone());
+        }
     }
 }
 
