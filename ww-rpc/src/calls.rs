@@ -91,6 +91,11 @@ impl Calls {
         table.answered(results, words, exports, &self.limits, &self.traffic)
     }
 
+    /// Whether somebody here waits for the answer of a call of our own.
+    pub(crate) fn are_awaiting(&self, question: u32) -> bool {
+        self.state.borrow().questions.are_awaiting(question)
+    }
+
     /// Takes note that the peer has returned from a call of our own, and says
     /// whether it is to be told that we have finished with it.
     pub(crate) fn returned(&self, question: u32) -> bool {

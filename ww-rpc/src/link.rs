@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use capnp::message::Builder;
 use capnp::{Error, ErrorKind};
-use capnp_rpc::rpc_capnp::message;
+use capnp_rpc::rpc_capnp::{message, payload};
 use futures::{AsyncRead, AsyncWrite};
 
 use crate::calls::Calls;
@@ -16,7 +16,7 @@ use crate::outbox::{Message, Outbox, Queue};
 use crate::refusal::Refusal;
 use crate::sizes::Sizes;
 use crate::watch::poll_watched;
-use crate::{Limit, Limits, Traffic};
+use crate::{Limit, Limits, Traffic, releases};
 
 /// Where a connection is in its life. Shared by the vat, the half that reads,
 /// and the half that writes.
@@ -163,6 +163,15 @@ impl Link {
         root.init_finish().set_question_id(question);
         let words = finish.size_in_words();
         self.push(Rc::new(finish), words);
+    }
+
+    /// Lets go of the capabilities of results that capnp-rpc does not hear of.
+    pub(crate) fn release(&self, results: payload::Reader<'_>) -> Result<(), Error> {
+        for release in releases::of(results.get_cap_table()?)? {
+            let words = release.size_in_words();
+            self.push(Rc::new(release), words);
+        }
+        Ok(())
     }
 
     /// Ends the connection, of which the peer is told.

@@ -217,7 +217,7 @@ fn read(frame: Frame, link: &Link) -> Result<Read, Refusal> {
             no_finish_needed,
         }) => {
             link.returned(question, no_finish_needed);
-            return results(frame, options, limits);
+            return results(frame, options, link, false);
         }
         Some(Plain::Finish { question }) => {
             let instead = calls.finish(question)?;
@@ -247,11 +247,12 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, link: &Link) -> Result<R
         }
         Ok(message::Return(answer)) => {
             let answer = answer?;
+            let awaited = calls.are_awaiting(answer.get_answer_id());
             link.returned(answer.get_answer_id(), answer.get_no_finish_needed());
             match answer.which()? {
                 return_::Results(read) => {
                     calls.answered(read?, words)?;
-                    return results(frame, options, calls.limits());
+                    return results(frame, options, link, awaited);
                 }
                 return_::Exception(exception) => reason::of_return(answer, exception?)?,
                 _ => elsewhere::missed(answer)?,
@@ -283,7 +284,16 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, link: &Link) -> Result<R
 /// Results that may be read again and again: capnp-rpc reads the way to what is in
 /// them each time that somebody looks, and panics where that is too much. A failure,
 /// where too much could be read of them at once.
-fn results(frame: Frame, mut options: ReaderOptions, limits: &Limits) -> Result<Read, Refusal> {
+///
+/// Where they are `awaited`, capnp-rpc tells the peer that it keeps what came with them;
+/// where not, it has told it to let go of that.
+fn results(
+    frame: Frame,
+    mut options: ReaderOptions,
+    link: &Link,
+    awaited: bool,
+) -> Result<Read, Refusal> {
+    let limits = link.calls.limits();
     let most = limits.answer_traversal_words(frame.words());
     if reach::is_within(&frame, limits.nesting, most) {
         options.traversal_limit_in_words(None);
@@ -293,8 +303,12 @@ fn results(frame: Frame, mut options: ReaderOptions, limits: &Limits) -> Result<
     let root: message::Reader<'_> = message.get_root()?;
     let instead = match root.which() {
         Ok(message::Return(answer)) => {
+            let answer = answer?;
+            if awaited && let Ok(return_::Results(results)) = answer.which() {
+                link.release(results?)?;
+            }
             let text = "the answer is far larger to read than to send";
-            Some(reason::failure(answer?, exception::Type::Overloaded, text))
+            Some(reason::failure(answer, exception::Type::Overloaded, text))
         }
         _ => None,
     };

@@ -106,6 +106,11 @@ impl Questions {
         !withhold
     }
 
+    /// Whether somebody here waits for the answer of one.
+    pub(crate) fn are_awaiting(&self, id: u32) -> bool {
+        matches!(self.stages.get(id as usize), Some(Stage::Asked))
+    }
+
     /// Takes note that the peer has returned from one, and says whether it is to
     /// be told that we have finished with it.
     pub(crate) fn returned(&mut self, id: u32) -> bool {
