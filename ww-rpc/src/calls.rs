@@ -202,8 +202,7 @@ impl Calls {
             Ok(message::Return(answer)) if words > limit => {
                 let answer = answer?;
                 let (id, closed) = (answer.get_answer_id(), answer.get_no_finish_needed());
-                table.answer(id, closed, words);
-                if !closed {
+                if table.answer(id, closed, words) {
                     exports.withhold(id);
                 }
                 Ok(Some(Fate::replaced(answer, &too_large("answer"))))

@@ -38,8 +38,8 @@ pub(super) struct Table {
     resolved: u32,
     /// Tells calls apart that have the same id one after the other.
     serial: u64,
-    /// Whether the last call was for the peer to answer itself, and has what it has to
-    /// answer to another such call: it hears of that as a promise.
+    /// Whether the last call is the peer's to answer, and promises it another answer of
+    /// its own.
     pub(super) reflects_answers: bool,
 }
 
@@ -365,14 +365,15 @@ impl Table {
         }
     }
 
-    /// Takes note that a call is answered, in a message of `words` words.
-    pub(super) fn answer(&mut self, id: u32, no_finish_needed: bool, words: usize) {
+    /// Takes note that a call is answered, in a message of `words` words, and says
+    /// whether the peer still has to finish with it.
+    pub(super) fn answer(&mut self, id: u32, no_finish_needed: bool, words: usize) -> bool {
         let Some(call) = self.open.get_mut(&id) else {
             self.unanswered = self.unanswered.saturating_sub(1);
             let counted = self.cancelled.remove(&id).unwrap_or_default();
             self.words -= counted.words;
             self.resolved -= counted.resolved;
-            return;
+            return false;
         };
         call.answered = true;
         self.words -= std::mem::take(&mut call.mention_words);
@@ -383,6 +384,7 @@ impl Table {
             call.answer_words += words;
             self.words += words;
         }
+        !no_finish_needed
     }
 
     /// Takes note that a call's parameters have been dropped.
