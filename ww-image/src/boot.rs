@@ -58,11 +58,12 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// As [`Image::read_dir`] and [`Image::read`]. What the files say is no
-    /// error but a [`BootFault`].
+    /// [`Error::Listing`] if there are more names than fit
+    /// [`LISTING_LIMIT`](Self::LISTING_LIMIT); otherwise as [`Image::read_dir`] and
+    /// [`Image::read`]. What the files say is no error but a [`BootFault`].
     pub async fn boot(&self) -> Result<Boot, Error> {
         let dir = Path::new(fhs::BOOT)?;
-        let entries = match self.read_dir(&dir).await {
+        let entries = match self.read_dir_within(&dir, Self::LISTING_LIMIT).await {
             Err(error) if error.is_not_found() => return Ok(Boot::default()),
             entries => entries?,
         };

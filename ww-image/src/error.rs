@@ -133,6 +133,16 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// A directory has more names than whoever asked has room for.
+    #[error("{path} in {layers} has more names than fit {limit} bytes")]
+    Listing {
+        /// The directory.
+        path: Path,
+        /// The image's layers, as text.
+        layers: String,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// A directory is large enough for shards, and two of its names have the
     /// same hash, so that no UnixFS directory can hold both.
     #[error("names {:?} and {:?} in {path} have equal hashes", names.0, names.1)]

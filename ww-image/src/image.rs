@@ -63,6 +63,11 @@ impl Image {
     /// about a minute, and the hashes of their chunks 8 MiB at the most.
     pub const BYTES_LIMIT: u64 = 64 << 30;
 
+    /// The most bytes that the listing of [`fhs::BOOT`] or [`fhs::SVC`] may take, as
+    /// [`read_dir_within`](Self::read_dir_within) counts them: 4 MiB, some thirty
+    /// thousand names.
+    pub const LISTING_LIMIT: usize = 4 << 20;
+
     /// How many links one path may lead through.
     pub const MAX_LINKS: usize = 40;
 
@@ -227,7 +232,8 @@ impl Image {
     }
 
     /// What is in the directory at `path`, following links, merged from all
-    /// layers and sorted by name.
+    /// layers and sorted by name. However much that is, it is held in memory: of layers
+    /// that nobody vouches for, use [`read_dir_within`](Self::read_dir_within).
     ///
     /// # Errors
     ///
@@ -235,7 +241,7 @@ impl Image {
     /// it is a directory in one layer only, [`Error::Layer`] if a layer holds a
     /// name that is not UTF-8; otherwise as [`Image::open`].
     pub async fn read_dir(&self, path: &Path) -> Result<Vec<Entry>, Error> {
-        self.list(path).await
+        self.list(path, &mut |_| Ok(())).await
     }
 
     /// The component the image runs: the bytes of [`fhs::MAIN`].
@@ -267,9 +273,12 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// As [`Image::read_dir`], but for an image without services.
+    /// [`Error::Listing`] if there are more than fit
+    /// [`LISTING_LIMIT`](Self::LISTING_LIMIT); otherwise as [`Image::read_dir`], but for
+    /// an image without services.
     pub async fn services(&self) -> Result<Vec<String>, Error> {
-        let entries = match self.read_dir(&Path::new(fhs::SVC)?).await {
+        let svc = Path::new(fhs::SVC)?;
+        let entries = match self.read_dir_within(&svc, Self::LISTING_LIMIT).await {
             Err(error) if error.is_not_found() => return Ok(Vec::new()),
             entries => entries?,
         };

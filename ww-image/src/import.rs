@@ -9,6 +9,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use futures_lite::future::yield_now;
 use ww_loader::{Kind, Path};
 
+use crate::listing::Growth;
 use crate::tree::{Chunked, Directory, Held, Slot, hash};
 use crate::unixfs::{Balanced, Named, Part, Root, directory};
 use crate::{Entry, Error, File, Image, Layer, Node, Profile, Progress};
@@ -120,7 +121,6 @@ impl Import {
         // Others get their turn, however fast the layers answer.
         yield_now().await;
         let (layers, entries) = self.list(&path).await?;
-        self.count(&path, entries.len() as u64)?;
         let (left, leaves): (Vec<_>, Vec<_>) = entries
             .into_iter()
             .partition(|entry| entry.kind == Kind::Dir);
@@ -197,11 +197,15 @@ impl Import {
     }
 
     async fn list(&self, path: &Path) -> Result<(Vec<Layer>, Vec<Entry>), Error> {
+        let mut charge = |more: Growth| self.count(path, more.names);
         if self.layers {
-            return self.image.list_layers(path).await;
+            return self.image.list_layers(path, &mut charge).await;
         }
         match self.image.open_link(path).await? {
-            Node::Dir(dir) => Ok((dir.layers().to_vec(), dir.read().await?)),
+            Node::Dir(dir) => {
+                let entries = self.image.list(dir.path(), &mut charge).await?;
+                Ok((dir.layers().to_vec(), entries))
+            }
             _ => Err(self.image.absent(path)),
         }
     }

@@ -52,6 +52,7 @@ mod hashing;
 mod image;
 mod import;
 mod layer;
+mod listing;
 mod memo;
 mod nested;
 mod node;

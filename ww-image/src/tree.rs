@@ -5,6 +5,7 @@ use bytes::Bytes;
 use ww_loader::ipld::Cid;
 use ww_loader::{Kind, Link, Node, Path};
 
+use crate::listing::{Charge, Growth};
 use crate::union::{Answer, Found, Leaf};
 use crate::{Entry, Error, Layer, Profile};
 
@@ -156,15 +157,18 @@ impl Slot {
 }
 
 impl Directory {
-    pub(crate) fn list(&self) -> Vec<Entry> {
-        let entries = self.entries.iter().map(|(name, slot)| Entry {
-            name: name.clone(),
-            kind: match slot.held {
-                Held::File(_) => Kind::File,
-                Held::Dir(_) => Kind::Dir,
-                Held::Link(_) => Kind::Link,
-            },
-            layers: slot.layers.clone(),
+    pub(crate) fn list(&self, charge: &mut Charge<'_>) -> Result<Vec<Entry>, Error> {
+        let entries = self.entries.iter().map(|(name, slot)| {
+            charge(Growth::name(name, slot.layers.len()))?;
+            Ok(Entry {
+                name: name.clone(),
+                kind: match slot.held {
+                    Held::File(_) => Kind::File,
+                    Held::Dir(_) => Kind::Dir,
+                    Held::Link(_) => Kind::Link,
+                },
+                layers: slot.layers.clone(),
+            })
         });
         entries.collect()
     }

@@ -1,14 +1,12 @@
 //! How layers become one tree: the rules of the union, and of following links.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as Slot;
 use std::sync::Arc;
 
-use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::BoxStream;
 use ww_loader::{Kind, Path};
 
+use crate::listing::{Charge, united};
 use crate::tree::{Directory, Seal};
 use crate::{Dir, Entry, Error, File, Image, Layer, Link, Node};
 
@@ -28,7 +26,7 @@ pub(crate) enum Found {
     Leaf(Layer, Leaf),
 }
 
-type Listing = BoxStream<'static, Result<ww_loader::Entry, ww_loader::Error>>;
+pub(crate) type Listing = BoxStream<'static, Result<ww_loader::Entry, ww_loader::Error>>;
 
 pub(crate) enum Leaf {
     File(Arc<dyn ww_loader::File>, Option<Seal>),
@@ -59,22 +57,30 @@ impl Image {
         })
     }
 
-    pub(crate) async fn list(&self, asked: &Path) -> Result<Vec<Entry>, Error> {
+    pub(crate) async fn list(
+        &self,
+        asked: &Path,
+        charge: &mut Charge<'_>,
+    ) -> Result<Vec<Entry>, Error> {
         let (path, found) = self.walk(asked, true).await?;
         match found {
-            Found::Dir(dirs) => united(&path, dirs).await,
-            Found::Held(dir) => Ok(dir.list()),
+            Found::Dir(dirs) => united(&path, dirs, charge).await,
+            Found::Held(dir) => dir.list(charge),
             Found::Leaf(layer, _) => Err(barred(asked, path, &layer)),
         }
     }
 
     /// What the layers have in the directory at `path`, whatever the image is
     /// pinned to, and which of them have it.
-    pub(crate) async fn list_layers(&self, path: &Path) -> Result<(Vec<Layer>, Vec<Entry>), Error> {
+    pub(crate) async fn list_layers(
+        &self,
+        path: &Path,
+        charge: &mut Charge<'_>,
+    ) -> Result<(Vec<Layer>, Vec<Entry>), Error> {
         match self.ask_layers(path).await? {
             Answer::Found(Found::Dir(dirs)) => {
                 let layers = dirs.iter().map(|(layer, _)| layer.clone()).collect();
-                Ok((layers, united(path, dirs).await?))
+                Ok((layers, united(path, dirs, charge).await?))
             }
             Answer::Absent if path.is_root() => Ok((Vec::new(), Vec::new())),
             Answer::Found(Found::Leaf(layer, _)) => Err(barred(path, path.clone(), &layer)),
@@ -225,48 +231,7 @@ fn special(path: &Path, layer: &Layer) -> ww_loader::Error {
     }
 }
 
-/// The listings of the layers as one, sorted by name.
-async fn united(path: &Path, dirs: Vec<(Layer, Listing)>) -> Result<Vec<Entry>, Error> {
-    let mut merged = BTreeMap::new();
-    for (layer, mut entries) in dirs {
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(|source| layer.error(path, source))?;
-            merge(&mut merged, path, entry, &layer)?;
-        }
-    }
-    Ok(merged.into_values().collect())
-}
-
-fn merge(
-    merged: &mut BTreeMap<String, Entry>,
-    dir: &Path,
-    entry: ww_loader::Entry,
-    layer: &Layer,
-) -> Result<(), Error> {
-    match merged.entry(entry.name) {
-        Slot::Vacant(slot) => {
-            let name = slot.key().clone();
-            let (kind, layers) = (entry.kind, vec![layer.clone()]);
-            slot.insert(Entry { name, kind, layers });
-        }
-        Slot::Occupied(mut slot) => {
-            let below = slot.get_mut();
-            let path = || dir.resolve(&below.name);
-            match (below.kind, entry.kind, below.layers.last()) {
-                (Kind::Dir, Kind::Dir, _) => {}
-                (Kind::Dir, kind, Some(dir)) => return Err(conflict(&path()?, dir, layer, kind)),
-                (kind, Kind::Dir, Some(other)) => {
-                    return Err(conflict(&path()?, layer, other, kind));
-                }
-                _ => below.kind = entry.kind,
-            }
-            below.layers.push(layer.clone());
-        }
-    }
-    Ok(())
-}
-
-fn conflict(path: &Path, dir: &Layer, other: &Layer, kind: Kind) -> Error {
+pub(crate) fn conflict(path: &Path, dir: &Layer, other: &Layer, kind: Kind) -> Error {
     Error::Conflict {
         path: path.clone(),
         dir: dir.name().into(),

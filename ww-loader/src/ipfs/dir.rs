@@ -55,7 +55,8 @@ impl Listing {
                 let reason = format!("it is in a directory of more than {} names", limits.names);
                 return Err(Error::Shape { cid, reason });
             }
-            match seen.insert(name.clone()) {
+            // A copy: a name would hold the whole block that it lies in.
+            match seen.insert(Box::<[u8]>::from(&*name)) {
                 true => Ok((name, cid)),
                 false => {
                     let name = String::from_utf8_lossy(&name).into_owned();

@@ -153,14 +153,8 @@ impl HostDescriptor for Host<'_> {
                 return Ok(self.table.push(listing)?);
             }
         };
-        let names = match self.wasi.listings.find(mount, &path) {
-            Some(names) => names,
-            None => {
-                let entries = self.image(mount)?.read_dir(&path).await;
-                let entries = entries.map_err(|error| code(&error))?;
-                self.wasi.listings.keep(mount, path, entries)?
-            }
-        };
+        let image = self.image(mount)?;
+        let names = self.wasi.listings.open(&image, mount, path).await?;
         Ok(self.table.push(Listing::Image(names, 0))?)
     }
 

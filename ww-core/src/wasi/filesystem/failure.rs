@@ -56,6 +56,7 @@ pub(super) fn code(error: &Error) -> ErrorCode {
         Error::NotDirectory { .. } => ErrorCode::NotDirectory,
         Error::Loop { .. } => ErrorCode::Loop,
         Error::Path(_) => ErrorCode::NameTooLong,
+        Error::Listing { .. } => ErrorCode::InsufficientMemory,
         Error::Layer { source, .. } => layer_code(source),
         _ => ErrorCode::Io,
     }
