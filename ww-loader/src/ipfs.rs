@@ -32,6 +32,7 @@
 //! ```
 
 mod answer;
+mod bell;
 mod blocks;
 mod builder;
 mod content_path;

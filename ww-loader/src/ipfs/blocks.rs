@@ -134,17 +134,17 @@ impl Blocks {
         let mut slots: Vec<_> = turns.slots().collect();
         for round in 0..self.0.retry.rounds.max(1) {
             if round > 0 {
-                let rested = slots.iter().map(|slot| slot.rested()).min();
-                clock.sleep_until(rested.unwrap_or_default()).await;
+                turns.rest(&slots, &**clock).await;
             }
             turns.order(&mut slots, clock.now());
             let mut again = Vec::new();
             for slot in slots {
+                let asked = clock.now();
                 let error = match self.ask_one(slot, cid, hint.as_ref()).await {
                     Ok(block) => return Ok(block),
                     Err(error) => error,
                 };
-                turns.failed(slot, &error, clock.now());
+                turns.failed(slot, &error, asked, clock.now());
                 if error.is_passing() {
                     again.push(slot);
                 }
@@ -185,7 +185,7 @@ impl Blocks {
             return Err(SourceError::TooLarge { limit });
         }
         cid.verify(&block).map_err(SourceError::Codec)?;
-        slot.succeeded();
+        self.0.turns.succeeded(slot);
         Ok(self.keep(cid, block).await)
     }
 }

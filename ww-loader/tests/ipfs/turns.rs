@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_lite::future::block_on;
+use futures::FutureExt;
+use futures::future::join_all;
+use futures_lite::future::{block_on, yield_now};
 use ww_loader::clock::Clock;
 use ww_loader::http::Body;
 use ww_loader::ipfs::{Blocks, Error, Limits, Query, Retry, Scope, Source, SourceError};
@@ -46,6 +48,8 @@ impl Source for Shaky {
 
     async fn block(&self, cid: &Cid, most: usize, late: Duration) -> Result<Bytes, SourceError> {
         *self.asked.lock().unwrap() += 1;
+        // Others are asked for meanwhile.
+        yield_now().await;
         let failure = self.failures.lock().unwrap().pop_front();
         match failure {
             Some(error) => Err(error),
@@ -167,6 +171,51 @@ fn what_may_pass_is_asked_again_round_after_round_and_nothing_else() {
             assert_eq!(told, said, "each attempt is told, in order");
         }
     }
+}
+
+#[test]
+fn requests_that_fail_together_count_as_one_failure() {
+    let mut pack = Pack::default();
+    let cids: Vec<_> = (0..8_u8).map(|n| pack.raw(&[n])).collect();
+    for (again, waited) in [(None, SECOND), (Some(7), 7 * SECOND)] {
+        // The last of them says how long it wants to be left alone.
+        let busy = (0..8).map(|n| status(503, again.filter(|_| n == 7)));
+        let shaky = Shaky::new(&pack, busy);
+        let clock = Virtual::default();
+        let blocks = Blocks::builder()
+            .clock(clock.clone())
+            .retry(retry(2))
+            .source(shaky.clone())
+            .build();
+        let mut all = join_all(cids.iter().map(|cid| blocks.block(cid))).boxed();
+        let mut go = || (0..20).find_map(|_| (&mut all).now_or_never());
+        assert!(go().is_none());
+        assert_eq!(shaky.asked(), 8);
+        clock.advance(waited - Duration::from_millis(1));
+        assert!(go().is_none());
+        clock.advance(Duration::from_millis(1));
+        let had = go().expect("it has rested");
+        assert!(had.iter().all(Result::is_ok), "{had:?}");
+        assert_eq!(shaky.asked(), 8);
+    }
+}
+
+#[test]
+fn who_waits_for_a_source_asks_it_as_soon_as_it_has_given_something() {
+    let mut pack = Pack::default();
+    let cids = [pack.raw(b"1"), pack.raw(b"2")];
+    let shaky = Shaky::new(&pack, [status(503, None)]);
+    let blocks = Blocks::builder()
+        .clock(Virtual::default())
+        .retry(retry(2))
+        .source(shaky.clone())
+        .build();
+    let mut waits = blocks.block(&cids[0]).boxed();
+    let mut go = || (0..20).find_map(|_| (&mut waits).now_or_never());
+    assert!(go().is_none());
+    assert_eq!(block_on(blocks.block(&cids[1])).unwrap(), "2");
+    assert_eq!(go().expect("it need not rest").unwrap(), "1");
+    assert_eq!(shaky.asked(), 3);
 }
 
 /// Sends the block that is asked for, and then more than fits an answer.

@@ -38,11 +38,11 @@ impl Blocks {
         match (taken, found) {
             // That there is more than fits is no fault of the source's.
             (Ok(()) | Err(SourceError::TooLarge { .. }), Some(block)) => {
-                slot.succeeded();
+                self.0.turns.succeeded(slot);
                 Ok(Some(block))
             }
             (Err(error), Some(block)) => {
-                self.0.turns.failed(slot, &error, clock.now());
+                self.0.turns.failed(slot, &error, start, clock.now());
                 Ok(Some(block))
             }
             (taken, None) => taken.map(|()| None),
