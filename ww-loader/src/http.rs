@@ -1,6 +1,7 @@
 //! HTTP, as far as loaders need it, behind a trait that an application can
 //! serve with the client it already has.
 
+mod server;
 #[cfg(feature = "ureq")]
 mod ureq;
 
@@ -14,6 +15,8 @@ use futures::stream::BoxStream;
 
 #[cfg(feature = "ureq")]
 pub use self::ureq::Ureq;
+
+pub(crate) use self::server::server;
 
 /// A client for HTTP.
 ///
@@ -102,10 +105,11 @@ pub struct Body(BoxStream<'static, Result<Bytes, HttpError>>);
 
 /// Why there is no answer, or no more of it.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{url} does not answer")]
+#[error("{server} does not answer")]
+#[non_exhaustive]
 pub struct HttpError {
-    /// The address that was asked.
-    pub url: String,
+    /// The server that was asked: scheme, host and port.
+    pub server: String,
     /// What the client says.
     pub source: Arc<dyn std::error::Error + Send + Sync>,
 }
@@ -211,13 +215,14 @@ impl From<Bytes> for Body {
 }
 
 impl HttpError {
-    /// An error of the client's own.
+    /// What went wrong with a request to `url`, of which only the server is told: the
+    /// rest may hold a secret. `source` is told as it is, and must not repeat it.
     pub fn new(
-        url: impl Into<String>,
+        url: impl AsRef<str>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self {
-            url: url.into(),
+            server: server(url.as_ref()),
             source: Arc::from(source.into()),
         }
     }

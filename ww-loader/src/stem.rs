@@ -35,7 +35,7 @@ use std::time::Duration;
 use futures::stream::{self, BoxStream, StreamExt};
 
 use crate::clock::Clock;
-use crate::http::Http;
+use crate::http::{Http, server};
 
 pub use address::Address;
 pub use error::StemError;
@@ -49,7 +49,7 @@ use watch::Watch;
 pub struct Stem {
     http: Arc<dyn Http>,
     clock: Arc<dyn Clock>,
-    nodes: Vec<String>,
+    nodes: Vec<At>,
     contract: Address,
     chain: u64,
     confirmations: u64,
@@ -59,9 +59,24 @@ pub struct Stem {
     known: Option<Head>,
 }
 
+/// Where a node is, and what it is called.
+#[derive(Clone)]
+struct At {
+    url: String,
+    name: String,
+}
+
+impl At {
+    fn new(url: String) -> Self {
+        let name = server(&url);
+        Self { url, name }
+    }
+}
+
 impl Stem {
     /// The contract at `contract` on the chain with this id (EIP-155), asked of
-    /// the JSON-RPC node at `url`, with this client and in this time.
+    /// the JSON-RPC node at `url`, with this client and in this time. Errors tell no
+    /// more of the address than scheme, host and port.
     pub fn new(
         url: impl Into<String>,
         chain: u64,
@@ -72,7 +87,7 @@ impl Stem {
         Self {
             http: Arc::new(http),
             clock: Arc::new(clock),
-            nodes: vec![url.into()],
+            nodes: vec![At::new(url.into())],
             contract,
             chain,
             confirmations: 12,
@@ -85,7 +100,7 @@ impl Stem {
 
     /// One more node. After a failure the next is asked.
     pub fn node(mut self, url: impl Into<String>) -> Self {
-        self.nodes.push(url.into());
+        self.nodes.push(At::new(url.into()));
         self
     }
 
@@ -151,10 +166,12 @@ impl Stem {
     }
 
     fn rpc(&self, index: usize) -> Node<'_> {
+        // There is at least one.
+        let At { url, name } = &self.nodes[index % self.nodes.len()];
         Node {
             http: &*self.http,
-            // There is at least one.
-            url: &self.nodes[index % self.nodes.len()],
+            url,
+            name,
             timeout: self.timeout,
         }
     }

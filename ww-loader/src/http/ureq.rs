@@ -56,8 +56,11 @@ impl Ureq {
 
     fn run(&self, request: Request) -> Result<Answer, HttpError> {
         let url = request.url.clone();
-        self.ask(request)
-            .map_err(|error| HttpError::new(url, error))
+        self.ask(request).map_err(|error| match error {
+            // Its text has the whole address.
+            ureq::Error::BadUri(_) => HttpError::new(url, "its address is no URL of HTTP"),
+            error => HttpError::new(url, error),
+        })
     }
 
     fn ask(&self, request: Request) -> Result<Answer, ureq::Error> {

@@ -5,19 +5,24 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::SourceError;
-use crate::http::{Body, Response};
+use super::endpoint::Endpoint;
+use crate::http::{Body, Response, server};
 
 /// Characters of an unhelpful answer that are kept for the error.
 const TEXT: usize = 120;
 
 /// The body, if the answer brings what was asked for.
-pub(super) async fn body(response: Response) -> Result<Body, SourceError> {
+pub(super) async fn body(at: &Endpoint, response: Response) -> Result<Body, SourceError> {
     let status = response.status;
     match status {
         200 => Ok(response.body),
         300..=399 => {
             let to = response.header("location").unwrap_or_default();
-            let to = to.chars().take(TEXT).collect();
+            // The rest of it may repeat what was asked, too.
+            let to = match to.contains("://") {
+                true => server(to).chars().take(TEXT).collect(),
+                false => "elsewhere on the same server".into(),
+            };
             Err(SourceError::Redirect { status, to })
         }
         _ => {
@@ -27,7 +32,8 @@ pub(super) async fn body(response: Response) -> Result<Body, SourceError> {
             let plain = response
                 .header("content-type")
                 .is_some_and(|kind| kind.starts_with("text/plain"));
-            let text = match plain {
+            // A server may repeat what it was asked, and with it a secret.
+            let text = match plain && at.is_public() {
                 true => text(response.body).await,
                 false => None,
             };
@@ -41,8 +47,12 @@ pub(super) async fn body(response: Response) -> Result<Body, SourceError> {
 }
 
 /// All of the body, if it is no longer than `limit`.
-pub(super) async fn whole(response: Response, limit: usize) -> Result<Bytes, SourceError> {
-    let body = body(response).await?;
+pub(super) async fn whole(
+    at: &Endpoint,
+    response: Response,
+    limit: usize,
+) -> Result<Bytes, SourceError> {
+    let body = body(at, response).await?;
     match body.read(limit).await {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => Err(SourceError::TooLarge { limit }),

@@ -73,17 +73,18 @@ pub enum SourceError {
     Status {
         /// The status.
         status: u16,
-        /// The beginning of the body, if it is plain text.
+        /// The beginning of the body, if it is plain text, and the server's address
+        /// has nothing but scheme, host and port for it to repeat.
         text: Option<String>,
         /// How long it asks not to be asked again.
         again: Option<Duration>,
     },
     /// The answer points elsewhere, which is not followed.
-    #[error("status {status}, a redirect to {to:?} that is not followed")]
+    #[error("status {status}, a redirect to {to} that is not followed")]
     Redirect {
         /// The status.
         status: u16,
-        /// Where it points.
+        /// The server that it points to.
         to: String,
     },
     /// There was no answer in time, or not all of it.

@@ -29,7 +29,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// The gateway at `url`, which is what comes before `/ipfs/`, asked by
-    /// `http`.
+    /// `http`. Errors tell no more of it than scheme, host and port.
     pub fn new(url: impl Into<String>, http: impl Http + 'static) -> Self {
         let at = Endpoint::new(url.into(), http);
         Self { at }
@@ -39,7 +39,7 @@ impl Gateway {
 #[async_trait]
 impl Source for Gateway {
     fn name(&self) -> &str {
-        &self.at.url
+        &self.at.name
     }
 
     async fn block(
@@ -52,7 +52,7 @@ impl Source for Gateway {
             .header("accept", "application/vnd.ipld.raw")
             .timeout(timeout);
         let response = self.at.send(request).await?;
-        answer::whole(response, limit).await
+        answer::whole(&self.at, response, limit).await
     }
 
     async fn car(
@@ -76,7 +76,7 @@ impl Source for Gateway {
             .silence(silence)
             .timeout(timeout);
         let response = self.at.send(request).await?;
-        answer::body(response).await
+        answer::body(&self.at, response).await
     }
 
     async fn record(&self, name: &Name, timeout: Duration) -> Result<Bytes, SourceError> {
@@ -84,12 +84,12 @@ impl Source for Gateway {
             .header("accept", "application/vnd.ipfs.ipns-record")
             .timeout(timeout);
         let response = self.at.send(request).await?;
-        answer::whole(response, Record::MAX_LEN).await
+        answer::whole(&self.at, response, Record::MAX_LEN).await
     }
 }
 
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Gateway({:?})", self.at.url)
+        write!(f, "Gateway({:?})", self.at.name)
     }
 }

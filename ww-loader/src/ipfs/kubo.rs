@@ -19,7 +19,8 @@ pub struct Kubo {
 }
 
 impl Kubo {
-    /// The node at `url`, which is what comes before `/api/`, asked by `http`.
+    /// The node at `url`, which is what comes before `/api/`, asked by `http`. Errors
+    /// tell no more of it than scheme, host and port.
     pub fn new(url: impl Into<String>, http: impl Http + 'static) -> Self {
         let at = Endpoint::new(url.into(), http);
         Self { at }
@@ -29,7 +30,7 @@ impl Kubo {
 #[async_trait]
 impl Source for Kubo {
     fn name(&self) -> &str {
-        &self.at.url
+        &self.at.name
     }
 
     async fn block(
@@ -41,12 +42,12 @@ impl Source for Kubo {
         let url = format!("{}/api/v0/block/get?arg={cid}", self.at.url);
         let request = Request::post(url, Bytes::new()).timeout(timeout);
         let response = self.at.send(request).await?;
-        answer::whole(response, limit).await
+        answer::whole(&self.at, response, limit).await
     }
 }
 
 impl fmt::Debug for Kubo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Kubo({:?})", self.at.url)
+        write!(f, "Kubo({:?})", self.at.name)
     }
 }

@@ -18,7 +18,8 @@ use crate::ipld::Cid;
 /// - Calls may run at once, on any executor, and may be dropped at any time.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// What the source is called in errors.
+    /// What the source is called in errors, which also guests are told: no place for a
+    /// password.
     fn name(&self) -> &str;
 
     /// The bytes of one block. They are kept as they are, so what else is in

@@ -24,7 +24,7 @@ pub enum StemError {
     /// The node refuses to be asked so often.
     #[error("{node} limits how often it is asked{}", seconds(*retry_after))]
     RateLimited {
-        /// The node.
+        /// The node: scheme, host and port.
         node: String,
         /// When it would answer again, if it says so.
         retry_after: Option<Duration>,
@@ -32,7 +32,7 @@ pub enum StemError {
     /// The node answered with a status other than 200.
     #[error("{node} answered {method} with status {status}")]
     Status {
-        /// The node.
+        /// The node: scheme, host and port.
         node: String,
         /// What was asked.
         method: &'static str,
@@ -42,7 +42,7 @@ pub enum StemError {
     /// The node answered with an error.
     #[error("{node} answered {method} with error {code}: {message}")]
     Rpc {
-        /// The node.
+        /// The node: scheme, host and port.
         node: String,
         /// What was asked.
         method: &'static str,
@@ -54,7 +54,7 @@ pub enum StemError {
     /// The answer is not what the protocol allows.
     #[error("{node} answered {method} with what is no answer: {reason}")]
     Answer {
-        /// The node.
+        /// The node: scheme, host and port.
         node: String,
         /// What was asked.
         method: &'static str,
@@ -64,7 +64,7 @@ pub enum StemError {
     /// The node is one of another chain.
     #[error("{node} is on chain {found}, not on {wanted}")]
     Chain {
-        /// The node.
+        /// The node: scheme, host and port.
         node: String,
         /// The chain that was wanted.
         wanted: u64,
@@ -74,7 +74,7 @@ pub enum StemError {
     /// The node knows fewer blocks than were seen before.
     #[error("{node} is behind: the block to be read would be {block}, and {seen} was read before")]
     Behind {
-        /// The node.
+        /// The node: scheme, host and port.
         node: String,
         /// The block that would be read.
         block: u64,

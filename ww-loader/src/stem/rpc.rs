@@ -9,6 +9,8 @@ use crate::http::{Http, HttpError, Request, Response};
 pub(super) struct Node<'a> {
     pub(super) http: &'a dyn Http,
     pub(super) url: &'a str,
+    /// What it is called in errors.
+    pub(super) name: &'a str,
     pub(super) timeout: Duration,
 }
 
@@ -56,7 +58,7 @@ impl Node<'_> {
             (200, Ok(_)) => Err(fault("it is no object".into())),
             (200, Err(reason)) => Err(fault(reason)),
             (status, _) => Err(StemError::Status {
-                node: self.url.into(),
+                node: self.name.into(),
                 method,
                 status,
             }),
@@ -72,7 +74,7 @@ impl Node<'_> {
 
     pub(super) fn fault(&self, method: &'static str, reason: String) -> StemError {
         StemError::Answer {
-            node: self.url.into(),
+            node: self.name.into(),
             method,
             reason,
         }
@@ -80,7 +82,7 @@ impl Node<'_> {
 
     fn limited(&self, retry_after: Option<Duration>) -> StemError {
         StemError::RateLimited {
-            node: self.url.into(),
+            node: self.name.into(),
             retry_after,
         }
     }
@@ -96,7 +98,7 @@ impl Node<'_> {
         match (code, message) {
             (Some(LIMIT_EXCEEDED), _) => self.limited(retry_after),
             (Some(code), message) => StemError::Rpc {
-                node: self.url.into(),
+                node: self.name.into(),
                 method,
                 code,
                 message: message.unwrap_or_default().chars().take(256).collect(),

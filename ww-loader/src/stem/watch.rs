@@ -87,7 +87,7 @@ impl Watch {
         let found = node.number("eth_chainId").await?;
         if found != self.stem.chain {
             return Err(StemError::Chain {
-                node: node.url.into(),
+                node: node.name.into(),
                 wanted: self.stem.chain,
                 found,
             });
@@ -102,7 +102,7 @@ impl Watch {
         };
         if block < seen {
             return Err(StemError::Behind {
-                node: node.url.into(),
+                node: node.name.into(),
                 block,
                 seen,
             });

@@ -88,7 +88,7 @@ fn answers(pack: &Pack) -> Vec<(&'static str, &'static str, Answer)> {
         ),
         (
             "moved",
-            "redirect to \"http://elsewhere/\"",
+            "redirect to http://elsewhere that",
             Box::new(redirect(301)),
         ),
         ("found", "redirect", Box::new(redirect(302))),

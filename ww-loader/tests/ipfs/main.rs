@@ -18,6 +18,7 @@ mod npm;
 mod own;
 mod pack;
 mod recorded;
+mod secrets;
 mod server;
 mod shapes;
 mod trees;

@@ -8,6 +8,7 @@ mod clock;
 #[cfg(unix)]
 mod hardhat;
 mod node;
+mod secrets;
 
 use std::time::Duration;
 
