@@ -39,7 +39,8 @@ impl File {
 
     /// The bytes from `offset`, `len` of them or as many as there are before
     /// the end. No more is allocated than is given; of a pinned image, whole
-    /// chunks are read, and a few of them kept.
+    /// chunks are read, and kept for later reads: 32 MiB of them at the most, for all
+    /// files of the image.
     ///
     /// # Errors
     ///

@@ -44,6 +44,7 @@
 
 mod boot;
 mod builder;
+mod chunks;
 mod dir;
 mod error;
 pub mod fhs;

@@ -1,10 +1,10 @@
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use ww_loader::ipld::Cid;
 use ww_loader::{Kind, Link, Node, Path};
 
+use crate::chunks::Chunks;
 use crate::listing::{Charge, Growth};
 use crate::union::{Answer, Found, Leaf};
 use crate::{Entry, Error, Layer, Profile};
@@ -58,14 +58,6 @@ pub(crate) struct Seal {
     pub(crate) file: Arc<Chunked>,
     pub(crate) chunks: Arc<Chunks>,
 }
-
-/// Chunks that were verified last, by their hash. Small reads would otherwise
-/// hash a whole chunk each.
-#[derive(Debug, Default)]
-pub(crate) struct Chunks(Mutex<VecDeque<(Hash, Bytes)>>);
-
-/// How many chunks are kept.
-const KEPT: usize = 8;
 
 impl Tree {
     pub(crate) fn new(profile: Profile, root: Arc<Directory>) -> Self {
@@ -171,22 +163,6 @@ impl Directory {
             })
         });
         entries.collect()
-    }
-}
-
-impl Chunks {
-    pub(crate) fn recall(&self, hash: &Hash) -> Option<Bytes> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut found = kept.iter().filter(|(have, _)| have == hash);
-        found.next().map(|(_, bytes)| bytes.clone())
-    }
-
-    pub(crate) fn keep(&self, hash: Hash, bytes: Bytes) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == KEPT {
-            kept.pop_front();
-        }
-        kept.push_back((hash, bytes));
     }
 }
 
