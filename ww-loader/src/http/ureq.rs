@@ -1,8 +1,9 @@
+mod turns;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_lock::{Semaphore, SemaphoreGuardArc};
 use async_trait::async_trait;
 use blocking::Unblock;
 use bytes::Bytes;
@@ -10,7 +11,8 @@ use futures::AsyncReadExt;
 use futures::stream;
 use ureq::{Agent, AsSendBody, RequestExt};
 
-use super::{Body, Http, HttpError, Method, Request, Response};
+use self::turns::{Turn, Turns};
+use super::{Body, Http, HttpError, Method, Request, Response, server};
 
 /// Bytes of a body that are read at once.
 const PIECE: usize = 64 << 10;
@@ -18,21 +20,16 @@ const PIECE: usize = 64 << 10;
 /// The longest that a thread is held by a request which nobody waits for.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Requests that go on at a time. Each may hold a thread of the pool for as long as
-/// its peer likes, also where nobody waits for it any more, and others need some of
-/// its five hundred, to read files and to compile.
-const MOST: usize = 128;
-
 /// The `ureq` client, on the `blocking` crate's pool, with TLS by `rustls` and
 /// the roots of Mozilla.
 ///
 /// Connections are kept and used again. A clone shares them. At most 128 requests
-/// go on at a time, of which each does until its answer was read to its end, or
-/// dropped; others wait for them.
+/// go on at a time, 32 of them to one server, of which each does until its answer was
+/// read to its end, or dropped; others wait for them.
 #[derive(Clone, Debug)]
 pub struct Ureq {
     agent: Agent,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
 }
 
 impl Ureq {
@@ -50,7 +47,7 @@ impl Ureq {
             .build();
         Self {
             agent: config.into(),
-            turns: Arc::new(Semaphore::new(MOST)),
+            turns: Arc::new(Turns::new()),
         }
     }
 
@@ -107,7 +104,7 @@ impl Default for Ureq {
 impl Http for Ureq {
     async fn send(&self, request: Request) -> Result<Response, HttpError> {
         let (client, url) = (self.clone(), request.url.clone());
-        let turn = self.turns.acquire_arc().await;
+        let turn = self.turns.next(server(&url)).await;
         let (answer, turn) = blocking::unblock(move || (client.run(request), turn)).await;
         let (head, body) = answer?.into_parts();
         let headers = head.headers.iter().map(|(name, value)| {
@@ -122,7 +119,7 @@ impl Http for Ureq {
     }
 }
 
-fn stream_of(reader: ureq::BodyReader<'static>, url: String, turn: SemaphoreGuardArc) -> Body {
+fn stream_of(reader: ureq::BodyReader<'static>, url: String, turn: Turn) -> Body {
     let reader = Unblock::with_capacity(PIECE, Held(reader, turn));
     let pieces = stream::unfold(Some((reader, url)), |open| async {
         let (mut reader, url) = open?;
@@ -143,7 +140,7 @@ fn stream_of(reader: ureq::BodyReader<'static>, url: String, turn: SemaphoreGuar
 /// with the body.
 struct Held(
     ureq::BodyReader<'static>,
-    #[expect(dead_code, reason = "held")] SemaphoreGuardArc,
+    #[expect(dead_code, reason = "held")] Turn,
 );
 
 impl io::Read for Held {
@@ -154,36 +151,75 @@ impl io::Read for Held {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpListener};
-    use std::sync::mpsc::channel;
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+    use std::sync::mpsc::{Sender, channel};
     use std::thread;
 
     use futures::FutureExt;
     use futures::future::join_all;
     use futures_lite::future::block_on;
 
+    use super::turns::{MOST, SHARE};
     use super::*;
+
+    /// A server that says nothing, and hands over its connections.
+    fn silent(connections: Sender<std::net::TcpStream>) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("it has one");
+        thread::spawn(move || {
+            let mut streams = listener.incoming().map_while(Result::ok);
+            streams.try_for_each(|stream| connections.send(stream))
+        });
+        address
+    }
 
     #[test]
     fn requests_wait_for_as_many_as_may_go_on_also_for_those_that_were_given_up() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let address = listener.local_addr().expect("it has one");
-        let (accepted, held) = channel();
-        thread::spawn(move || {
-            let streams = listener.incoming().map_while(Result::ok);
-            streams
-                .take(MOST)
-                .try_for_each(|stream| accepted.send(stream))
-        });
+        let (connections, accepted) = channel();
+        let servers = [0; MOST / SHARE + 1].map(|_| silent(connections.clone()));
         let http = Ureq::new();
-        let ask = |_| http.send(Request::get(format!("http://{address}")));
-        let mut asked = join_all((0..MOST + 10).map(ask));
+        let ask = |address| http.send(Request::get(format!("http://{address}")));
+        let many = servers.iter().flat_map(|address| [address; SHARE + 10]);
+        let mut asked = join_all(many.map(ask));
         assert!((&mut asked).now_or_never().is_none());
-        let held: Vec<_> = held.iter().take(MOST).collect();
-        assert_eq!(held.len(), MOST);
+        let held: Vec<_> = accepted.iter().take(MOST).collect();
+        let of = |address: &SocketAddr| {
+            let at = |stream: &&std::net::TcpStream| stream.local_addr().ok() == Some(*address);
+            held.iter().filter(at).count()
+        };
+        // Each of the first has its share, and the last has to wait.
+        assert!(
+            servers[..MOST / SHARE]
+                .iter()
+                .all(|address| of(address) == SHARE)
+        );
         drop(asked);
-        assert!(http.turns.try_acquire().is_none());
+        assert!(http.turns.next("another".into()).now_or_never().is_none());
         drop(held);
-        drop(block_on(http.turns.acquire()));
+        drop(block_on(http.turns.next("another".into())));
+    }
+
+    #[test]
+    fn a_server_that_never_answers_does_not_have_others_wait() {
+        let (connections, accepted) = channel();
+        let address = silent(connections);
+        let http = Ureq::new();
+        let ask = |_| http.send(Request::get(format!("http://u:p@{address}/{MOST}")));
+        let mut asked = join_all((0..MOST).map(ask));
+        assert!((&mut asked).now_or_never().is_none());
+        let held: Vec<_> = accepted.iter().take(SHARE).collect();
+        let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let place = other.local_addr().expect("it has one");
+        thread::spawn(move || {
+            let (mut stream, _) = other.accept().expect("somebody asks");
+            io::Write::write_all(&mut stream, b"HTTP/1.1 204 Said\r\n\r\n").expect("it is there");
+        });
+        let url = format!("http://{place}");
+        let turn = http.turns.next(server(&url)).now_or_never();
+        assert!(turn.is_some(), "it need not wait");
+        drop(turn);
+        let answer = block_on(http.send(Request::get(url)));
+        assert_eq!(answer.expect("it answers").status, 204);
+        drop(held);
     }
 }
