@@ -62,7 +62,9 @@ impl Blocks {
     /// answer, so that reading need not ask for them one by one.
     ///
     /// This is no promise: what is missing afterwards is asked for when it is
-    /// read. What does not fit memory or disk is forgotten again.
+    /// read. What does not fit memory or disk is forgotten again. Where the root of the
+    /// tree is kept already, each source is asked once, and that none answers is no
+    /// error: all the rest may be kept as well.
     ///
     /// # Errors
     ///
@@ -74,9 +76,17 @@ impl Blocks {
             scope,
         };
         check(&path.cid)?;
-        match path.cid.inline() {
-            Some(_) => Ok(()),
-            None => self.ask(&path.cid, Some(query)).await.map(drop),
+        if path.cid.inline().is_some() {
+            return Ok(());
+        }
+        let held = self.held(&path.cid).await.is_some();
+        if held && scope == Scope::Block && path.path.is_root() {
+            return Ok(());
+        }
+        let rounds = if held { 1 } else { self.0.retry.rounds };
+        match self.ask(&path.cid, Some(query), rounds).await {
+            Err(_) if held => Ok(()),
+            asked => asked.map(drop),
         }
     }
 
@@ -90,7 +100,8 @@ impl Blocks {
             return Ok(block);
         }
         let (blocks, wanted) = (self.clone(), cid.clone());
-        let work = async move { blocks.ask(&wanted, hint).await };
+        let rounds = self.0.retry.rounds;
+        let work = async move { blocks.ask(&wanted, hint, rounds).await };
         self.0.flights.join(cid.multihash(), work).await
     }
 
@@ -128,11 +139,11 @@ impl Blocks {
     }
 
     /// Asks the sources in turn, round after round.
-    async fn ask(&self, cid: &Cid, hint: Option<Query>) -> Result<Bytes, Error> {
+    async fn ask(&self, cid: &Cid, hint: Option<Query>, rounds: u32) -> Result<Bytes, Error> {
         let Inner { turns, clock, .. } = &*self.0;
         let mut attempts = Vec::new();
         let mut slots: Vec<_> = turns.slots().collect();
-        for round in 0..self.0.retry.rounds.max(1) {
+        for round in 0..rounds.max(1) {
             if round > 0 {
                 turns.rest(&slots, &**clock).await;
             }

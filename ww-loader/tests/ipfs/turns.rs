@@ -218,6 +218,37 @@ fn who_waits_for_a_source_asks_it_as_soon_as_it_has_given_something() {
     assert_eq!(shaky.asked(), 3);
 }
 
+#[test]
+fn what_is_kept_is_prefetched_though_nobody_answers() {
+    let mut pack = Pack::default();
+    let cids = [pack.raw(b"1"), pack.raw(b"2")];
+    let shaky = Shaky::new(&pack, []);
+    let clock = Hasty::default();
+    let blocks = Blocks::builder()
+        .clock(clock.clone())
+        .retry(retry(3))
+        .source(shaky.clone())
+        .build();
+    block_on(blocks.block(&cids[0])).unwrap();
+    shaky.asked();
+    shaky
+        .failures
+        .lock()
+        .unwrap()
+        .extend(vec![status(503, None); 9]);
+    let prefetch = |n: usize, scope| block_on(blocks.prefetch(&cids[n].clone().into(), scope));
+    prefetch(0, Scope::Block).unwrap();
+    assert_eq!(shaky.asked(), 0, "it is kept, and there is no more to it");
+    for scope in [Scope::Entity, Scope::All] {
+        prefetch(0, scope).unwrap();
+        assert_eq!(shaky.asked(), 1, "the rest may be kept as well");
+    }
+    assert_eq!(clock.now(), Duration::ZERO, "nobody waits");
+    let missing = prefetch(1, Scope::All).unwrap_err();
+    assert!(matches!(missing, Error::Unavailable { .. }), "{missing}");
+    assert_eq!(shaky.asked(), 3);
+}
+
 /// Sends the block that is asked for, and then more than fits an answer.
 struct Generous(Held);
 
