@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::sync::Arc;
 
 use ww_loader::ipld::Cid;
@@ -145,6 +146,22 @@ impl Slot {
             layer.error(path, source)
         })?;
         Ok(Answer::Found(Found::Leaf(layer.clone(), Leaf::Link(link))))
+    }
+}
+
+/// By hand, since a tree can be deeper than the stack of a thread.
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let mut left = vec![take(&mut self.entries)];
+        while let Some(entries) = left.pop() {
+            for slot in entries.into_values() {
+                if let Held::Dir(dir) = slot.held
+                    && let Some(mut dir) = Arc::into_inner(dir)
+                {
+                    left.push(take(&mut dir.entries));
+                }
+            }
+        }
     }
 }
 

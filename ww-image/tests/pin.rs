@@ -325,3 +325,12 @@ fn what_its_only_layer_verifies_is_not_hashed_again() {
     assert_eq!(united.pinned(), None);
     assert_ne!(block_on(united.cid()).unwrap(), cid);
 }
+
+#[test]
+fn the_deepest_image_is_let_go_of_on_a_small_stack() {
+    let deepest = vec!["d"; Path::MAX_LEN / 2].join("/");
+    let tree = Memory::files([(deepest, "")]).unwrap();
+    let image = block_on(Image::from(tree).hashing().seal()).unwrap();
+    let small = std::thread::Builder::new().stack_size(128 << 10);
+    small.spawn(move || drop(image)).unwrap().join().unwrap();
+}
