@@ -174,6 +174,19 @@ impl Response {
         let found = self.headers.iter().find(|(field, _)| field == name);
         found.map(|(_, value)| value.as_str())
     }
+
+    /// How long the server asks not to be asked again, in either form that RFC 9110 has
+    /// for it in section 10.2.3. A date is held against the server's own, so that it does
+    /// not matter whose clock is right.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let text = self.header("retry-after")?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let date = |text: &str| httpdate::parse_http_date(text.trim()).ok();
+        let (until, now) = (date(text)?, date(self.header("date")?)?);
+        Some(until.duration_since(now).unwrap_or_default())
+    }
 }
 
 impl Body {

@@ -1,7 +1,5 @@
 //! What an answer over HTTP is worth before its body is looked at.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::SourceError;
@@ -26,9 +24,7 @@ pub(super) async fn body(at: &Endpoint, response: Response) -> Result<Body, Sour
             Err(SourceError::Redirect { status, to })
         }
         _ => {
-            let again = response
-                .header("retry-after")
-                .and_then(|text| text.parse().ok());
+            let again = response.retry_after();
             let plain = response
                 .header("content-type")
                 .is_some_and(|kind| kind.starts_with("text/plain"));
@@ -40,7 +36,7 @@ pub(super) async fn body(at: &Endpoint, response: Response) -> Result<Body, Sour
             Err(SourceError::Status {
                 status,
                 text,
-                again: again.map(Duration::from_secs),
+                again,
             })
         }
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{StemError, abi};
-use crate::http::{Http, HttpError, Request, Response};
+use crate::http::{Http, HttpError, Request};
 
 /// A node, as far as one question goes.
 pub(super) struct Node<'a> {
@@ -35,7 +35,7 @@ impl Node<'_> {
             .timeout(self.timeout);
         let failed = |source: HttpError| StemError::Http { method, source };
         let response = self.http.send(request).await.map_err(failed)?;
-        let (status, retry_after) = (response.status, retry_after(&response));
+        let (status, retry_after) = (response.status, response.retry_after());
         let body = response.body.read(MOST).await.map_err(failed)?;
         let fault = |reason: String| self.fault(method, reason);
         let parsed = match &body {
@@ -124,9 +124,4 @@ pub(super) fn data(value: &Value) -> Option<Vec<u8>> {
 /// What of an answer goes into an error's text.
 pub(super) fn clip(value: &Value) -> String {
     value.to_string().chars().take(96).collect()
-}
-
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.header("retry-after")?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
 }

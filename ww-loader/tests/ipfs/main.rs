@@ -23,3 +23,4 @@ mod server;
 mod shapes;
 mod trees;
 mod turns;
+mod waits;

@@ -111,6 +111,8 @@ fn what_makes_no_sense_is_told_and_survived() {
     };
     let raw = |status: u16, body: &str| Reply::Raw(status, String::new(), body.into());
     let url = |text: &str| text.to_owned();
+    let until = "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                 retry-after: Sun, 06 Nov 1994 08:51:07 GMT\r\n";
     let cases = [
         (
             ("eth_chainId", Reply::Result(json!("0x1"))),
@@ -224,6 +226,10 @@ fn what_makes_no_sense_is_told_and_survived() {
         (
             call(Reply::Raw(429, "retry-after: 30\r\n".into(), String::new())),
             url("for another 30 seconds"),
+        ),
+        (
+            call(Reply::Raw(429, until.into(), String::new())),
+            url("for another 90 seconds"),
         ),
         (
             call(raw(500, "oops")),
