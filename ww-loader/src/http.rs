@@ -112,6 +112,8 @@ pub struct HttpError {
     pub server: String,
     /// What the client says.
     pub source: Arc<dyn std::error::Error + Send + Sync>,
+    /// Whether asking again would be of no use.
+    lasting: bool,
 }
 
 impl Request {
@@ -237,7 +239,21 @@ impl HttpError {
         Self {
             server: server(url.as_ref()),
             source: Arc::from(source.into()),
+            lasting: false,
         }
+    }
+
+    /// This error, of a request that cannot be made at all: its address is none, say, or
+    /// the server has no valid certificate.
+    #[must_use]
+    pub fn lasting(mut self) -> Self {
+        self.lasting = true;
+        self
+    }
+
+    /// Whether asking again may bring an answer.
+    pub fn is_passing(&self) -> bool {
+        !self.lasting
     }
 }
 

@@ -55,7 +55,16 @@ impl Ureq {
         let url = request.url.clone();
         self.ask(request).map_err(|error| match error {
             // Its text has the whole address.
-            ureq::Error::BadUri(_) => HttpError::new(url, "its address is no URL of HTTP"),
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+                HttpError::new(url, "its address is no URL of HTTP").lasting()
+            }
+            // What TLS makes of a certificate, or of a server that speaks something else.
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                HttpError::new(url, error).lasting()
+            }
+            ureq::Error::Rustls(_) | ureq::Error::Tls(_) | ureq::Error::TlsRequired => {
+                HttpError::new(url, error).lasting()
+            }
             error => HttpError::new(url, error),
         })
     }

@@ -132,7 +132,8 @@ impl SourceError {
     /// Whether asking again may bring another answer.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::Http(_) | Self::Late { .. } => true,
+            Self::Http(error) => error.is_passing(),
+            Self::Late { .. } => true,
             // What a server does not implement it will not by the next round.
             Self::Status { status, .. } => match status {
                 501 | 505 => false,
@@ -157,7 +158,8 @@ impl SourceError {
 
     /// Whether the source should not be asked for anything for a while.
     pub(super) fn is_grave(&self) -> bool {
-        self.is_passing() || matches!(self, Self::Codec(_) | Self::TooLarge { .. })
+        let others = matches!(self, Self::Http(_) | Self::Codec(_) | Self::TooLarge { .. });
+        self.is_passing() || others
     }
 }
 

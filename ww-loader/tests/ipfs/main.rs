@@ -13,6 +13,7 @@ mod kept;
 #[cfg(unix)]
 mod killed;
 mod kubo;
+mod lasting;
 mod names;
 mod npm;
 mod own;
