@@ -22,7 +22,8 @@ use walk::Tree;
 ///   thousands may be open.
 /// - A file can be changed in place while it is open: reads see what the host
 ///   file then holds, up to the length it had when it was opened. A file that
-///   became shorter, or whose place another file took, is [`Error::Changed`].
+///   became shorter, or whose place another file took, is [`Error::Changed`]. Another
+///   is one with another inode, or where the file system says so, another time of birth.
 /// - A name that is not UTF-8 has no [`Path`]; it is an [`Error::Name`] in the
 ///   listing, and the rest of the listing follows. Devices, pipes and sockets
 ///   are left out of listings, and opening one is [`Error::Special`].

@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -155,6 +155,44 @@ fn a_file_whose_place_another_took_is_an_error() {
 }
 
 #[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_has_the_inode_of_one_that_is_gone_is_another() {
+    let dir = TempDir::new().unwrap();
+    let at = dir.path().join("file");
+    fs::write(&at, "one").unwrap();
+    let node = block_on(HostDir::new(dir.path()).open(&path("file"))).unwrap();
+    let Node::File(file) = node else {
+        panic!("{node:?}");
+    };
+    let known = || {
+        let found = fs::metadata(&at).unwrap();
+        (found.ino(), found.created().ok())
+    };
+    let (inode, Some(born)) = known() else {
+        // What the file system does not say cannot be told apart.
+        return;
+    };
+    // Some never use an inode again, and births in one tick are the same.
+    for _ in 0..10_000 {
+        fs::remove_file(&at).unwrap();
+        fs::write(&at, "two").unwrap();
+        match known() {
+            (other, Some(at)) if other == inode && at != born => {
+                let error = block_on(file.read_at(0, 3)).unwrap_err();
+                assert!(matches!(error, Error::Changed { .. }), "{error:?}");
+                return;
+            }
+            _ => {}
+        }
+    }
+    // Nor is there anything to be told apart.
+    assert_ne!(
+        known().0,
+        inode,
+        "the file system does not say when files were born"
+    );
+}
+
 #[test]
 fn open_files_hold_no_descriptors() {
     let dir = TempDir::new().unwrap();

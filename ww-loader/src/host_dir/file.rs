@@ -1,5 +1,7 @@
+use std::fs;
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,11 +12,12 @@ use rustix::io::{pread, retry_on_intr};
 use super::walk::Tree;
 use crate::{Error, File, Node, Path};
 
-pub(super) fn node(tree: Arc<Tree>, path: Path, stat: Stat) -> Node {
+pub(super) fn node(tree: Arc<Tree>, path: Path, opened: &fs::File, stat: Stat) -> Node {
     let file = Arc::new(Found {
         tree,
         path,
         stat,
+        born: born(opened),
         len: u64::try_from(stat.st_size).unwrap_or(0),
     });
     Node::File(Arc::new(HostFile(file)))
@@ -28,6 +31,7 @@ struct Found {
     tree: Arc<Tree>,
     path: Path,
     stat: Stat,
+    born: Option<SystemTime>,
     len: u64,
 }
 
@@ -52,8 +56,9 @@ impl File for HostFile {
 impl Found {
     /// Exactly `len` bytes from `offset`.
     fn read(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
-        let (fd, stat) = self.tree.reopen(&self.path)?;
-        if (stat.st_dev, stat.st_ino) != (self.stat.st_dev, self.stat.st_ino) {
+        let (opened, stat) = self.tree.reopen(&self.path)?;
+        let is_same = (stat.st_dev, stat.st_ino) == (self.stat.st_dev, self.stat.st_ino);
+        if !is_same || born(&opened) != self.born {
             return Err(self.tree.changed(&self.path));
         }
         let mut bytes = Vec::new();
@@ -64,7 +69,7 @@ impl Found {
         })?;
         while bytes.len() < len {
             let at = offset + bytes.len() as u64;
-            let read = retry_on_intr(|| pread(&fd, spare_capacity(&mut bytes), at))
+            let read = retry_on_intr(|| pread(&opened, spare_capacity(&mut bytes), at))
                 .map_err(|errno| self.tree.error(&self.path, errno))?;
             if read == 0 {
                 return Err(self.tree.changed(&self.path));
@@ -74,4 +79,10 @@ impl Found {
         bytes.truncate(len);
         Ok(bytes.into())
     }
+}
+
+/// When the file came to be, where the file system says: one that takes the place of
+/// another that is gone often has its inode.
+fn born(opened: &fs::File) -> Option<SystemTime> {
+    opened.metadata().ok()?.created().ok()
 }

@@ -1,3 +1,4 @@
+use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -40,7 +41,7 @@ impl Tree {
     }
 
     /// Opens the file that was found at `path`, if a file stands there still.
-    pub(super) fn reopen(&self, path: &Path) -> Result<(OwnedFd, Stat), Error> {
+    pub(super) fn reopen(&self, path: &Path) -> Result<(File, Stat), Error> {
         let root = self.root()?;
         let gone = |error: Error| match error.is_not_found() || error.not_directory().is_some() {
             true => self.changed(path),
@@ -84,7 +85,7 @@ impl Tree {
             FileType::Directory => self.dir(dir, name, path),
             FileType::Symlink => self.link(dir, name, path),
             FileType::RegularFile => match self.regular(dir, name, path)? {
-                Some((_, stat)) => Ok(file::node(self.clone(), path.clone(), stat)),
+                Some((opened, stat)) => Ok(file::node(self.clone(), path.clone(), &opened, stat)),
                 None => Err(self.special(path)),
             },
             _ => Err(self.special(path)),
@@ -102,7 +103,7 @@ impl Tree {
         dir: BorrowedFd<'_>,
         name: &str,
         path: &Path,
-    ) -> Result<Option<(OwnedFd, Stat)>, Error> {
+    ) -> Result<Option<(File, Stat)>, Error> {
         let is_file = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         if !is_file(&self.look(dir, name, path)?) {
             return Ok(None);
@@ -111,7 +112,7 @@ impl Tree {
         let flags = READ | OFlags::NONBLOCK | OFlags::NOCTTY;
         let opened = open_at(dir, name, flags).map_err(|errno| self.error(path, errno))?;
         let stat = fs::fstat(&opened).map_err(|errno| self.error(path, errno))?;
-        Ok(is_file(&stat).then_some((opened, stat)))
+        Ok(is_file(&stat).then(|| (opened.into(), stat)))
     }
 
     fn dir(self: &Arc<Self>, dir: BorrowedFd<'_>, name: &str, path: &Path) -> Result<Node, Error> {
