@@ -86,7 +86,7 @@ impl Program {
     }
 
     pub(crate) fn hash(&self) -> Hash {
-        self.compiled.hash
+        self.compiled.hash()
     }
 
     /// Bytes that its instances take beside linear memories and tables.
@@ -195,6 +195,10 @@ impl Compiled {
     /// Bytes of machine code.
     pub(crate) fn size(&self) -> usize {
         self.size
+    }
+
+    pub(crate) fn hash(&self) -> Hash {
+        self.hash
     }
 
     /// The program as it runs outside the pool.

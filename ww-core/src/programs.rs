@@ -111,6 +111,11 @@ impl Programs {
         lock(&self.shelf).recall(hash)
     }
 
+    /// Keeps `compiled`, which was used last from now on.
+    pub(crate) fn keep(&self, compiled: &Arc<Compiled>) {
+        keep(&self.shelf, compiled);
+    }
+
     async fn hash(&self, wasm: &Bytes) -> Hash {
         if wasm.len() <= HASHED_HERE {
             return blake3::hash(wasm).into();
@@ -162,8 +167,7 @@ impl Programs {
             })
             .await;
             if let Ok(compiled) = &outcome {
-                let evicted = lock(&shelf).keep(hash, compiled.clone());
-                drop(evicted);
+                keep(&shelf, compiled);
             }
             outcome
         };
@@ -237,9 +241,12 @@ impl Shelf {
     }
 
     /// Answers the programs that have to go for it.
-    fn keep(&mut self, hash: Hash, compiled: Arc<Compiled>) -> Vec<Kept> {
+    fn keep(&mut self, compiled: Arc<Compiled>) -> Vec<Kept> {
+        if self.recall(&compiled.hash()).is_some() {
+            return Vec::new();
+        }
         self.bytes += compiled.size();
-        self.kept.push((hash, compiled));
+        self.kept.push((compiled.hash(), compiled));
         let mut going = 0;
         while self.kept.len() - going > KEPT
             || (self.bytes > KEPT_BYTES && self.kept.len() - going > 1)
@@ -260,6 +267,12 @@ impl Drop for Pending {
             shelf.pending.remove(&self.hash);
         }
     }
+}
+
+fn keep(shelf: &Mutex<Shelf>, compiled: &Arc<Compiled>) {
+    let evicted = lock(shelf).keep(compiled.clone());
+    // With the shelf unlocked: it may take a while.
+    drop(evicted);
 }
 
 /// Every change of the shelf is whole before it can panic.

@@ -34,7 +34,6 @@ pub(crate) struct Room {
     pool: u32,
     pooled: AtomicU32,
     cells: AtomicUsize,
-    _places: Mappings,
 }
 
 /// A cell's share of the room, given back when it is dropped.
@@ -59,23 +58,26 @@ pub struct Occupancy {
 
 impl Room {
     /// Room with a pool of `cells` places.
+    pub(crate) fn new(cells: u32) -> Self {
+        Self {
+            pool: cells,
+            pooled: AtomicU32::new(0),
+            cells: AtomicUsize::new(0),
+        }
+    }
+
+    /// Sets aside what a pool of `cells` places has of mappings.
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] when the process may not have as many mappings.
-    pub(crate) fn new(cells: u32) -> Result<Self, Error> {
+    /// [`Error::Full`] when the process may not have as many.
+    pub(crate) fn places(cells: u32) -> Result<Mappings, Error> {
         let each = if cells <= WORN_POOL {
             WORN_PLACE
         } else {
             PLACE
         };
-        let places = (cells as usize).saturating_mul(each);
-        Ok(Self {
-            pool: cells,
-            pooled: AtomicU32::new(0),
-            cells: AtomicUsize::new(0),
-            _places: Mappings::take(places)?,
-        })
+        Mappings::take((cells as usize).saturating_mul(each))
     }
 
     /// A place in the pool. `None` when all are taken.

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use ww_image::Image;
@@ -93,8 +93,9 @@ impl Runtime {
     }
 
     /// Loads `bin/main.wasm` of `image` and compiles it. The image remembers
-    /// the program, so this is also how to have one ready before its first cell
-    /// is to start.
+    /// the program for as long as it is among those that the runtime keeps, or is
+    /// held, so this is also how to have one ready before its first cell is to
+    /// start.
     ///
     /// # Errors
     ///
@@ -103,16 +104,21 @@ impl Runtime {
         let (runtime, image) = (self.clone(), image.clone());
         Compilation::new(|observer| async move {
             let inner = &runtime.inner;
-            let known = image.memo().recall::<Arc<Compiled>>(inner.id);
-            let compiled = match known {
-                Some(compiled) => compiled,
+            let known = image.memo().recall::<Weak<Compiled>>(inner.id);
+            let compiled = match known.and_then(|known| known.upgrade()) {
+                Some(compiled) => {
+                    inner.programs.keep(&compiled);
+                    compiled
+                }
                 None => {
                     if let Some(observer) = &observer {
                         observer(Phase::Reading);
                     }
                     let wasm = image.main().await?;
                     let compiled = inner.programs.compile(wasm, observer).await?;
-                    image.memo().remember(inner.id, compiled.clone());
+                    // An image that held it would hold the engine, and the pool.
+                    let weak = Arc::downgrade(&compiled);
+                    image.memo().remember(inner.id, weak);
                     compiled
                 }
             };
@@ -217,7 +223,7 @@ impl RuntimeBuilder {
     /// the process may not have as many memory mappings as the pool needs.
     pub fn build(self) -> Result<Runtime, Error> {
         let lines = self.source_lines;
-        let with = |cells| Ok((Room::new(cells)?, Tiers::new(cells, lines)?));
+        let with = |cells| Ok((Room::new(cells), Tiers::new(cells, lines)?));
         let (room, tiers) = match self.cells {
             Some(cells) => with(cells)?,
             // Nobody insists on a pool.

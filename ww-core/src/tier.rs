@@ -1,9 +1,12 @@
+use std::sync::Arc;
+
 use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use crate::cell::State;
 use crate::error::{Error, cause};
 use crate::mappings::Mappings;
+use crate::room::Room;
 use crate::{engine, rpc, wasi};
 
 /// The two ways of allocating a cell. An engine knows one only, so there are
@@ -18,6 +21,7 @@ pub(crate) struct Tiers {
 pub(crate) struct Tier {
     engine: Engine,
     linker: Linker<State>,
+    places: Arc<Mappings>,
 }
 
 /// A component that is ready to be instantiated on a tier.
@@ -27,6 +31,8 @@ pub(crate) struct Linked {
     pub(crate) entry: ComponentExportIndex,
     /// Those of its code, given back after it.
     _mappings: Mappings,
+    /// Those of its engine's pool, which lasts as long as what is linked.
+    _places: Arc<Mappings>,
 }
 
 impl Tiers {
@@ -35,12 +41,17 @@ impl Tiers {
     ///
     /// # Errors
     ///
-    /// [`Error::Engine`], also where the system does not give the address space.
+    /// [`Error::Engine`], also where the system does not give the address space;
+    /// [`Error::Full`] when the process may not have as many mappings.
     pub(crate) fn new(cells: u32, source_lines: bool) -> Result<Self, Error> {
-        let pooled = || engine::pooled(cells, source_lines).and_then(Tier::new);
+        let pooled = || {
+            let places = Room::places(cells)?;
+            Tier::new(engine::pooled(cells, source_lines)?, places)
+        };
+        let none = Room::places(0)?;
         Ok(Self {
             pooled: (cells > 0).then(pooled).transpose()?,
-            on_demand: Tier::new(engine::on_demand(source_lines)?)?,
+            on_demand: Tier::new(engine::on_demand(source_lines)?, none)?,
         })
     }
 
@@ -56,12 +67,17 @@ impl Tiers {
 }
 
 impl Tier {
-    fn new(engine: Engine) -> Result<Self, Error> {
+    /// `places` are the mappings that its pool has.
+    fn new(engine: Engine, places: Mappings) -> Result<Self, Error> {
         let mut linker = Linker::new(&engine);
         wasi::add_to_linker(&mut linker)
             .and_then(|()| rpc::add_to_linker(&mut linker))
             .map_err(|error| Error::Engine(cause(error)))?;
-        Ok(Self { engine, linker })
+        Ok(Self {
+            engine,
+            linker,
+            places: Arc::new(places),
+        })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -79,6 +95,7 @@ impl Tier {
             pre,
             entry,
             _mappings: mappings,
+            _places: self.places.clone(),
         })
     }
 }
