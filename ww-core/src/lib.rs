@@ -53,6 +53,7 @@ mod phase;
 pub mod pipe;
 mod program;
 mod programs;
+mod queue;
 pub mod random;
 mod rollout;
 mod room;

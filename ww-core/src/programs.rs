@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
-use async_lock::Semaphore;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
@@ -14,6 +13,7 @@ use crate::cache::{Cache, Id};
 use crate::error::{Error, cause, panic_text};
 use crate::phase::{Observer, Phase, Progress};
 use crate::program::Compiled;
+use crate::queue::Queue;
 use crate::tier::Tiers;
 
 #[cfg(test)]
@@ -34,12 +34,11 @@ pub(crate) struct Programs {
     tiers: Arc<Tiers>,
     cache: Option<Arc<Cache>>,
     shelf: Arc<Mutex<Shelf>>,
-    /// As many as may be compiled at a time: one a processor. A permit lasts
-    /// until its job is over, whoever still waits for it.
-    compiling: Arc<Semaphore>,
-    /// As many as may be hashed elsewhere at a time. Apart from those that
-    /// compile, so that what is compiled is found while others compile.
-    hashing: Arc<Semaphore>,
+    /// What is compiled, one a processor at a time.
+    compiling: Queue,
+    /// What is hashed elsewhere. Apart from what is compiled, so that a program
+    /// that is there is found while others compile.
+    hashing: Queue,
 }
 
 /// What there is, and what is to come.
@@ -80,8 +79,8 @@ impl Programs {
             tiers,
             cache: cache.map(Arc::new),
             shelf: Arc::default(),
-            compiling: Arc::new(Semaphore::new(processors)),
-            hashing: Arc::new(Semaphore::new(processors)),
+            compiling: Queue::new(processors),
+            hashing: Queue::new(processors),
         }
     }
 
@@ -120,13 +119,9 @@ impl Programs {
         if wasm.len() <= HASHED_HERE {
             return blake3::hash(wasm).into();
         }
-        let permit = self.hashing.acquire_arc().await;
         let wasm = wasm.clone();
-        blocking::unblock(move || {
-            let _permit = permit;
-            blake3::hash(&wasm).into()
-        })
-        .await
+        let hash = move || blake3::hash(&wasm).into();
+        self.hashing.run(hash).await
     }
 
     /// Finds what is there or to come, or else has it made by `start`, which
@@ -157,19 +152,16 @@ impl Programs {
         let (compiling, shelf) = (self.compiling.clone(), self.shelf.clone());
         let compiled = async move {
             job.progress.begin(Phase::Waiting);
-            let permit = compiling.acquire_arc().await;
-            let outcome = blocking::unblock(move || {
-                let _permit = permit;
+            let compile = move || {
                 let outcome = caught(|| job.run().map(Arc::new));
-                // Whoever else waits for the same may be slow to look.
+                // Here, because whoever waits may be slow to look.
+                if let Ok(compiled) = &outcome {
+                    keep(&shelf, compiled);
+                }
                 job.progress.end();
                 outcome
-            })
-            .await;
-            if let Ok(compiled) = &outcome {
-                keep(&shelf, compiled);
-            }
-            outcome
+            };
+            compiling.run(compile).await
         };
         Pending {
             hash,

@@ -1,4 +1,5 @@
 use std::pin::pin;
+use std::sync::mpsc::channel;
 
 use futures::future::poll_immediate;
 use futures_lite::future::block_on;
@@ -16,6 +17,19 @@ fn pending(programs: &Programs) -> usize {
     lock(&programs.shelf).pending.len()
 }
 
+/// Has all threads that may compile do something else until it is dropped.
+fn busy(programs: &Programs) -> impl Sized + use<> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let busy = (0..processors).map(|_| {
+        let (end, ends) = channel::<()>();
+        let queue = programs.compiling.clone();
+        let mut work = Box::pin(async move { queue.run(move || drop(ends.recv())).await });
+        assert!(block_on(poll_immediate(&mut work)).is_none());
+        (end, work)
+    });
+    busy.collect::<Vec<_>>()
+}
+
 /// The head of a component, and no entry.
 const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 
@@ -27,11 +41,11 @@ fn who_asks_meanwhile_shares_the_compilation_and_its_outcome() {
         let mut first = Box::pin(ask());
         let mut second = pin!(ask());
         // Keeps the job from being over before the second asks.
-        let permits: Vec<_> = std::iter::from_fn(|| programs.compiling.try_acquire()).collect();
+        let busy = busy(&programs);
         assert!(poll_immediate(&mut first).await.is_none());
         assert!(poll_immediate(&mut second).await.is_none());
         assert_eq!(pending(&programs), 1);
-        drop(permits);
+        drop(busy);
         // One who gives up takes nothing from the other.
         let _ = poll_immediate(&mut first).await;
         drop(first);
@@ -44,7 +58,7 @@ fn who_asks_meanwhile_shares_the_compilation_and_its_outcome() {
 #[test]
 fn what_nobody_waits_for_is_forgotten() {
     let programs = programs();
-    let _permits: Vec<_> = std::iter::from_fn(|| programs.compiling.try_acquire()).collect();
+    let _busy = busy(&programs);
     for wasm in [EMPTY, b"junk"] {
         let mut asked = Box::pin(programs.compile(Bytes::from_static(wasm), None));
         assert!(block_on(poll_immediate(&mut asked)).is_none());
@@ -77,10 +91,10 @@ fn an_observer_that_panics_takes_nothing_from_others() {
         let mut first = Box::pin(programs.compile(Bytes::from_static(EMPTY), Some(panics)));
         let mut second = pin!(programs.compile(Bytes::from_static(EMPTY), None));
         // Keeps the job from being over before the second asks.
-        let permits: Vec<_> = std::iter::from_fn(|| programs.compiling.try_acquire()).collect();
+        let busy = busy(&programs);
         assert!(block_on(poll_immediate(&mut first)).is_none(), "{at}");
         assert!(block_on(poll_immediate(&mut second)).is_none(), "{at}");
-        drop(permits);
+        drop(busy);
         assert!(
             matches!(block_on(second.as_mut()), Err(Error::NoEntry)),
             "{at}"
