@@ -9,6 +9,7 @@ use tracing::Span;
 use ww_image::Image;
 
 use super::arguments::{argv, env};
+use super::berth::Berth;
 use super::budget::Budget;
 use super::handle::{Cell, Streams};
 use super::limits::Limits;
@@ -51,8 +52,8 @@ pub struct Builder {
     limits: Limits,
     sources: Sources,
     neighbour: Option<Arc<Shared>>,
-    /// The span of the family that it is born into, and its parent's id.
-    family: Option<(Span, u64)>,
+    /// The span of the family that it is born into, its parent's id, and its place there.
+    family: Option<(Span, u64, Berth)>,
 }
 
 impl Builder {
@@ -213,10 +214,12 @@ impl Builder {
         self
     }
 
-    /// Tells of the cell as of a child of the one that `parent` belongs to.
-    pub(crate) fn child_of(mut self, parent: &Local) -> Self {
-        self.family = Some((parent.span().clone(), parent.shared().id));
-        self
+    /// Makes it a child of the cell that `parent` belongs to, where it counts from now on.
+    /// Fails as [`Berth::below`] does.
+    pub(crate) fn child_of(mut self, parent: &Local) -> Result<Self, Error> {
+        let berth = Berth::below(parent.shared())?;
+        self.family = Some((parent.span().clone(), parent.shared().id, berth));
+        Ok(self)
     }
 
     /// Has [`spawn`](Self::spawn) put the cell on the thread that `neighbour`
@@ -290,9 +293,12 @@ impl Builder {
         let name = self.name.as_deref();
         let id = shared.id;
         let span = match &self.family {
-            Some((first, parent)) => tracing::info_span!(parent: first, "cell", id, name, parent),
+            Some((first, parent, _)) => {
+                tracing::info_span!(parent: first, "cell", id, name, parent)
+            }
             None => tracing::info_span!("cell", id, name),
         };
+        let unstarted = Unstarted::new(shared.clone(), self.family.map(|(.., berth)| berth));
         let mut connection = Connection::default();
         let mut rpc = None;
         let mut streams = Streams::default();
@@ -346,7 +352,7 @@ impl Builder {
                 program.instances(),
                 shared.clone(),
             ),
-            shared: Unstarted::new(shared.clone()),
+            shared: unstarted,
             budget: Budget::new(&limits, &runtime),
             ticker: runtime.ticker(),
             span,

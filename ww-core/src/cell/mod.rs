@@ -2,6 +2,7 @@
 
 mod arguments;
 mod backtrace;
+mod berth;
 mod budget;
 mod builder;
 mod connection;

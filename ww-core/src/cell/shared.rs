@@ -6,6 +6,7 @@ use std::{iter, ptr};
 use futures::future::LocalBoxFuture;
 use ww_image::Image;
 
+use super::berth::Berth;
 use super::limits::{Limit, Limits};
 use super::local::Local;
 use super::meter::{Meter, Usage};
@@ -15,7 +16,7 @@ use crate::error::Error;
 
 /// How many cells there may be from one that is nobody's child down to the last one below
 /// it. What a cell takes is noted at all above it.
-const LEVELS: usize = 64;
+pub(super) const LEVELS: usize = 64;
 
 /// Something to do on a cell's thread.
 pub(crate) type Errand = Box<dyn FnOnce(Local) -> LocalBoxFuture<'static, ()> + Send>;
@@ -82,22 +83,11 @@ impl Shared {
         }
     }
 
-    /// Makes it a child of `parent`, before it starts.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Ended`] when that has ended, [`Error::Limit`] when that, or one that it is
-    /// below, has as many cells below it as it may have, [`Error::TooDeep`].
-    pub(super) fn belongs_to(&self, parent: &Arc<Self>) -> Result<(), Error> {
-        if parent.has_ended() {
-            return Err(Error::Ended);
+    /// Makes it the child that `berth` is for, before anything is taken for it.
+    pub(super) fn belongs_to(&self, berth: Berth) {
+        if let Some(parent) = berth.take() {
+            let _ = self.above.set(parent);
         }
-        if parent.above().count() + 1 == LEVELS {
-            return Err(Error::TooDeep { most: LEVELS });
-        }
-        parent.take(Limit::Children, 1)?;
-        let _ = self.above.set(parent.clone());
-        Ok(())
     }
 
     /// Counts the guest as busy until the answer is dropped.
@@ -114,7 +104,7 @@ impl Shared {
     }
 
     /// Those it is below, the nearest first.
-    fn above(&self) -> impl Iterator<Item = &Arc<Self>> {
+    pub(super) fn above(&self) -> impl Iterator<Item = &Arc<Self>> {
         iter::successors(self.above.get(), |shared| shared.above.get())
     }
 
@@ -124,7 +114,7 @@ impl Shared {
     ///
     /// [`Error::Limit`] where that is more than the cell may have, or one that it is below.
     /// Nothing is taken then.
-    fn take(&self, limit: Limit, amount: u64) -> Result<(), Error> {
+    pub(super) fn take(&self, limit: Limit, amount: u64) -> Result<(), Error> {
         let mut all = iter::once(self).chain(self.above().map(|above| &**above));
         let full = all.find(|one| {
             let taken = one.meter.tally(limit).all();
@@ -276,6 +266,10 @@ mod tests {
 
     use super::*;
 
+    fn belongs(child: &Shared, parent: &Arc<Shared>) -> Result<(), Error> {
+        Berth::below(parent).map(|berth| child.belongs_to(berth))
+    }
+
     fn cell(limits: impl FnOnce(&mut Limits)) -> Arc<Shared> {
         let mut own = Limits::default();
         limits(&mut own);
@@ -296,8 +290,8 @@ mod tests {
                 limits.scratch = bound as u64;
             })
         });
-        all[1].belongs_to(&all[0]).expect("there is room");
-        all[2].belongs_to(&all[1]).expect("there is room");
+        belongs(&all[1], &all[0]).expect("there is room");
+        belongs(&all[2], &all[1]).expect("there is room");
         all
     }
 
@@ -340,10 +334,10 @@ mod tests {
     #[test]
     fn those_below_a_child_count_as_well_until_they_end() {
         let [top, child] = [2, 64].map(|most| cell(|limits| limits.children = most));
-        child.belongs_to(&top).expect("the first");
+        belongs(&child, &top).expect("the first");
         let [second, third] = [(); 2].map(|()| cell(|_| {}));
-        second.belongs_to(&child).expect("the second");
-        assert_eq!(bound(third.belongs_to(&child)), 2);
+        belongs(&second, &child).expect("the second");
+        assert_eq!(bound(belongs(&third, &child)), 2);
         assert_eq!(top.usage().children, 2);
         // Nobody counts one that was refused.
         third.close();
@@ -351,11 +345,9 @@ mod tests {
         second.close();
         second.close();
         assert_eq!(top.usage().children, 1);
-        cell(|_| {})
-            .belongs_to(&child)
-            .expect("there is room again");
+        belongs(&cell(|_| {}), &child).expect("there is room again");
         child.close();
-        let late = cell(|_| {}).belongs_to(&child);
+        let late = belongs(&cell(|_| {}), &child);
         assert!(matches!(late, Err(Error::Ended)), "{late:?}");
     }
 
@@ -365,10 +357,10 @@ mod tests {
         let mut last = wide();
         for _ in 1..LEVELS {
             let next = wide();
-            next.belongs_to(&last).expect("it is not that deep");
+            belongs(&next, &last).expect("it is not that deep");
             last = next;
         }
-        let deeper = wide().belongs_to(&last);
+        let deeper = belongs(&wide(), &last);
         assert!(
             matches!(deeper, Err(Error::TooDeep { most: LEVELS })),
             "{deeper:?}"

@@ -5,6 +5,7 @@ use capnp::capability::Client;
 use futures::channel::oneshot;
 use tracing::Span;
 
+use super::berth::Berth;
 use super::budget::Budget;
 use super::connection::Line;
 use super::exit::Exit;
@@ -54,15 +55,17 @@ impl Start {
         self.lead(|_| Ok(bootstrap))
     }
 
-    /// Runs the cell as a child of the one that `parent` belongs to: on the
-    /// same thread, no longer than that one, and with `bootstrap` in place of
+    /// Runs the cell as the child that it was built as of the one that `parent` belongs
+    /// to: on the same thread, no longer than that one, and with `bootstrap` in place of
     /// what the builder was given.
     ///
     /// # Errors
     ///
-    /// Those of [`Shared::belongs_to`].
+    /// [`Error::Ended`] when the parent has ended meanwhile.
     pub(crate) fn below(self, parent: &Local, bootstrap: Option<Client>) -> Result<Local, Error> {
-        self.shared.shared.belongs_to(parent.shared())?;
+        if parent.shared().has_ended() {
+            return Err(Error::Ended);
+        }
         let nest = parent.nest().clone();
         let span = parent.span().clone();
         let (local, run) = self.run(nest.clone(), span, |_| Ok(bootstrap));
@@ -151,7 +154,11 @@ pub(crate) struct Unstarted {
 }
 
 impl Unstarted {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    /// Makes it the child that `berth` is for.
+    pub(crate) fn new(shared: Arc<Shared>, berth: Option<Berth>) -> Self {
+        if let Some(berth) = berth {
+            shared.belongs_to(berth);
+        }
         Self {
             shared,
             started: false,

@@ -204,7 +204,7 @@ impl Spawner {
             builder = builder.name(name);
         }
         if let Place::Beside(parent) = &self.place {
-            builder = builder.child_of(parent);
+            builder = builder.child_of(parent)?;
         }
         if let Some(image) = image {
             builder = builder.image(image);

@@ -1,13 +1,15 @@
 //! What a parent says of its child's bounds, and images that are run out of an
 //! image.
 
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use capnp::ErrorKind;
-use futures::future::join;
+use futures::future::{join, join_all};
 use futures_lite::future::{block_on, poll_once, yield_now};
 use ww_core::cell::{Builder, Input, Limits, Local};
 use ww_core::network::Offline;
@@ -276,4 +278,37 @@ fn the_image_of_a_cell_is_the_one_that_its_executor_runs_images_out_of() {
         Ok::<_, Error>(echoed(&process).await?)
     });
     assert!(block_on(said).unwrap().contains("a line"));
+}
+
+#[test]
+fn a_child_too_many_takes_no_place_until_it_is_refused() {
+    const SPAWNS: usize = 100;
+    let runtime = Runtime::builder().workers(1).cells(1).build().unwrap();
+    let mut limits = Limits::default();
+    limits.children = 0;
+    let program = block_on(runtime.compile(example_images::wasm("echo-child"))).unwrap();
+    let parent = Builder::new()
+        .program(program)
+        .limits(limits)
+        .stdin(Input::piped());
+    let parent = block_on(parent.spawn()).unwrap();
+    let tried = parent.with(async move |local: Local| {
+        let spawner = Spawner::beside(&local, &runtime, Arc::new(Offline::new()));
+        let program = compile(&Rc::new(spawner).client(), "echo-child").await?;
+        let spawns = (0..SPAWNS).map(|_| program.spawn_request().send().promise);
+        let mut spawns = join_all(spawns);
+        // Looked at whenever they have got as far as they could.
+        let mut most = 0;
+        let answers = poll_fn(|cx| {
+            let answers = Pin::new(&mut spawns).poll(cx);
+            most = most.max(runtime.occupancy().cells);
+            answers
+        });
+        let answers = answers.await;
+        let refused = answers
+            .iter()
+            .filter(|answer| matches!(answer, Err(error) if error.kind == ErrorKind::Overloaded));
+        Ok::<_, Error>((refused.count(), most))
+    });
+    assert_eq!(block_on(tried).unwrap(), (SPAWNS, 1));
 }
