@@ -54,8 +54,11 @@ pub struct Rollout {
     epochs: Epochs,
     base: Box<dyn FnMut(&Head) -> Builder + Send>,
     cell: Option<Cell>,
-    /// A head whose cell is not ready, because that failed or was given up.
+    /// A head whose cell is not ready or did not start, because that failed or was
+    /// given up.
     pending: Option<Head>,
+    /// Whether the pending one has been made the epoch.
+    adopted: bool,
     /// Whether the pending one is to be tried without being asked.
     eager: bool,
     /// A head that is the epoch already, and its cell, which starts when the one
@@ -82,7 +85,7 @@ pub enum RolloutError {
         source: Error,
     },
     /// The cell of the head was ready and could not be started. The cell before
-    /// it has ended, and so has its epoch.
+    /// it has ended, and so has its epoch. [`Rollout::retry`] tries again.
     #[error("head {} ({}) was not started", head.seq, head.cid)]
     Start {
         /// The head.
@@ -114,6 +117,7 @@ impl Rollout {
             base: Box::new(base),
             cell: None,
             pending: None,
+            adopted: false,
             eager: false,
             turn: None,
         }
@@ -141,13 +145,14 @@ impl Rollout {
                 Ok(head) => self.pending = Some(head),
                 Err(error) => return Some(Err(RolloutError::Head(error))),
             }
+            self.adopted = false;
             self.eager = true;
         }
         self.retry().await
     }
 
-    /// Tries the last head again, if its cell could not be made ready. `None`
-    /// where there is nothing to try.
+    /// Tries the last head again, if its cell could not be made ready or started.
+    /// `None` where there is nothing to try.
     ///
     /// # Errors
     ///
@@ -171,7 +176,11 @@ impl Rollout {
         let (head, ready) = self.turn.take()?;
         match ready.run() {
             Ok(cell) => self.cell = Some(cell),
-            Err(source) => return Some(Err(RolloutError::Start { head, source })),
+            Err(source) => {
+                self.pending = Some(head.clone());
+                self.adopted = true;
+                return Some(Err(RolloutError::Start { head, source }));
+            }
         }
         Some(Ok(head))
     }
@@ -191,7 +200,8 @@ impl Rollout {
             head: head.cid.as_bytes().to_vec(),
             adopted_block: head.block,
         };
-        if self.epochs.advance(epoch).is_err() {
+        let is_epoch = self.adopted && self.epochs.current() == epoch;
+        if !is_epoch && self.epochs.advance(epoch).is_err() {
             let current = self.epochs.current().seq;
             return Some(Err(RolloutError::Epoch { head, current }));
         }

@@ -3,13 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 
+use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::executor::block_on;
 use futures_lite::future::poll_once;
 use ww_core::cell::Builder;
-use ww_core::{Error, Rollout, RolloutError};
+use ww_core::workers::{Job, Workers};
+use ww_core::{Error, Rollout, RolloutError, Runtime};
 use ww_image::{Cid, Image, Layer};
 use ww_loader::stem::{Head, StemError};
 use ww_loader::{Loader, Memory, Node, Path, async_trait};
@@ -132,6 +137,54 @@ fn a_head_that_cannot_run_changes_nothing_and_may_be_tried_again() {
     world.has(&later);
     assert_eq!(block_on(rollout.retry()).unwrap().unwrap(), two);
     assert_eq!(world.epochs.current().seq, 2);
+    assert!(block_on(rollout.retry()).is_none());
+}
+
+/// Threads of which there is none for the second cell.
+#[derive(Default)]
+struct Scarce(AtomicUsize);
+
+impl Workers for Scarce {
+    fn run(&self, job: Job) -> io::Result<()> {
+        if self.0.fetch_add(1, Ordering::Relaxed) == 1 {
+            return Err(io::Error::other("there is none"));
+        }
+        thread::spawn(move || block_on(job()));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_head_that_was_not_started_may_be_tried_again() {
+    let runtime = Runtime::builder().cells(0).workers_on(Scarce::default());
+    let runtime = runtime.build().unwrap();
+    let epochs = Epochs::new(Epoch::default());
+    let [one, two] = ["one", "two"].map(image);
+    let heads = [&one, &two].into_iter().zip(1..).map(|(image, seq)| Head {
+        seq,
+        cid: cid(image),
+        block: 100 + seq,
+    });
+    let heads: Vec<_> = heads.collect();
+    let base = move |head: &Head| {
+        let image = if head.seq == 1 { &one } else { &two };
+        Builder::new().runtime(&runtime).image(image)
+    };
+    let announced = futures::stream::iter(heads.clone()).map(Ok);
+    let mut rollout = Rollout::new(announced, epochs.clone(), base);
+    assert_eq!(block_on(rollout.next()).unwrap().unwrap(), heads[0]);
+    match block_on(rollout.next()).unwrap().unwrap_err() {
+        RolloutError::Start { head, source } => {
+            assert_eq!(head, heads[1]);
+            assert!(matches!(source, Error::Worker(_)), "{source:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(rollout.cell().is_none());
+    assert_eq!(epochs.current().seq, 2);
+    assert_eq!(block_on(rollout.retry()).unwrap().unwrap(), heads[1]);
+    assert!(rollout.cell().is_some());
+    assert_eq!(epochs.current().seq, 2);
     assert!(block_on(rollout.retry()).is_none());
 }
 
