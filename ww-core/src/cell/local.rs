@@ -265,12 +265,20 @@ impl Local {
     pub(crate) fn disconnect(&self, error: capnp::Error) {
         let ended = Connection::None(error.clone());
         let old = self.inner.connection.replace(ended);
-        if let Connection::Open { vat, membrane, .. } = old {
-            // Whoever waits for an answer is told by the connection.
-            drop(vat);
-            // A guest can have a call hold what it was called with, and that
-            // the call, so that neither ends by itself.
-            membrane.revoke(error);
+        match old {
+            Connection::Open { vat, membrane, .. } => {
+                // Whoever waits for an answer is told by the connection.
+                drop(vat);
+                // A guest can have a call hold what it was called with, and that
+                // the call, so that neither ends by itself.
+                membrane.revoke(error);
+            }
+            Connection::Idle { wanted, .. } => {
+                if let Some((_, keeper)) = wanted {
+                    keep(keeper, capnp_rpc::new_broken_cap(error));
+                }
+            }
+            Connection::None(_) => {}
         }
     }
 

@@ -125,6 +125,19 @@ fn a_child_that_exports_nothing_breaks_the_promise() {
 }
 
 #[test]
+fn what_a_child_without_rpc_was_asked_for_before_it_ran_says_so() {
+    Stage::run(async |stage| {
+        let program = compile_small(&stage.executor(), 1).await.unwrap();
+        let spawned = program.spawn_request().send();
+        let asked = spawned.pipeline.get_process().bootstrap_request().send();
+        let exported: executor::Client = FromClientHook::new(asked.pipeline.get_cap().as_cap());
+        let error = echo(&exported, "hey").await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Disconnected, "{error}");
+        assert!(error.extra.contains("speaks no RPC"), "{error}");
+    });
+}
+
+#[test]
 fn what_is_handed_down_passes_the_membrane() {
     /// Revokes the membrane at the third call.
     struct Trip {
