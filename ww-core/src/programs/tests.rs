@@ -23,7 +23,7 @@ fn busy(programs: &Programs) -> impl Sized + use<> {
     let busy = (0..processors).map(|_| {
         let (end, ends) = channel::<()>();
         let queue = programs.compiling.clone();
-        let mut work = Box::pin(async move { queue.run(move || drop(ends.recv())).await });
+        let mut work = Box::pin(async move { _ = queue.run(move || ends.recv()).await });
         assert!(block_on(poll_immediate(&mut work)).is_none());
         (end, work)
     });

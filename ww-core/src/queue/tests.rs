@@ -10,7 +10,7 @@ use super::*;
 fn work(queue: &Queue) -> (Pin<Box<impl Future<Output = ()> + use<>>>, Sender<()>) {
     let (end, ends) = channel::<()>();
     let queue = queue.clone();
-    let mut work = Box::pin(async move { queue.run(move || drop(ends.recv())).await });
+    let mut work = Box::pin(async move { _ = queue.run(move || ends.recv()).await });
     assert!(block_on(poll_immediate(&mut work)).is_none());
     (work, end)
 }
