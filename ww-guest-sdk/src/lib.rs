@@ -43,6 +43,10 @@
 //! | failing | [`Error`], which every error converts to, and [`Exit`] codes |
 //! | being tested | `testing`, on targets other than `wasm32-wasip2` |
 //!
+//! It waits in its poll loop and nowhere else. `block_on` of another crate does not
+//! know that loop: in a guest it polls without end, takes a processor, and never
+//! hears of what it waits for. Use `.await`, and [`spawn`] for what goes on beside.
+//!
 //! Its code compiles for other targets too, where [`testing`] runs it.
 //!
 //! # Speed

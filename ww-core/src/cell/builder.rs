@@ -179,6 +179,11 @@ impl Builder {
     /// `bootstrap` runs once, on the cell's thread, when the cell starts, and
     /// only if the cell speaks RPC. Without it, a guest that asks for its
     /// bootstrap capability gets an error.
+    ///
+    /// What it serves is polled on that thread. Where that is a worker of the
+    /// runtime's, there is no reactor of another executor: timers and sockets of tokio
+    /// panic there, and the cell with them. A server that needs them goes with
+    /// [`prepare`](Self::prepare), driven in a `LocalSet`.
     pub fn bootstrap<C: FromClientHook>(
         mut self,
         bootstrap: impl FnOnce(&Local) -> Result<C, Error> + Send + 'static,
@@ -230,7 +235,8 @@ impl Builder {
         self
     }
 
-    /// Starts the cell on a worker of its runtime.
+    /// Starts the cell on a worker of its runtime, whatever executor this is awaited on:
+    /// its own is [`prepare`](Self::prepare)'s.
     ///
     /// # Errors
     ///
