@@ -11,10 +11,10 @@ use ww_image::Image;
 use super::arguments::{argv, env};
 use super::berth::Berth;
 use super::budget::Budget;
-use super::handle::{Cell, Streams};
+use super::handle::Cell;
 use super::limits::Limits;
-use super::lines::Stream;
 use super::local::Local;
+use super::ports::Ports;
 use super::ready::Ready;
 use super::shared::Shared;
 use super::sources::Sources;
@@ -24,12 +24,10 @@ use super::stdio::{Input, Output};
 use super::transport::Transport;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::pipe;
 use crate::program::Program;
 use crate::random::{self, Random};
-use crate::rpc::Connection;
 use crate::runtime::Runtime;
-use crate::wasi::{Mount, Setup, Source, Stdin, Stdout, Wasi};
+use crate::wasi::{Mount, Setup, Source, Wasi};
 
 /// Configures a cell.
 ///
@@ -44,10 +42,7 @@ pub struct Builder {
     runtime: Option<Runtime>,
     argv: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
-    stdin: Option<Input>,
-    stdout: Option<Output>,
-    stderr: Output,
-    transport: Transport,
+    ports: Ports,
     bootstrap: Option<Bootstrap>,
     limits: Limits,
     sources: Sources,
@@ -67,10 +62,7 @@ impl Builder {
             runtime: None,
             argv: vec!["main.wasm".into()],
             env: Vec::new(),
-            stdin: None,
-            stdout: None,
-            stderr: Output::default(),
-            transport: Transport::default(),
+            ports: Ports::default(),
             bootstrap: None,
             limits: Limits::default(),
             sources: Sources::default(),
@@ -147,19 +139,19 @@ impl Builder {
 
     /// Connects standard input, which is empty otherwise.
     pub fn stdin(mut self, input: Input) -> Self {
-        self.stdin = Some(input);
+        self.ports.stdin = Some(input);
         self
     }
 
     /// Connects standard output, which is discarded otherwise.
     pub fn stdout(mut self, output: Output) -> Self {
-        self.stdout = Some(output);
+        self.ports.stdout = Some(output);
         self
     }
 
     /// Connects standard error, which is discarded otherwise.
     pub fn stderr(mut self, output: Output) -> Self {
-        self.stderr = output;
+        self.ports.stderr = output;
         self
     }
 
@@ -170,7 +162,7 @@ impl Builder {
 
     /// Where the cell speaks RPC.
     pub fn transport(mut self, transport: Transport) -> Self {
-        self.transport = transport;
+        self.ports.transport = transport;
         self
     }
 
@@ -293,7 +285,7 @@ impl Builder {
         let shared = Arc::new(Shared::new(
             self.image.clone(),
             self.sources.clone(),
-            self.stderr.tells(),
+            self.ports.stderr.tells(),
             &limits,
         ));
         let name = self.name.as_deref();
@@ -305,44 +297,13 @@ impl Builder {
             None => tracing::info_span!("cell", id, name),
         };
         let unstarted = Unstarted::new(shared.clone(), self.family.map(|(.., berth)| berth));
-        let mut connection = Connection::default();
-        let mut rpc = None;
-        let mut streams = Streams::default();
-        let (stdin, stdout);
-        if self.transport == Transport::Stdio {
-            if self.stdin.is_some() || self.stdout.is_some() {
-                let stream = if self.stdin.is_some() {
-                    "stdin"
-                } else {
-                    "stdout"
-                };
-                return Err(Error::StdioTaken { stream });
-            }
-            let (to_guest, incoming) = pipe::pipe(limits.rpc_buffer);
-            let (outgoing, from_guest) = pipe::pipe(limits.rpc_buffer);
-            stdin = Stdin::pipe(incoming);
-            stdout = Stdout::pipe(outgoing);
-            rpc = Some((from_guest, to_guest));
-        } else {
-            (stdin, streams.stdin) = self.stdin.unwrap_or_default().open(limits.stdio);
-            let output = self.stdout.unwrap_or_default();
-            (stdout, streams.stdout) = output.open(limits.stdio, Stream::Out, &span);
-            if program.imports_rpc() {
-                let (to_guest, incoming) = pipe::pipe(limits.rpc_buffer);
-                let (outgoing, from_guest) = pipe::pipe(limits.rpc_buffer);
-                connection = Connection::new(incoming, outgoing);
-                rpc = Some((from_guest, to_guest));
-            }
-        }
-        let stderr;
-        (stderr, streams.stderr) = self.stderr.open(limits.stdio, Stream::Err, &span);
-
+        let ends = self.ports.connect(program.imports_rpc(), &limits, &span)?;
         let wasi = Wasi::new(Setup {
             args: argv,
             env,
-            stdin,
-            stdout,
-            stderr,
+            stdin: ends.stdin,
+            stdout: ends.stdout,
+            stderr: ends.stderr,
             mounts,
             clock: self.sources.clock(&runtime),
             random: self.sources.random(),
@@ -353,7 +314,7 @@ impl Builder {
             place,
             state: State::new(
                 wasi,
-                connection,
+                ends.connection,
                 limits,
                 program.instances(),
                 shared.clone(),
@@ -362,14 +323,14 @@ impl Builder {
             budget: Budget::new(&limits, &runtime),
             ticker: runtime.ticker(),
             span,
-            rpc,
+            rpc: ends.rpc,
             bootstrap: self.bootstrap,
             outcome: sender,
         };
         let cell = Cell {
             shared,
             outcome: receiver.shared(),
-            streams: Mutex::new(streams),
+            streams: Mutex::new(ends.streams),
             detached: false,
             image,
         };
@@ -399,7 +360,7 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("argv", &self.argv)
-            .field("transport", &self.transport)
+            .field("transport", &self.ports.transport)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

@@ -16,6 +16,7 @@ mod local;
 mod meter;
 mod nest;
 mod plain;
+mod ports;
 mod ready;
 mod record;
 mod remote;
