@@ -8,7 +8,7 @@ use capnp::ErrorKind;
 use futures::future::{Either, select};
 use futures::pin_mut;
 use ww_core::Error;
-use ww_core::cell::{Cell, Input, Local};
+use ww_core::cell::{Cell, Driver, Input, Local};
 use ww_core::network::Offline;
 use ww_core::serve::Spawner;
 use ww_membrane::{Epoch, Epochs, Membrane};
@@ -89,14 +89,19 @@ fn a_start_that_is_dropped_ends_what_waits_for_it() {
     });
 }
 
+/// A cell that lives until its input ends, its driver, and such a cell beside it.
+async fn neighbours() -> (Cell, Driver, Cell) {
+    let lives = || guest("echo-child").stdin(Input::piped());
+    let (cell, start) = lives().prepare().await.expect("it can run");
+    let driver = start.drive();
+    let neighbour = lives().beside(&cell).spawn().await.expect("it can run");
+    (cell, driver, neighbour)
+}
+
 #[test]
 fn a_panic_ends_one_cell_of_a_driver_and_not_the_others() {
     patiently(async {
-        let builder = guest("echo-child").stdin(Input::piped());
-        let (cell, start) = builder.prepare().await.unwrap();
-        let driver = start.drive();
-        let lives = guest("echo-child").stdin(Input::piped());
-        let neighbour = lives.beside(&cell).spawn().await.unwrap();
+        let (cell, driver, neighbour) = neighbours().await;
         let panics = cell.with(async |_| -> Result<(), Error> { panic!("as the test wants") });
         let watch = async {
             assert!(matches!(panics.await, Err(Error::Ended)));
@@ -123,11 +128,7 @@ impl Drop for Explosive {
 #[test]
 fn what_panics_when_an_epoch_passes_ends_no_cell() {
     patiently(async {
-        let builder = guest("echo-child").stdin(Input::piped());
-        let (cell, start) = builder.prepare().await.unwrap();
-        let driver = start.drive();
-        let lives = guest("echo-child").stdin(Input::piped());
-        let neighbour = lives.beside(&cell).spawn().await.unwrap();
+        let (cell, driver, neighbour) = neighbours().await;
         let epochs = Epochs::new(Epoch::default());
         let sessions = [(); 2].map(|()| Membrane::new(epochs.guard()));
         let hold =
