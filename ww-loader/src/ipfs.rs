@@ -32,7 +32,6 @@
 //! ```
 
 mod answer;
-mod bell;
 mod blocks;
 mod builder;
 mod content_path;

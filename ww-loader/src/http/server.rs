@@ -1,40 +1,31 @@
-/// The server at `url`: scheme, host and port. The rest may hold a secret, as the user,
-/// the path and the query of many a node do, and errors end up anywhere.
-pub(crate) fn server(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return UNKNOWN.into();
-    };
-    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    let place = authority.rsplit_once('@').map_or(authority, |(_, at)| at);
-    let is_scheme = |char: char| char.is_ascii_alphanumeric() || "+-.".contains(char);
-    match scheme.chars().all(is_scheme) && is_place(place) {
-        true => format!("{scheme}://{place}"),
-        false => UNKNOWN.into(),
-    }
-}
+use std::net::Ipv6Addr;
+
+use http::Uri;
 
 /// What is no address may be a secret anywhere.
 const UNKNOWN: &str = "a server without a proper address";
 
-/// Whether the text is a host, with or without a port. A password that is not escaped
-/// as it should be looks like neither.
-fn is_place(text: &str) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, port),
-        _ => (text, ""),
-    };
+/// The server at `url`: scheme, host and port. The rest may hold a secret, as the user,
+/// the path and the query of many a node do, and errors end up anywhere.
+pub(crate) fn server(url: &str) -> String {
+    let uri = url.parse().ok();
+    uri.and_then(place).unwrap_or_else(|| UNKNOWN.into())
+}
+
+fn place(uri: Uri) -> Option<String> {
+    let (scheme, host) = (uri.scheme_str()?, uri.host()?);
     let v6 = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'));
-    let is_host = match v6 {
-        Some(host) => host
-            .chars()
-            .all(|char| char.is_ascii_hexdigit() || ":.".contains(char)),
-        None => host
-            .chars()
-            .all(|char| char.is_alphanumeric() || "-._~".contains(char)),
-    };
-    !host.is_empty() && is_host && port.bytes().all(|digit| digit.is_ascii_digit())
+    if v6.is_some_and(|v6| v6.parse::<Ipv6Addr>().is_err()) {
+        return None;
+    }
+    let port = uri
+        .port_u16()
+        .map_or_else(String::new, |port| format!(":{port}"));
+    // A password with a slash looks like a port that is none.
+    let at = uri.authority()?.as_str().rsplit('@').next()?;
+    (at == format!("{host}{port}")).then(|| format!("{scheme}://{at}"))
 }
 
 #[cfg(test)]
@@ -53,7 +44,7 @@ mod tests {
             ("http://user:secret:@secret@host/x@y", "http://host"),
             ("http://host?secret", "http://host"),
             ("http://host#secret", "http://host"),
-            ("http://host\\secret@other", "http://host"),
+            ("http://host\\secret@other", UNKNOWN),
             ("http://user:se/cret@host", UNKNOWN),
             ("http://:secret@", UNKNOWN),
             ("http://host:secret", UNKNOWN),

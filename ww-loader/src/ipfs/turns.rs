@@ -1,9 +1,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use event_listener::Event;
 use futures::future::{Either, select};
 
-use super::bell::Bell;
 use super::{Retry, Source, SourceError};
 use crate::clock::Clock;
 
@@ -11,8 +11,8 @@ use crate::clock::Clock;
 pub(super) struct Turns {
     slots: Vec<Slot>,
     retry: Retry,
-    /// Rung when one that rested gives something.
-    well: Bell,
+    /// Notified when one that rested gives something.
+    well: Event,
 }
 
 pub(super) struct Slot {
@@ -37,7 +37,7 @@ impl Turns {
         Self {
             slots: slots.collect(),
             retry,
-            well: Bell::default(),
+            well: Event::new(),
         }
     }
 
@@ -62,7 +62,7 @@ impl Turns {
         let (mut asleep, mut once_more) = (sleep(), true);
         loop {
             // Before the look at the health, so that nothing is missed between.
-            let well = self.well.rung();
+            let well = self.well.listen();
             if rested().unwrap_or_default() <= clock.now() {
                 return;
             }
@@ -100,7 +100,7 @@ impl Turns {
     pub(super) fn succeeded(&self, slot: &Slot) {
         let before = std::mem::take(&mut *slot.health());
         if before.resting > Duration::ZERO {
-            self.well.ring();
+            self.well.notify(usize::MAX);
         }
     }
 }
