@@ -36,8 +36,10 @@ pub(super) fn forward(
     }
     let RemotePromise { promise, pipeline } = request.send();
     let fields = boundary.method(call).and_then(|method| method.promised());
-    let promised = Promised::new(fields.unwrap_or_default(), pipeline.hook);
-    promised.write(boundary, direction, &mut *results)?;
+    let promised = fields.map(|fields| Promised::new(fields, pipeline.hook));
+    if let Some(promised) = &promised {
+        promised.write(boundary, direction, &mut *results)?;
+    }
     let (boundary, call) = (boundary.clone(), *call);
     Ok(Promise::from_future(async move {
         // Its connection counts them for as long as they are held: a copy waits where
@@ -55,7 +57,9 @@ pub(super) fn forward(
             return overwrite(results.get()?, content);
         }
         let mut answer = Message::copy_of(content, size)?;
-        promised.keep(&mut answer).await?;
+        if let Some(promised) = promised {
+            promised.keep(&mut answer).await?;
+        }
         let answer = answer.crossed(&boundary, direction)?;
         overwrite(results.get()?, answer.reader()?)
     }))
