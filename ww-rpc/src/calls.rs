@@ -16,6 +16,7 @@ use crate::{Limits, Traffic};
 
 pub(crate) use self::table::Held;
 
+mod behind;
 mod table;
 mod words;
 
@@ -106,8 +107,8 @@ impl Calls {
     /// hear instead, if anything: of the capabilities that the peer has not heard of, it
     /// would let go by itself alone.
     pub(crate) fn finish(&self, question: u32) -> Result<Option<Frame>, Refusal> {
-        let State { table, exports, .. } = &mut *self.state.borrow_mut();
-        table.finish(question, &self.limits)?;
+        let table = &mut self.state.borrow_mut().table;
+        let unheard = table.finish(question, &self.limits)?;
         let releasing = || {
             let mut message = Builder::new_default();
             let mut finish = message.init_root::<message::Builder<'_>>().init_finish();
@@ -115,7 +116,7 @@ impl Calls {
             finish.set_release_result_caps(true);
             Frame::of(&message)
         };
-        Ok(exports.were_unheard(question).then(releasing))
+        Ok(unheard.then(releasing))
     }
 
     /// Takes note of what a promise of the peer's resolves to.
@@ -174,10 +175,7 @@ impl Calls {
         words: usize,
     ) -> Result<Option<Fate>, Refusal> {
         let State {
-            table,
-            exports,
-            questions,
-            ..
+            table, questions, ..
         } = &mut *self.state.borrow_mut();
         let limit = self.limits.message_words;
         let too_large = |what| {
@@ -202,9 +200,8 @@ impl Calls {
             Ok(message::Return(answer)) if words > limit => {
                 let answer = answer?;
                 let (id, closed) = (answer.get_answer_id(), answer.get_no_finish_needed());
-                if table.answer(id, closed, words) {
-                    exports.withhold(id);
-                }
+                table.answer(id, closed, words);
+                table.withhold(id);
                 Ok(Some(Fate::replaced(answer, &too_large("answer"))))
             }
             _ => Ok(None),

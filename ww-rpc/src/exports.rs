@@ -17,9 +17,6 @@ pub(crate) struct Exports {
     /// again, for the same promise may go out once more, by another way: a peer that
     /// answers with a later promise of that id is refused with no need.
     answers: BTreeSet<u32>,
-    /// Answers of which the peer has heard but a failure, and which it has not finished
-    /// with.
-    unheard: BTreeSet<u32>,
 }
 
 impl Exports {
@@ -28,7 +25,6 @@ impl Exports {
             limit,
             reflecting: BTreeSet::new(),
             answers: BTreeSet::new(),
-            unheard: BTreeSet::new(),
         }
     }
 
@@ -108,17 +104,6 @@ impl Exports {
     /// Whether the export `id` is a promise of what the peer has to answer itself.
     pub(crate) fn are_answers(&self, id: u32) -> bool {
         self.answers.contains(&id)
-    }
-
-    /// Takes note that the peer does not hear of the capabilities of an answer.
-    pub(crate) fn withhold(&mut self, answer: u32) {
-        self.unheard.insert(answer);
-    }
-
-    /// Takes note that the peer has finished with an answer, and says whether it has not
-    /// heard of its capabilities.
-    pub(crate) fn were_unheard(&mut self, answer: u32) -> bool {
-        self.unheard.remove(&answer)
     }
 
     fn fits(&self, id: u32, has: &str, what: &str) -> Result<(), Refusal> {

@@ -6,6 +6,7 @@ use capnp_rpc::rpc_capnp::{
     call, cap_descriptor, message_target, payload, promised_answer, resolve,
 };
 
+use super::behind::Behind;
 use super::words::{CAPABILITY_WORDS, copy_words, table_words};
 use crate::exports::Exports;
 use crate::plain::Target;
@@ -43,9 +44,9 @@ pub(super) struct Table {
     pub(super) reflects_answers: bool,
 }
 
-struct Call {
+pub(super) struct Call {
     serial: u64,
-    depth: u32,
+    pub(super) depth: u32,
     /// Whether the parameters are still held.
     held: bool,
     answered: bool,
@@ -56,7 +57,9 @@ struct Call {
     /// Its depth, where promises resolve to its answer.
     resolved: u32,
     /// Whether it was made on what is the peer's own: so is its answer.
-    reflected: bool,
+    pub(super) reflected: bool,
+    /// Whether the peer hears but of a failure of its answer.
+    unheard: bool,
 }
 
 /// What counts on of a call that was finished with before it was answered, until
@@ -70,36 +73,12 @@ struct Cancelled {
     resolved: u32,
 }
 
-/// What a call is made on.
-struct Behind {
-    /// Its depth, where that is the answer of another call.
-    depth: u32,
-    /// Whether it is the peer's own.
-    reflected: bool,
-}
-
 /// What one call's parameters take up, to be given back with
 /// [`release`](super::Calls::release).
 pub(crate) struct Held {
     id: u32,
     serial: u64,
     words: usize,
-}
-
-impl Behind {
-    fn of(call: Option<&mut Call>) -> Self {
-        Self {
-            depth: call.as_ref().map_or(0, |call| call.depth),
-            reflected: call.is_some_and(|call| call.reflected),
-        }
-    }
-
-    fn of_export(id: u32, exports: &Exports) -> Self {
-        Self {
-            depth: 0,
-            reflected: exports.are_reflecting(id),
-        }
-    }
 }
 
 impl Table {
@@ -326,12 +305,15 @@ impl Table {
             mention_words: 0,
             resolved: 0,
             reflected,
+            unheard: false,
         });
         Ok(Some(self.serial))
     }
 
-    /// Takes note that the peer has finished with a call.
-    pub(super) fn finish(&mut self, id: u32, limits: &Limits) -> Result<(), Refusal> {
+    /// Takes note that the peer has finished with a call, and says whether it has not
+    /// heard of its answer's capabilities.
+    pub(super) fn finish(&mut self, id: u32, limits: &Limits) -> Result<bool, Refusal> {
+        let unheard = self.open.get(&id).is_some_and(|call| call.unheard);
         self.close(id);
         if self.unanswered > limits.cancelled_calls {
             return Err(Limit::CancelledCalls.exceeded(format!(
@@ -339,7 +321,7 @@ impl Table {
                 self.unanswered, limits.cancelled_calls
             )));
         }
-        Ok(())
+        Ok(unheard)
     }
 
     fn close(&mut self, id: u32) {
@@ -365,15 +347,14 @@ impl Table {
         }
     }
 
-    /// Takes note that a call is answered, in a message of `words` words, and says
-    /// whether the peer still has to finish with it.
-    pub(super) fn answer(&mut self, id: u32, no_finish_needed: bool, words: usize) -> bool {
+    /// Takes note that a call is answered, in a message of `words` words.
+    pub(super) fn answer(&mut self, id: u32, no_finish_needed: bool, words: usize) {
         let Some(call) = self.open.get_mut(&id) else {
             self.unanswered = self.unanswered.saturating_sub(1);
             let counted = self.cancelled.remove(&id).unwrap_or_default();
             self.words -= counted.words;
             self.resolved -= counted.resolved;
-            return false;
+            return;
         };
         call.answered = true;
         self.words -= std::mem::take(&mut call.mention_words);
@@ -384,7 +365,13 @@ impl Table {
             call.answer_words += words;
             self.words += words;
         }
-        !no_finish_needed
+    }
+
+    /// Takes note that the peer does not hear of the capabilities of a call's answer.
+    pub(super) fn withhold(&mut self, id: u32) {
+        if let Some(call) = self.open.get_mut(&id) {
+            call.unheard = true;
+        }
     }
 
     /// Takes note that a call's parameters have been dropped.
