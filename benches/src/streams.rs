@@ -91,7 +91,7 @@ pub fn from_guest_to_guest(pours: &Program, way: Way, parts: u64) -> Outcome<Dur
                         })
                         .await?;
                     let to = cell(pours, "pull", parts)
-                        .bootstrap(|_| HANDED.take().ok_or(ww_core::Error::Ended));
+                        .bootstrap(|_| HANDED.take().ok_or(ww_core::Error::Ended { why: None }));
                     let took = timed(to).await;
                     drop(stdin);
                     took

@@ -170,9 +170,13 @@ pub enum Error {
     #[error("the cell was dropped before it exited")]
     Dropped,
 
-    /// The cell has ended, so nothing can run beside it any more.
+    /// The cell has ended, so nothing of it answers, or can run beside it, any more.
     #[error("the cell has ended")]
-    Ended,
+    Ended {
+        /// What ended it; nothing where it exited by itself, or where that is not known.
+        #[source]
+        why: Option<Arc<Self>>,
+    },
 
     /// The runtime's workers did not take the cell.
     #[error("no worker thread takes the cell")]
@@ -214,6 +218,25 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
+impl Error {
+    fn kind(&self) -> capnp::ErrorKind {
+        match self {
+            Self::Rpc(error) => error.kind,
+            // A capability of a cell that trapped is gone, and another may be had.
+            Self::Ended { why } => match why.as_deref().map(Self::kind) {
+                Some(capnp::ErrorKind::Overloaded) => capnp::ErrorKind::Overloaded,
+                _ => capnp::ErrorKind::Disconnected,
+            },
+            Self::Killed | Self::Dropped => capnp::ErrorKind::Disconnected,
+            Self::Image(error) if error.is_passing() => capnp::ErrorKind::Disconnected,
+            Self::Full { .. } | Self::Limit { .. } | Self::TooDeep { .. } => {
+                capnp::ErrorKind::Overloaded
+            }
+            _ => capnp::ErrorKind::Failed,
+        }
+    }
+}
+
 impl From<ww_image::Error> for Error {
     fn from(error: ww_image::Error) -> Self {
         Self::Image(Arc::new(error))
@@ -233,15 +256,9 @@ impl From<Error> for capnp::Error {
         if let Error::Rpc(error) = error {
             return error;
         }
-        let kind = match error {
-            Error::Killed | Error::Dropped | Error::Ended => capnp::ErrorKind::Disconnected,
-            Error::Image(ref error) if error.is_passing() => capnp::ErrorKind::Disconnected,
-            Error::Full { .. } | Error::Limit { .. } | Error::TooDeep { .. } => {
-                capnp::ErrorKind::Overloaded
-            }
-            _ => capnp::ErrorKind::Failed,
-        };
-        let extra = with_causes(&error);
-        Self { kind, extra }
+        Self {
+            kind: error.kind(),
+            extra: with_causes(&error),
+        }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) const CATALOG: &[Entry] = &[
     image("exits", &[]),
     image("exporter", &[]),
     image("fails", &[]),
+    image("falls", &[]),
     image("garbage", &[]),
     image("greeted", &[]),
     image("hello", &[]),

@@ -17,7 +17,7 @@ impl Berth {
     /// is below, has as many cells below it as it may have, [`Error::TooDeep`].
     pub(crate) fn below(parent: &Arc<Shared>) -> Result<Self, Error> {
         if parent.has_ended() {
-            return Err(Error::Ended);
+            return Err(Error::Ended { why: None });
         }
         if parent.above().count() + 1 == LEVELS {
             return Err(Error::TooDeep { most: LEVELS });

@@ -3,8 +3,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use capnp::capability::FromClientHook;
-use futures::FutureExt;
-use futures::channel::oneshot;
 use tracing::Span;
 use ww_image::Image;
 
@@ -14,6 +12,7 @@ use super::budget::Budget;
 use super::handle::Cell;
 use super::limits::Limits;
 use super::local::Local;
+use super::outcome::Outcome;
 use super::ports::Ports;
 use super::ready::Ready;
 use super::shared::Shared;
@@ -282,11 +281,13 @@ impl Builder {
 
         let limits = self.limits;
         let place = program.place(&limits).await?;
+        let (tell, outcome) = Outcome::new();
         let shared = Arc::new(Shared::new(
             self.image.clone(),
             self.sources.clone(),
             self.ports.stderr.tells(),
             &limits,
+            outcome,
         ));
         let name = self.name.as_deref();
         let id = shared.id;
@@ -309,7 +310,6 @@ impl Builder {
             random: self.sources.random(),
             shared: shared.clone(),
         });
-        let (sender, receiver) = oneshot::channel();
         let start = Start {
             place,
             state: State::new(
@@ -325,11 +325,10 @@ impl Builder {
             span,
             rpc: ends.rpc,
             bootstrap: self.bootstrap,
-            outcome: sender,
+            outcome: tell,
         };
         let cell = Cell {
             shared,
-            outcome: receiver.shared(),
             streams: Mutex::new(ends.streams),
             detached: false,
             image,

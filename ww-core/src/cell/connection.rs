@@ -52,7 +52,7 @@ impl Line {
 /// A client that stands for what its keeper will be told.
 pub(super) fn promise() -> (Client, oneshot::Sender<Client>) {
     let (keeper, kept) = oneshot::channel();
-    let client = capnp_rpc::new_future_client(async { kept.await.map_err(|_| ended()) });
+    let client = capnp_rpc::new_future_client(async { kept.await.map_err(|_| ended(None)) });
     (client, keeper)
 }
 

@@ -4,9 +4,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use capnp::capability::FromClientHook;
-use futures::FutureExt;
 use futures::channel::oneshot;
-use futures::future::{Either, Shared as Everyones, select};
+use futures::future::{Either, select};
 use ww_image::Cid;
 
 use super::exit::Exit;
@@ -24,7 +23,6 @@ use crate::pipe;
 #[must_use = "dropping the handle kills the cell"]
 pub struct Cell {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) outcome: Everyones<oneshot::Receiver<Result<Exit, Error>>>,
     pub(crate) streams: Mutex<Streams>,
     pub(crate) detached: bool,
     pub(crate) image: Option<Cid>,
@@ -51,8 +49,7 @@ impl Cell {
     ///
     /// Dropping the future loses nothing.
     pub fn wait(&self) -> impl Future<Output = Result<Exit, Error>> + Send + use<> {
-        let outcome = self.outcome.clone();
-        async move { outcome.await.unwrap_or(Err(Error::Dropped)) }
+        self.shared.outcome.wait()
     }
 
     /// Ends the cell: at the next turn of its thread where it waits, within two
@@ -127,7 +124,8 @@ impl Cell {
     ///
     /// # Errors
     ///
-    /// What `task` returns, or [`Error::Ended`] when the cell ended first.
+    /// What `task` returns, or [`Error::Ended`] when the cell ended first, with what
+    /// ended it.
     ///
     /// # Cancel safety
     ///
@@ -147,7 +145,7 @@ impl Cell {
             .send(Box::new(|local| Box::pin(answer(sender, || task(local)))));
         // An errand that was not taken is dropped, and with it its sender.
         drop(sent);
-        receiver.map(|received| received.unwrap_or(Err(Error::Ended)))
+        self.shared.outcome.or_ended(receiver)
     }
 
     /// What the guest exports, for use from any thread: see [`Remote`]. Calls

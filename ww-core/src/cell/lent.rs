@@ -34,7 +34,7 @@ impl Drop for Lent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cell::{Limits, Sources};
+    use crate::cell::{Limits, Outcome, Sources};
 
     #[test]
     fn what_is_lent_counts_until_it_is_given_back() {
@@ -42,7 +42,14 @@ mod tests {
             memory: 100,
             ..Limits::default()
         };
-        let cell = Arc::new(Shared::new(None, Sources::default(), false, &limits));
+        let (_, outcome) = Outcome::new();
+        let cell = Arc::new(Shared::new(
+            None,
+            Sources::default(),
+            false,
+            &limits,
+            outcome,
+        ));
         let lent = Lent::new(&cell, 60).expect("there is room");
         let more = Lent::new(&cell, 60);
         assert!(matches!(more, Err(Error::Limit { .. })), "{more:?}");

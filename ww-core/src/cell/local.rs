@@ -15,7 +15,9 @@ use ww_rpc::Vat;
 use super::connection::{Connection, Line, exported_by, keep, promise};
 use super::limits::Limits;
 use super::nest::Nest;
+use super::plain::{TOLD, plain};
 use super::shared::{Shared, part};
+use crate::error::Error;
 use crate::serve::Quota;
 
 /// A cell as seen from the thread it lives on: the place to speak to its
@@ -64,7 +66,8 @@ impl Local {
     ///
     /// Asked for when first called. Calls on it wait until the guest has
     /// exported something, and fail with kind `Disconnected` if it ends
-    /// without, or speaks no RPC at all.
+    /// without, or speaks no RPC at all. What ended the cell is in the text of their
+    /// error, whose kind is `Overloaded` where that was a limit.
     pub fn exported<C: FromClientHook>(&self) -> C {
         if self.open() {
             self.inner.shared.signal.raise(part::VAT);
@@ -264,21 +267,28 @@ impl Local {
     /// Ends the connection; what the guest exported is broken with `error`.
     pub(crate) fn disconnect(&self, error: capnp::Error) {
         let ended = Connection::None(error.clone());
-        let old = self.inner.connection.replace(ended);
-        match old {
-            Connection::Open { vat, membrane, .. } => {
+        let broken = || capnp_rpc::new_broken_cap(error.clone());
+        match self.inner.connection.replace(ended) {
+            Connection::Open {
+                vat,
+                membrane,
+                wanted,
+                ..
+            } => {
+                if let Some(keeper) = wanted {
+                    keep(keeper, broken());
+                }
                 // Whoever waits for an answer is told by the connection.
                 drop(vat);
                 // A guest can have a call hold what it was called with, and that
                 // the call, so that neither ends by itself.
                 membrane.revoke(error);
             }
-            Connection::Idle { wanted, .. } => {
-                if let Some((_, keeper)) = wanted {
-                    keep(keeper, capnp_rpc::new_broken_cap(error));
-                }
-            }
-            Connection::None(_) => {}
+            Connection::Idle {
+                wanted: Some((_, keeper)),
+                ..
+            } => keep(keeper, broken()),
+            Connection::Idle { wanted: None, .. } | Connection::None(_) => {}
         }
     }
 
@@ -294,9 +304,13 @@ impl Local {
     }
 }
 
-/// Why nothing of a cell answers any more.
-pub(crate) fn ended() -> capnp::Error {
-    capnp::Error::disconnected("the cell has ended".into())
+/// Why nothing of a cell answers any more: what ended it, where it did not exit.
+pub(crate) fn ended(why: Option<&Error>) -> capnp::Error {
+    let why = why.cloned().map(Arc::new);
+    let ended = capnp::Error::from(Error::Ended { why });
+    // It may quote what the guest said.
+    let extra = plain(&ended.extra, TOLD);
+    capnp::Error { extra, ..ended }
 }
 
 impl fmt::Debug for Local {

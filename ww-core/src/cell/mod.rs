@@ -15,6 +15,7 @@ mod lines;
 mod local;
 mod meter;
 mod nest;
+mod outcome;
 mod plain;
 mod ports;
 mod ready;
@@ -48,6 +49,8 @@ pub use transport::Transport;
 
 pub(crate) use guest::HANDED_OVER;
 pub(crate) use lent::Lent;
+#[cfg(test)]
+pub(crate) use outcome::Outcome;
 pub(crate) use plain::plain;
 pub(crate) use ready::Ready;
 pub(crate) use shared::Shared;

@@ -73,7 +73,7 @@ impl Nest {
         match &mut *self.0.runs.borrow_mut() {
             Some(runs) => runs.push(run),
             // Dropped with the borrow over: its drop may come back here.
-            None => return Err(Error::Ended),
+            None => return Err(Error::Ended { why: None }),
         }
         let waker = self.0.waker.borrow_mut().take();
         if let Some(waker) = waker {

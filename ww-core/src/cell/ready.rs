@@ -36,7 +36,9 @@ impl Ready {
                     start.beside(&local);
                     std::future::ready(()).boxed_local()
                 };
-                neighbour.send(Box::new(join)).map_err(|_| Error::Ended)?;
+                neighbour
+                    .send(Box::new(join))
+                    .map_err(|_| Error::Ended { why: None })?;
             }
         }
         Ok(self.cell)

@@ -12,6 +12,7 @@ use ww_rpc::{Side, Vat};
 use super::handle::{Cell, answer};
 use super::limits::Limits;
 use super::local::Local;
+use super::outcome::Outcome;
 use super::plain::{TOLD, plain};
 use crate::error::Error;
 use crate::pipe;
@@ -49,19 +50,21 @@ type Job<C> = Box<dyn FnOnce(&Local, C) -> LocalBoxFuture<'static, ()> + Send>;
 /// It does not keep its cell alive.
 pub struct Remote<C> {
     jobs: UnboundedSender<Job<C>>,
+    /// Of the cell whose thread it is.
+    outcome: Outcome,
 }
 
 impl<C: FromClientHook + Clone + 'static> Remote<C> {
     /// `client`, which lives on the thread of `local`'s cell.
     pub fn new(local: &Local, client: C) -> Self {
-        let (remote, jobs) = Self::pair();
+        let (remote, jobs) = Self::pair(&local.shared().outcome);
         local.spawn(serve(local.clone(), client, jobs));
         remote
     }
 
     /// What the guest of `cell` exports.
     pub(super) fn exported(cell: &Cell) -> Self {
-        let (remote, jobs) = Self::pair();
+        let (remote, jobs) = Self::pair(&cell.shared.outcome);
         let sent = cell.shared.send(Box::new(|local| {
             let exported = local.exported();
             serve(local, exported, jobs).boxed_local()
@@ -77,7 +80,8 @@ impl<C: FromClientHook + Clone + 'static> Remote<C> {
     ///
     /// # Errors
     ///
-    /// What `call` returns, or [`Error::Ended`] when the cell ended first.
+    /// What `call` returns, or [`Error::Ended`] when the cell ended first, with what
+    /// ended it. A call that the cell's end has broken says so too, of its kind.
     ///
     /// # Cancel safety
     ///
@@ -94,7 +98,7 @@ impl<C: FromClientHook + Clone + 'static> Remote<C> {
     {
         let (sender, receiver) = oneshot::channel();
         self.ask(move |_, client| answer(sender, move || call(client)).boxed_local());
-        receiver.map(|received| received.unwrap_or(Err(Error::Ended)))
+        self.outcome.or_ended(receiver)
     }
 
     /// Another capability of the same thread, that `derive` makes of this one: by
@@ -104,7 +108,7 @@ impl<C: FromClientHook + Clone + 'static> Remote<C> {
         D: FromClientHook + Clone + 'static,
         F: FnOnce(C) -> D + Send + 'static,
     {
-        let (remote, jobs) = Remote::pair();
+        let (remote, jobs) = Remote::pair(&self.outcome);
         self.ask(move |local, client| serve(local.clone(), derive(client), jobs).boxed_local());
         remote
     }
@@ -149,9 +153,10 @@ impl<C: FromClientHook + Clone + 'static> Remote<C> {
         client
     }
 
-    fn pair() -> (Self, UnboundedReceiver<Job<C>>) {
+    fn pair(outcome: &Outcome) -> (Self, UnboundedReceiver<Job<C>>) {
         let (jobs, received) = unbounded();
-        (Self { jobs }, received)
+        let outcome = outcome.clone();
+        (Self { jobs, outcome }, received)
     }
 
     /// Where the cell has ended, the job is dropped, and whoever waits for it is
@@ -180,6 +185,7 @@ impl<C> Clone for Remote<C> {
     fn clone(&self) -> Self {
         Self {
             jobs: self.jobs.clone(),
+            outcome: self.outcome.clone(),
         }
     }
 }

@@ -156,7 +156,7 @@ impl Run {
         match &mut self.stage {
             // Without a connection there is nothing left to handle.
             Stage::Draining(result) if !self.local.is_connected() => {
-                Some(mem::replace(result, Err(Error::Ended)))
+                Some(mem::replace(result, Err(Error::Ended { why: None })))
             }
             _ => None,
         }
@@ -194,8 +194,8 @@ impl Run {
 
     fn poll_vat(&mut self) {
         let cx = &mut Context::from_waker(&self.wakers.vat);
-        if let Some(Poll::Ready(ended)) = self.local.poll_connection(cx) {
-            let error = match ended {
+        if let Some(Poll::Ready(result)) = self.local.poll_connection(cx) {
+            let error = match result {
                 Ok(()) => capnp::Error::disconnected("the cell closed its RPC connection".into()),
                 Err(error) => {
                     // It may quote what the guest said.
@@ -208,6 +208,9 @@ impl Run {
                     error
                 }
             };
+            // A guest that fails closes it as well, and may stop inside a message.
+            let fault = self.shared.fault.get();
+            let error = fault.map_or(error, |fault| ended(Some(fault)));
             self.local.disconnect(error);
         }
     }
@@ -253,7 +256,7 @@ impl Run {
         self.stage = Stage::Done;
         self.connect = None;
         self.budget.stop();
-        self.cut_off();
+        self.cut_off(result.as_ref().err());
         // Calls in flight have failed just now; those who made them may want
         // to say so.
         self.poll_tasks();
@@ -279,10 +282,11 @@ impl Run {
         self.shared.freed();
     }
 
-    /// Frees the guest, and breaks what it exported.
-    fn cut_off(&mut self) {
+    /// Frees the guest, and breaks what it exported: with what has ended it, where it
+    /// did not exit.
+    fn cut_off(&mut self, why: Option<&Error>) {
         self.free();
-        self.local.disconnect(ended());
+        self.local.disconnect(ended(why));
     }
 
     fn release(&mut self) {
@@ -364,7 +368,7 @@ impl Drop for Run {
         span.in_scope(|| {
             // The sender is taken last, when all is released.
             if self.outcome.is_some() {
-                self.cut_off();
+                self.cut_off(Some(&Error::Dropped));
                 self.release();
             }
             if !matches!(self.stage, Stage::Done) {

@@ -10,6 +10,7 @@ use super::berth::Berth;
 use super::limits::{Limit, Limits};
 use super::local::Local;
 use super::meter::{Meter, Usage};
+use super::outcome::Outcome;
 use super::signal::Signal;
 use super::sources::Sources;
 use crate::error::Error;
@@ -38,6 +39,10 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// The cell that it is a child of.
     above: OnceLock<Arc<Self>>,
+    /// What ended the guest, where it did not exit: before the cell has ended, which
+    /// waits for what the guest has written.
+    pub(super) fault: OnceLock<Error>,
+    pub(crate) outcome: Outcome,
     /// When the guest's slice began, in ticks of the runtime's ticker.
     pub(crate) slice: AtomicU64,
 }
@@ -66,6 +71,7 @@ impl Shared {
         sources: Sources,
         tells: bool,
         limits: &Limits,
+        outcome: Outcome,
     ) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(1);
         Self {
@@ -79,6 +85,8 @@ impl Shared {
             meter: Meter::default(),
             limits: *limits,
             above: OnceLock::new(),
+            fault: OnceLock::new(),
+            outcome,
             slice: AtomicU64::new(0),
         }
     }
@@ -273,7 +281,8 @@ mod tests {
     fn cell(limits: impl FnOnce(&mut Limits)) -> Arc<Shared> {
         let mut own = Limits::default();
         limits(&mut own);
-        Arc::new(Shared::new(None, Sources::default(), false, &own))
+        let (_, outcome) = Outcome::new();
+        Arc::new(Shared::new(None, Sources::default(), false, &own, outcome))
     }
 
     fn bound<T: fmt::Debug>(taken: Result<T, Error>) -> u64 {
@@ -348,7 +357,7 @@ mod tests {
         belongs(&cell(|_| {}), &child).expect("there is room again");
         child.close();
         let late = belongs(&cell(|_| {}), &child);
-        assert!(matches!(late, Err(Error::Ended)), "{late:?}");
+        assert!(matches!(late, Err(Error::Ended { .. })), "{late:?}");
     }
 
     #[test]

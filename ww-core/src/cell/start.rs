@@ -64,7 +64,7 @@ impl Start {
     /// [`Error::Ended`] when the parent has ended meanwhile.
     pub(crate) fn below(self, parent: &Local, bootstrap: Option<Client>) -> Result<Local, Error> {
         if parent.shared().has_ended() {
-            return Err(Error::Ended);
+            return Err(Error::Ended { why: None });
         }
         let nest = parent.nest().clone();
         let span = parent.span().clone();

@@ -165,7 +165,7 @@ async fn dropped_after(builder: fn(&Token) -> Builder, turns: usize) -> bool {
         Err(error) => panic!("after {turns} turns: {error}"),
     }
     let task = task.now_or_never().expect("the task has an answer");
-    assert!(matches!(task, Err(Error::Ended)));
+    assert!(matches!(task, Err(Error::Ended { .. })));
     if let Some(exported) = EXPORTED.take() {
         let error = exported.echo_request().send().promise.await.err();
         let kind = error.map(|error| error.kind);

@@ -68,7 +68,7 @@ fn beside_a_cell_that_has_ended_nothing_starts() {
         let ended = guest("hello").spawn().await.unwrap();
         ended.wait().await.unwrap();
         let late = guest("hello").beside(&ended).spawn().await;
-        assert!(matches!(late, Err(Error::Ended)));
+        assert!(matches!(late, Err(Error::Ended { .. })));
     });
 }
 
@@ -79,10 +79,10 @@ fn a_start_that_is_dropped_ends_what_waits_for_it() {
         let task = cell.with(async |_| Ok(()));
         let neighbour = guest("hello").beside(&cell).spawn().await.unwrap();
         drop(start);
-        assert!(matches!(task.await, Err(Error::Ended)));
+        assert!(matches!(task.await, Err(Error::Ended { .. })));
         assert!(matches!(
             cell.with(async |_| Ok(())).await,
-            Err(Error::Ended)
+            Err(Error::Ended { .. })
         ));
         assert!(matches!(cell.wait().await, Err(Error::Dropped)));
         assert!(matches!(neighbour.wait().await, Err(Error::Dropped)));
@@ -104,7 +104,7 @@ fn a_panic_ends_one_cell_of_a_driver_and_not_the_others() {
         let (cell, driver, neighbour) = neighbours().await;
         let panics = cell.with(async |_| -> Result<(), Error> { panic!("as the test wants") });
         let watch = async {
-            assert!(matches!(panics.await, Err(Error::Ended)));
+            assert!(matches!(panics.await, Err(Error::Ended { .. })));
             assert!(matches!(cell.wait().await, Err(Error::Panicked { .. })));
             assert!(neighbour.with(async |_| Ok(true)).await.unwrap());
             drop(neighbour.take_stdin());

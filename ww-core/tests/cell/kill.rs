@@ -209,7 +209,7 @@ fn a_cell_beside_another_outlives_it_and_none_starts_beside_one_that_ended() {
         assert_eq!(second.wait().await.unwrap().code(), 0);
 
         let late = guest("hello").beside(&first).spawn().await;
-        assert!(matches!(late, Err(Error::Ended)), "{late:?}");
+        assert!(matches!(late, Err(Error::Ended { .. })), "{late:?}");
     });
 }
 

@@ -28,4 +28,5 @@ mod told;
 mod usage;
 mod wait;
 mod wat;
+mod why;
 mod with;

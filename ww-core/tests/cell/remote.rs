@@ -102,9 +102,9 @@ fn calls_end_with_the_cell() {
         let (remote, gone) = here(&cell).await;
         let hangs = remote.call(|here| echo(here, "hang"));
         cell.kill();
-        assert!(matches!(hangs.await, Err(Error::Ended)));
+        assert!(matches!(hangs.await, Err(Error::Ended { .. })));
         let late = remote.call(|here| echo(here, "")).await;
-        assert!(matches!(late, Err(Error::Ended)));
+        assert!(matches!(late, Err(Error::Ended { .. })));
         assert!(gone.await.is_err());
     });
 }
@@ -215,7 +215,7 @@ fn a_bridge_breaks_with_either_cell() {
             let (hung, ()) = futures::future::join(hangs, ends).await;
             match (far, hung) {
                 (true, Err(Error::Rpc(error))) => assert_eq!(error.kind, ErrorKind::Disconnected),
-                (false, Err(Error::Ended)) => {}
+                (false, Err(Error::Ended { .. })) => {}
                 (_, hung) => panic!("{far}: {hung:?}"),
             }
             drop(remote);

@@ -19,7 +19,7 @@ fn a_task_runs_on_the_cells_thread_and_may_hold_what_never_leaves_it() {
             let (sender, receiver) = oneshot::channel();
             let stays = Rc::new(7);
             local.spawn(async move { sender.send(*stays).expect("somebody waits") });
-            receiver.await.map_err(|_| Error::Ended)
+            receiver.await.map_err(|_| Error::Ended { why: None })
         });
         assert_eq!(seven.await.unwrap(), 7);
         assert_ne!(
@@ -52,7 +52,7 @@ fn a_task_that_comes_after_the_end_is_dropped_and_told() {
         let held = token.clone();
         let late = cell.with(async move |_| Ok(held.is_held_elsewhere()));
         assert!(!token.is_held_elsewhere(), "it is dropped at once");
-        assert!(matches!(late.await, Err(Error::Ended)));
+        assert!(matches!(late.await, Err(Error::Ended { .. })));
     });
 }
 
@@ -68,7 +68,7 @@ fn a_task_that_the_end_overtakes_is_dropped_and_told() {
             pending::<Result<(), Error>>().await
         });
         drop(cell.take_stdin());
-        assert!(matches!(overtaken.await, Err(Error::Ended)));
+        assert!(matches!(overtaken.await, Err(Error::Ended { .. })));
         cell.wait().await.unwrap();
         assert!(!token.is_held_elsewhere());
     });
@@ -106,7 +106,7 @@ fn a_task_that_panics_takes_its_cell_down_and_no_neighbour() {
         let panics: Result<(), _> = cell
             .with(async move |_: Local| panic!("as the test wants: {}", held.is_held_elsewhere()))
             .await;
-        assert!(matches!(panics, Err(Error::Ended)));
+        assert!(matches!(panics, Err(Error::Ended { .. })));
         let Err(Error::Panicked { message }) = cell.wait().await else {
             panic!("the host has panicked");
         };

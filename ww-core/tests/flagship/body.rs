@@ -175,10 +175,10 @@ async fn across(ground: &Ground) -> Result<(), Error> {
     drop(exporter.take_stdin());
     assert_eq!(exporter.wait().await?.code(), 0);
     let late = said(&same, "late".into()).await;
-    assert!(matches!(late, Err(Error::Ended)), "{late:?}");
+    assert!(matches!(late, Err(Error::Ended { .. })), "{late:?}");
     let again = exporter.exported::<executor::Client>();
     let late = said(&again, "later".into()).await;
-    assert!(matches!(late, Err(Error::Ended)), "{late:?}");
+    assert!(matches!(late, Err(Error::Ended { .. })), "{late:?}");
     Ok(())
 }
 

@@ -165,7 +165,11 @@ async fn ended(ground: &Ground, at: At, end: End) -> Result<(), Error> {
     );
     match (exported.await, end) {
         // It was a task of the driver's.
-        (Err(Error::Ended), End::Driver) => {}
+        (Err(Error::Ended { .. }), End::Driver) => {}
+        // One by hand speaks no RPC, so there was nothing that a limit could end.
+        (exported, End::Wall) if matches!(at, At::Main(_)) => {
+            assert_eq!(exported?, ErrorKind::Overloaded, "{what}");
+        }
         (exported, _) => assert_eq!(exported?, ErrorKind::Disconnected, "{what}"),
     }
     Ok(())

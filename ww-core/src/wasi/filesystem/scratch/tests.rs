@@ -4,7 +4,7 @@ use std::time::SystemTime;
 use super::super::times::Times;
 use super::node::{NODE, Node};
 use super::*;
-use crate::cell::{Limits, Shared, Sources};
+use crate::cell::{Limits, Outcome, Shared, Sources};
 use crate::clock::System;
 use crate::wasi::CHUNK;
 use crate::wasi::wit::clocks::wall_clock::Datetime;
@@ -24,7 +24,8 @@ fn scratch(cap: u64) -> (Budget, Open) {
         scratch: cap,
         ..Limits::default()
     };
-    let cell = Shared::new(None, Sources::default(), false, &limits);
+    let (_, outcome) = Outcome::new();
+    let cell = Shared::new(None, Sources::default(), false, &limits, outcome);
     let budget = Budget::new(Arc::new(cell));
     let scratch = Scratch::new(0, budget.clone(), Arc::new(System::default()));
     (budget, scratch.root())
