@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use capnp::Error;
 use capnp::capability::FromClientHook;
-use futures::future::{Either, select};
+use futures::future::{Either, FusedFuture, select};
 
 use crate::export;
 
@@ -27,6 +27,8 @@ struct Connection {
 /// Resolves when there is no connection.
 struct Closed {
     key: u64,
+    /// It has resolved.
+    done: bool,
 }
 
 /// Waits for the end of the guest's connection: its host shuts the cell down,
@@ -45,7 +47,7 @@ struct Closed {
 /// # Cancel safety
 ///
 /// May be dropped at any time.
-pub fn closed() -> impl Future<Output = Result<(), Error>> + 'static {
+pub fn closed() -> impl FusedFuture<Output = Result<(), Error>> + Unpin + 'static {
     Closed::new()
 }
 
@@ -76,7 +78,7 @@ pub async fn serve<C: FromClientHook, T>(
 ) -> Result<Option<T>, Error> {
     export(client);
     // The end is looked at first: it may be why the work is done.
-    match select(pin!(closed()), pin!(work)).await {
+    match select(closed(), pin!(work)).await {
         Either::Left((ended, _)) => ended.map(|()| None),
         Either::Right((output, _)) => Ok(Some(output)),
     }
@@ -112,6 +114,7 @@ impl Closed {
             connection.last += 1;
             Self {
                 key: connection.last,
+                done: false,
             }
         })
     }
@@ -120,7 +123,7 @@ impl Closed {
 impl Future for Closed {
     type Output = Result<(), Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let waker = cx.waker().clone();
         // Dropped outside of the borrow, the waker before: it runs code that is not ours.
         let polled = CONNECTION.with_borrow_mut(|connection| match &connection.outcome {
@@ -128,9 +131,18 @@ impl Future for Closed {
             None => Err(connection.waiting.insert(self.key, waker)),
         });
         match polled {
-            Ok(outcome) => Poll::Ready(outcome),
+            Ok(outcome) => {
+                self.done = true;
+                Poll::Ready(outcome)
+            }
             Err(_) => Poll::Pending,
         }
+    }
+}
+
+impl FusedFuture for Closed {
+    fn is_terminated(&self) -> bool {
+        self.done
     }
 }
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use capnp::capability::Request;
 use capnp::traits::Owned;
 use capnp::{Error, ErrorKind};
+use futures::future::{FusedFuture, FutureExt};
 use ww_rpc::membrane_capnp::wetware_session;
 use ww_rpc::stem_capnp::membrane::{self, graft_params, graft_results};
 use ww_rpc::stem_capnp::{signer, status_poller};
@@ -91,15 +92,18 @@ impl<E: Owned + 'static> Session<E> {
     /// # Cancel safety
     ///
     /// May be dropped at any time.
-    pub async fn ended(&self) -> Error {
-        let reason = match self.status.ended_request().send().promise.await {
-            Err(error) => error,
-            Ok(_) => Error::disconnected("the session has ended".into()),
+    pub fn ended(&self) -> impl FusedFuture<Output = Error> {
+        let ended = async {
+            let reason = match self.status.ended_request().send().promise.await {
+                Err(error) => error,
+                Ok(_) => Error::disconnected("the session has ended".into()),
+            };
+            if reason.kind != ErrorKind::Unimplemented {
+                self.end();
+            }
+            reason
         };
-        if reason.kind != ErrorKind::Unimplemented {
-            self.end();
-        }
-        reason
+        ended.fuse()
     }
 }
 

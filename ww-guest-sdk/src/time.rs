@@ -13,7 +13,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::future::{Either, select};
+use futures::future::{Either, FusedFuture, FutureExt, select};
 
 use timers::Timer;
 
@@ -28,10 +28,27 @@ pub(crate) use clock::pass;
 /// In a [native test](crate::testing) time is made up: it passes at once, when
 /// nothing else is left to do.
 ///
+/// ```
+/// use std::time::Duration;
+///
+/// use ww_guest_sdk::futures::select;
+/// use ww_guest_sdk::{closed, time};
+///
+/// # async fn example() {
+/// let mut end = closed();
+/// loop {
+///     select! {
+///         () = time::sleep(Duration::from_secs(1)) => println!("still here"),
+///         _ = end => break,
+///     }
+/// }
+/// # }
+/// ```
+///
 /// # Cancel safety
 ///
 /// May be dropped at any time.
-pub fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
+pub fn sleep(duration: Duration) -> impl FusedFuture<Output = ()> + Unpin + 'static {
     let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     Timer::new(clock::now().saturating_add(nanoseconds))
 }
@@ -60,14 +77,15 @@ pub fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
 pub fn timeout<F: Future>(
     duration: Duration,
     future: F,
-) -> impl Future<Output = Result<F::Output, Elapsed>> {
+) -> impl FusedFuture<Output = Result<F::Output, Elapsed>> {
     let time = sleep(duration);
-    async move {
-        match select(pin!(future), pin!(time)).await {
+    let first = async move {
+        match select(pin!(future), time).await {
             Either::Left((output, _)) => Ok(output),
             Either::Right(((), _)) => Err(Elapsed),
         }
-    }
+    };
+    first.fuse()
 }
 
 /// What was waited for has not come in time.

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ww_guest_sdk::capnp::capability::Client;
-use ww_guest_sdk::futures::future::{join, poll_immediate};
+use ww_guest_sdk::futures::future::{FusedFuture, FutureExt, join, poll_immediate};
+use ww_guest_sdk::futures::{select, select_biased};
 use ww_guest_sdk::testing::Host;
 use ww_guest_sdk::time::{Elapsed, sleep, timeout};
-use ww_guest_sdk::{capnp, capnp_rpc, spawn};
+use ww_guest_sdk::{capnp, capnp_rpc, closed, spawn};
 
 /// A host that has nothing to say.
 fn host() -> Host {
@@ -70,4 +71,37 @@ fn a_time_that_never_comes_keeps_nobody_else() {
             assert!(poll_immediate(&mut never).await.is_none());
         })
         .unwrap();
+}
+
+#[test]
+fn waits_of_the_sdk_are_selected_from_as_they_are() {
+    let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+    host()
+        .run(async move |_: Client| {
+            select! {
+                () = sleep(second) => {}
+                ended = closed() => panic!("{ended:?}"),
+            }
+            select! {
+                late = timeout(second, pending::<()>()) => assert_eq!(late, Err(Elapsed)),
+                () = sleep(minute) => panic!("a minute is longer"),
+            }
+            // Each is done once, and not polled on.
+            let (mut first, mut then, mut end) = (sleep(second), sleep(minute), closed());
+            let mut order = Vec::new();
+            while !(first.is_terminated() && then.is_terminated()) {
+                select_biased! {
+                    ended = end => panic!("{ended:?}"),
+                    () = first => order.push("first"),
+                    () = then => order.push("then"),
+                }
+            }
+            assert_eq!(order, ["first", "then"]);
+            assert!(!end.is_terminated());
+        })
+        .unwrap();
+    // Without a connection there is an end at once, and one alone.
+    let mut end = closed();
+    assert!((&mut end).now_or_never().is_some());
+    assert!(end.is_terminated());
 }

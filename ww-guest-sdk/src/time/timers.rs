@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use futures::future::FusedFuture;
+
 thread_local! {
     static TIMERS: RefCell<Timers> = const { RefCell::new(Timers::new()) };
 }
@@ -23,6 +25,8 @@ pub(super) struct Timer {
     key: Key,
     /// It has been among those who wait. When it is there no more, its time has come.
     waited: bool,
+    /// It has resolved.
+    done: bool,
 }
 
 impl Timers {
@@ -43,6 +47,7 @@ impl Timer {
         Self {
             key: (deadline, number),
             waited: false,
+            done: false,
         }
     }
 }
@@ -60,8 +65,17 @@ impl Future for Timer {
         // Dropped outside of the borrow, the waker before: it runs code that is not ours.
         match replaced {
             Some(_) => Poll::Pending,
-            None => Poll::Ready(()),
+            None => {
+                self.done = true;
+                Poll::Ready(())
+            }
         }
+    }
+}
+
+impl FusedFuture for Timer {
+    fn is_terminated(&self) -> bool {
+        self.done
     }
 }
 
