@@ -94,6 +94,7 @@ mod line;
 pub mod logging;
 mod outcome;
 mod panics;
+mod recorder;
 mod session;
 pub mod stdio;
 mod tasks;

@@ -47,7 +47,7 @@ use tracing::{Event, Level, Metadata, Subscriber, subscriber};
 
 use line::Line;
 
-use crate::panics;
+use crate::{panics, recorder};
 
 struct Teller {
     level: Level,
@@ -62,18 +62,22 @@ struct Fields<'a>(&'a mut Line);
 /// Sends events of this level and above to the host. The first call counts, and
 /// so does a subscriber of the guest's own that was set before.
 ///
-/// A panic is an event too from then on, of target `panic`.
+/// What ends the guest is an event too from then on, of level ERROR: a panic, of
+/// target `panic`, and an error that `main` returns, of target `main`.
 pub fn init(level: Level) {
     if subscriber::set_global_default(Teller { level }).is_ok() {
-        panics::record_by(panicked);
+        recorder::set(record);
+        panics::hook();
     }
 }
 
-/// Writes the record of a panic.
-fn panicked(message: &str, location: &str) {
-    let mut line = Line::new(Level::ERROR, "panic");
+/// Writes the record of what ends the guest.
+fn record(target: &str, message: &str, location: Option<&str>) {
+    let mut line = Line::new(Level::ERROR, target);
     line.message(format_args!("{message}"));
-    line.field("location", format_args!("{location}"));
+    if let Some(location) = location {
+        line.field("location", format_args!("{location}"));
+    }
     write(line);
 }
 

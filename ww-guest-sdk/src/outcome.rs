@@ -1,7 +1,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::Error;
+use crate::{Error, recorder};
 
 /// What a guest's `main` may return.
 pub trait Outcome {
@@ -37,8 +37,11 @@ impl<T: Outcome, E: Into<Error>> Outcome for Result<T, E> {
         match self {
             Ok(outcome) => outcome.report(),
             Err(error) => {
-                // With standard error gone there is nowhere left to say it.
-                let _ = writeln!(io::stderr(), "Error: {}", error.into());
+                let error = error.into();
+                if !recorder::record("main", &error.to_string(), None) {
+                    // With standard error gone there is nowhere left to say it.
+                    let _ = writeln!(io::stderr(), "Error: {error}");
+                }
                 ExitCode::FAILURE
             }
         }

@@ -1,14 +1,13 @@
 use std::panic;
 use std::sync::{Once, OnceLock};
 
+use crate::recorder;
+
 /// Bytes of what a panic says that are told the host.
 const MOST: usize = 4 << 10;
 
 /// Tells the host, over the guest's connection.
 static TELL: OnceLock<fn(&str)> = OnceLock::new();
-
-/// Writes a record of a message and its place, in place of text.
-static RECORD: OnceLock<fn(&str, &str)> = OnceLock::new();
 
 /// Has panics told by `tell`, before the trap that is not ours follows.
 pub(crate) fn tell_by(tell: fn(&str)) {
@@ -16,14 +15,8 @@ pub(crate) fn tell_by(tell: fn(&str)) {
     hook();
 }
 
-/// Has panics recorded by `record`. Without this, nothing of it is in a guest.
-#[cfg(feature = "tracing")]
-pub(crate) fn record_by(record: fn(&str, &str)) {
-    RECORD.get_or_init(|| record);
-    hook();
-}
-
-fn hook() {
+/// Has panics told and recorded, or printed where no records are written.
+pub(crate) fn hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let print = panic::take_hook();
@@ -35,9 +28,8 @@ fn hook() {
                 let cut = &message[..message.floor_char_boundary(MOST)];
                 tell(&format!("{cut}, at {location}"));
             }
-            match RECORD.get() {
-                Some(record) => record(message, location),
-                None => print(info),
+            if !recorder::record("panic", message, Some(location)) {
+                print(info);
             }
         }));
     });

@@ -265,8 +265,13 @@ impl Run {
             Ok(exit) => tracing::debug!(code = exit.code, "exited"),
             Err(error @ Error::Trap { backtrace, .. }) if !backtrace.is_empty() => {
                 // As a text, of which a line stays one in the log.
-                tracing::debug!(%error, backtrace, "ended");
+                tracing::warn!(%error, backtrace, "ended");
             }
+            Err(error @ (Error::Trap { .. } | Error::Limit { .. })) => {
+                tracing::warn!(%error, "ended");
+            }
+            // The host's own fault.
+            Err(error @ Error::Panicked { .. }) => tracing::error!(%error, "ended"),
             Err(error) => tracing::debug!(%error, "ended"),
         }
         if let Some(outcome) = self.outcome.take() {

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use ww_core::cell::{Builder, Limits, Output, Transport};
 use ww_core::network::Offline;
@@ -33,7 +34,27 @@ fn a_life_is_told_in_the_span_of_its_cell() {
                 (drop (table.grow (ref.null func) (i32.const 10)))
                 (br_if 0 (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
             (i32.const 0))"#;
+    let mut brief = Limits::default();
+    brief.cpu = Some(Duration::from_millis(3));
     let cases = [
+        (
+            wat::run("(loop (br 0))").limits(brief).name("brief"),
+            vec![
+                "[cell name=\"brief\"] # started",
+                "[cell name=\"brief\"] # WARN ended \
+                 error=the cell used up its 3ms of processor time",
+            ],
+        ),
+        (
+            guest("caller").args(["seq", "1", "1"]).bootstrap(
+                |_| -> Result<capnp::capability::Client, _> { panic!("the host's own fault") },
+            ),
+            vec![
+                "[cell] # started",
+                "[cell] # ERROR ended \
+                 error=the host panicked while it ran the cell: the host's own fault",
+            ],
+        ),
         (
             guest("exits").args(["7"]).name("seven"),
             vec![
@@ -64,7 +85,7 @@ fn a_life_is_told_in_the_span_of_its_cell() {
             wat::run("unreachable"),
             vec![
                 "[cell] # started",
-                "[cell] # ended error=the cell trapped: wasm trap: wasm `unreachable` instruction executed \
+                "[cell] # WARN ended error=the cell trapped: wasm trap: wasm `unreachable` instruction executed \
                  backtrace=\"   0:      0x0 - m!<function 7>\"",
             ],
         ),
@@ -307,7 +328,7 @@ fn log_records_of_a_guest_are_events_of_their_level() {
 }
 
 #[test]
-fn a_panic_is_a_record_where_records_are_logged_and_text_elsewhere() {
+fn what_ends_a_guest_is_a_record_where_records_are_logged_and_text_elsewhere() {
     let record = told_of_errors(guest("tells").args(["logged-panic"]));
     let [record] = &record[..] else {
         panic!("{record:?}");
@@ -319,6 +340,11 @@ fn a_panic_is_a_record_where_records_are_logged_and_text_elsewhere() {
     assert!(
         record.contains("location=\\\"fixtures/src/bin/tells.rs:"),
         "{record}"
+    );
+
+    assert_eq!(
+        told_of_errors(guest("tells").args(["logged-error"])),
+        ["ww_core::guest ERROR for\\na reason target=\"main\""]
     );
 
     let text = told_of_errors(guest("tells").args(["panic", "plainly"]));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Once};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber, subscriber};
+use tracing::{Event, Level, Metadata, Subscriber, subscriber};
 use ww_core::cell::Builder;
 
 use crate::patience::patiently;
@@ -81,8 +81,9 @@ impl Subscriber for Everyones {
                 write!(text, "[{}] ", log.spans[id]).expect("a string takes everything");
             }
             text.push_str(event.metadata().target());
-            if event.metadata().target() == "ww_core::guest" {
-                write!(text, " {}", event.metadata().level()).expect("a string takes everything");
+            let level = event.metadata().level();
+            if event.metadata().target() == "ww_core::guest" || *level <= Level::WARN {
+                write!(text, " {level}").expect("a string takes everything");
             }
             event.record(&mut Fields(&mut text));
             log.events.push(text);
