@@ -219,7 +219,14 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 impl Error {
-    fn kind(&self) -> capnp::ErrorKind {
+    /// The kind that it has over the wire.
+    ///
+    /// `Disconnected` says that the cell, or what was asked of it, is gone, and that
+    /// another time may have another answer: it was killed, dropped, or has ended, or its
+    /// image's loader failed in a way that may pass ([`ww_image::Error::is_passing`]).
+    /// `Overloaded` says that a limit has ended it, or that the process has no room for
+    /// one more. What a call failed with has the kind of that, and all else is `Failed`.
+    pub fn kind(&self) -> capnp::ErrorKind {
         match self {
             Self::Rpc(error) => error.kind,
             // A capability of a cell that trapped is gone, and another may be had.
@@ -235,6 +242,12 @@ impl Error {
             _ => capnp::ErrorKind::Failed,
         }
     }
+
+    /// What it says and what each of its causes says, with `: ` in between: `Display`
+    /// leaves the causes to [`source`](StdError::source).
+    pub fn chain(&self) -> String {
+        with_causes(self)
+    }
 }
 
 impl From<ww_image::Error> for Error {
@@ -247,18 +260,17 @@ impl From<Error> for capnp::Error {
     /// Over the wire an error keeps only its text and its kind; the whole
     /// chain goes into the text.
     ///
-    /// The kind is `Disconnected` for a cell that was killed, dropped, or has
-    /// ended, and for an image whose loader failed in a way that may pass
-    /// ([`ww_image::Error::is_passing`]); `Overloaded` for one that a limit has ended and where the process
-    /// has no room for one more, and otherwise `Failed`. What a call failed with
-    /// stays as it is.
+    /// The kind is its [`kind`](Error::kind). What a call failed with stays as it is.
     fn from(error: Error) -> Self {
         if let Error::Rpc(error) = error {
             return error;
         }
         Self {
             kind: error.kind(),
-            extra: with_causes(&error),
+            extra: error.chain(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
