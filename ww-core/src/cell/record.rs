@@ -1,8 +1,6 @@
-use std::fmt::Write;
-
 use tracing::{Level, Span};
 
-use super::plain::{Plain, plain};
+use super::plain::plain;
 
 /// What a line begins with that is a record, and what is between its parts.
 const RECORD: char = '\x1e';
@@ -58,7 +56,7 @@ impl<'a> Record<'a> {
                         parent: span,
                         Level::$level,
                         target = plain(self.target, NAME),
-                        fields = self.fields(),
+                        fields = self.fields().map(display),
                         "{}",
                         plain(self.message, usize::MAX),
                     );
@@ -74,7 +72,8 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// `name="value"`, a space between each two. None can pass for two.
+    /// `name="value"`, or `name=value` where that is a number or a boolean, a space
+    /// between each two. None can pass for two.
     fn fields(&self) -> Option<String> {
         let mut text = String::new();
         let fields = self.fields.split(PART).filter(|field| !field.is_empty());
@@ -87,11 +86,34 @@ impl<'a> Record<'a> {
                 |character: char| character.is_alphanumeric() || "_.-".contains(character);
             let name = plain(name, NAME);
             text.extend(name.chars().map(|c| if of_names(c) { c } else { '_' }));
-            // A string takes everything.
-            let _ = write!(Plain::new(&mut text, usize::MAX), "={value:?}");
+            text.push('=');
+            match is_bare(value) {
+                true => text.push_str(value),
+                false => quote(&mut text, &plain(value, usize::MAX)),
+            }
         }
         (!text.is_empty()).then_some(text)
     }
+}
+
+/// Whether nothing in `value` needs quotes: it is a number or a boolean.
+fn is_bare(value: &str) -> bool {
+    value.parse::<f64>().is_ok() || value.parse::<bool>().is_ok()
+}
+
+/// Appends a value that nothing in it ends. A backslash before a letter stays as it
+/// is, for it is one that has escaped something already.
+fn quote(text: &mut String, value: &str) {
+    text.push('"');
+    let mut left = value.chars().peekable();
+    while let Some(character) = left.next() {
+        let escapes = left.peek().is_some_and(char::is_ascii_alphabetic);
+        if character == '"' || character == '\\' && !escapes {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text.push('"');
 }
 
 #[cfg(test)]
@@ -116,7 +138,7 @@ mod tests {
             ("\x1eERROR \x1f ", Some((Level::ERROR, "", "", None))),
             (
                 "\x1eDEBUG t\x1f m\x1f a=1\x1f b=x y\x1f c",
-                Some((Level::DEBUG, "t", "m", Some(r#"a="1" b="x y" c="""#))),
+                Some((Level::DEBUG, "t", "m", Some(r#"a=1 b="x y" c="""#))),
             ),
             // What would pass for another field, or for more than a line.
             (
@@ -126,6 +148,25 @@ mod tests {
                     "t",
                     "m",
                     Some(r#"a="1\" b=\"2" c_d="\u{202e}\n=""#),
+                )),
+            ),
+            (
+                "\x1eINFO t\x1f m\x1f a=true\x1f b=-1.5e3\x1f c=truth\x1f d=1 2\x1f e=1\"",
+                Some((
+                    Level::INFO,
+                    "t",
+                    "m",
+                    Some(r#"a=true b=-1.5e3 c="truth" d="1 2" e="1\"""#),
+                )),
+            ),
+            // Backslashes before a quote, before a letter, and at the end.
+            (
+                "\x1eINFO t\x1f m\x1f a=\\\" b=\"\x1f c=\\\\\"\x1f d=\\u{7}\\\x1f e=x",
+                Some((
+                    Level::INFO,
+                    "t",
+                    "m",
+                    Some(r#"a="\\\" b=\"" c="\\\\\"" d="\u{7}\\" e="x""#),
                 )),
             ),
         ];

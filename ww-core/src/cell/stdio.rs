@@ -92,7 +92,8 @@ impl Output {
     /// A line of standard error that is a log record, as `logging` of
     /// `ww-guest-sdk` writes them, is an event of the record's own level and of
     /// target `ww_core::guest`, with the record's target and fields in `target`
-    /// and `fields`: the latter as `name="value"`, with quotes escaped.
+    /// and `fields`: the latter as `name="value"`, with quotes escaped, numbers and
+    /// booleans bare.
     ///
     /// A line has at most 8 KiB; what is longer is told in parts. What is not
     /// UTF-8 is replaced, and control characters are escaped, so that no guest

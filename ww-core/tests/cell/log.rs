@@ -321,7 +321,8 @@ fn log_records_of_a_guest_are_events_of_their_level() {
         [
             "ww_core::guest ERROR bad target=\"tells\"",
             "ww_core::guest WARN odd\\nindeed target=\"else::where\"",
-            "ww_core::guest INFO fine target=\"tells\" fields=\"user=\\\"a\\\\\\\"b\\\" n=\\\"2\\\"\"",
+            "ww_core::guest INFO fine target=\"tells\" \
+             fields=user=\"a\\\"b\" n=2 odd=true path=\"a\\b\\nc\"",
             "ww_core::guest DEBUG small target=\"tells\"",
         ]
     );
@@ -338,7 +339,7 @@ fn what_ends_a_guest_is_a_record_where_records_are_logged_and_text_elsewhere() {
         "{record}"
     );
     assert!(
-        record.contains("location=\\\"fixtures/src/bin/tells.rs:"),
+        record.contains("location=\"fixtures/src/bin/tells.rs:"),
         "{record}"
     );
 
