@@ -20,6 +20,12 @@ fn a_calculator_serves_its_host_and_another_cell() {
 }
 
 #[test]
+fn a_server_waits_for_tokio_on_threads_that_have_it() {
+    let said = said_by(env!("CARGO_BIN_EXE_tokio-workers"));
+    assert_eq!(said, "Welcome, cell, in time.\n");
+}
+
+#[test]
 fn a_store_is_shared_by_cells_that_have_less_of_it() {
     let told = said_by(env!("CARGO_BIN_EXE_store"));
     let lines: Vec<&str> = told.lines().collect();

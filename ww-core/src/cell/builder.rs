@@ -174,7 +174,9 @@ impl Builder {
     /// What it serves is polled on that thread. Where that is a worker of the
     /// runtime's, there is no reactor of another executor: timers and sockets of tokio
     /// panic there, and the cell with them. A server that needs them goes with
-    /// [`prepare`](Self::prepare), driven in a `LocalSet`.
+    /// [`prepare`](Self::prepare), driven in a `LocalSet`, or with workers that have
+    /// tokio ([`workers_on`](crate::RuntimeBuilder::workers_on)), as
+    /// `examples/tokio_workers.rs` has.
     pub fn bootstrap<C: FromClientHook>(
         mut self,
         bootstrap: impl FnOnce(&Local) -> Result<C, Error> + Send + 'static,
