@@ -11,6 +11,11 @@
 //! ```sh
 //! python3 ww-rpc/tests/interop/peer.py greet /tmp/cell.sock
 //! ```
+//!
+//! The listener is a task of the cell's here, and ends with it. One that is to outlive
+//! its cell accepts outside, and has each connection served by the cell that runs then:
+//! `cell.with` with the stream, and where that fails with `Error::Ended`, which says
+//! why, a new cell.
 
 #![allow(clippy::print_stdout, reason = "whoever starts it waits for its lines")]
 

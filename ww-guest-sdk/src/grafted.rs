@@ -42,6 +42,33 @@ type Grafting<E> = Shared<LocalBoxFuture<'static, Result<Session<E>, capnp::Erro
 /// # Ok(())
 /// # }
 /// ```
+///
+/// One that offers something to each session, such as a plug-in, offers it again
+/// whenever one has ended, for as long as its host lets it:
+///
+/// ```
+/// use ww_guest_sdk::capnp::ErrorKind;
+/// use ww_guest_sdk::{Error, Grafted, Membrane, Session};
+///
+/// # async fn register(_: &Session) -> Result<(), Error> { Ok(()) }
+/// # async fn example(membrane: Membrane) -> Result<(), Error> {
+/// let grafted = Grafted::new(membrane);
+/// loop {
+///     // Fails where the host has gone.
+///     let session = grafted.session().await?;
+///     match register(&session).await {
+///         // The session has ended meanwhile.
+///         Err(error) if error.kind() == Some(ErrorKind::Disconnected) => {}
+///         registered => registered?,
+///     }
+///     let ended = session.ended().await;
+///     // The host cannot tell.
+///     if ended.kind == ErrorKind::Unimplemented {
+///         return Err(ended.into());
+///     }
+/// }
+/// # }
+/// ```
 pub struct Grafted<E: Owned = wetware_session::Owned> {
     membrane: membrane::Client<E>,
     signer: Option<signer::Client>,

@@ -43,10 +43,10 @@ pub struct Limits {
     /// on its thread, together with that of all cells below it. A monotonic clock
     /// tells it, so what the system gave to other threads meanwhile counts. Compilation
     /// and the host's servers do not. A cell that has used it up ends, and those below
-    /// it.
+    /// it. Nothing bounds it by default.
     pub cpu: Option<Duration>,
     /// Time from the cell's start, by its runtime's clock. A cell that lives
-    /// longer ends.
+    /// longer ends. Nothing bounds it by default.
     pub wall: Option<Duration>,
     /// Bytes that each piped standard stream holds, at least one, before its
     /// writer waits; output that nobody has asked for yet is kept to as many

@@ -100,6 +100,10 @@ impl Output {
     /// writes a line of the log that is not its own. Others have their turn after
     /// some lines; what waits for that, 64 KiB at the most, is lost where the cell is
     /// killed, goes beyond a limit or loses its driver.
+    ///
+    /// Cranelift, which compiles guests, tells of each instruction where it was built
+    /// with debug assertions and somebody listens to TRACE: so whoever wants all of
+    /// this crate has the rest filtered, as with `warn,ww_core=trace`.
     pub fn tracing() -> Self {
         Self(OutputKind::Tracing)
     }
