@@ -250,6 +250,19 @@ impl Error {
     }
 }
 
+/// `error` as peers may hear it.
+fn discreet(error: Error) -> Error {
+    match error {
+        Error::Panicked { .. } => Error::Panicked {
+            message: "its log has why".into(),
+        },
+        Error::Ended { why: Some(why) } => Error::Ended {
+            why: Some(Arc::new(discreet((*why).clone()))),
+        },
+        other => other,
+    }
+}
+
 impl From<ww_image::Error> for Error {
     fn from(error: ww_image::Error) -> Self {
         Self::Image(Arc::new(error))
@@ -260,14 +273,15 @@ impl From<Error> for capnp::Error {
     /// Over the wire an error keeps only its text and its kind; the whole
     /// chain goes into the text.
     ///
-    /// The kind is its [`kind`](Error::kind). What a call failed with stays as it is.
+    /// The kind is its [`kind`](Error::kind). What a call failed with stays as it is;
+    /// what a panic of the host's own code said stays with the host.
     fn from(error: Error) -> Self {
         if let Error::Rpc(error) = error {
             return error;
         }
         Self {
             kind: error.kind(),
-            extra: error.chain(),
+            extra: discreet(error).chain(),
         }
     }
 }
