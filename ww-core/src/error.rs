@@ -37,12 +37,16 @@ pub enum Error {
 
     /// The process has no room for what was asked. A process may have so many
     /// memory mappings (`vm.max_map_count` on Linux), and each cell and each
-    /// program takes some.
-    #[error("no room: {taken} of the {most} memory mappings that cells may have are taken")]
+    /// program takes some; and so many file descriptors (`RLIMIT_NOFILE`), of which
+    /// each program takes one, and a second one where it runs beside the pool as well.
+    #[error("no room: {taken} of the {most} {of} that cells may have are taken")]
     Full {
-        /// Mappings that cells have, or that are set aside for them.
+        /// What: memory mappings or file descriptors, and the setting that bounds them.
+        of: &'static str,
+        /// Those that cells have, or that are set aside for them.
         taken: usize,
-        /// Mappings that all cells of the process may have.
+        /// Those that all cells of the process may have: of descriptors, half of what
+        /// it may have when it first loads a program.
         most: usize,
     },
 

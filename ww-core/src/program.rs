@@ -7,7 +7,7 @@ use crate::artifact::Artifact;
 use crate::cell::{Limit, Limits};
 use crate::engine;
 use crate::error::{Error, cause};
-use crate::mappings::Mappings;
+use crate::footing::Footing;
 use crate::phase::{Phase, Progress};
 use crate::programs::Hash;
 use crate::room::Seat;
@@ -50,10 +50,6 @@ pub(crate) struct Place {
     /// Held until the instance has gone.
     _seat: Seat,
 }
-
-/// Mappings of machine code that is loaded: the code, and what stands before
-/// and behind it.
-const CODE: usize = 3;
 
 /// The first bytes of a component in binary form: magic, version 13, layer 1.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -116,7 +112,7 @@ impl Program {
         // The cell ends with the first one beyond its limit.
         let memories = compiled.memories.min(limits.memories);
         let seat = room.on_demand(memories)?;
-        let linked = compiled.outside(self.runtime.tiers()).await?;
+        let linked = compiled.outside(&self.runtime).await?;
         Ok(Place::new(linked, seat))
     }
 }
@@ -138,6 +134,7 @@ impl Compiled {
         hash: Hash,
         wasm: &[u8],
         progress: &Progress,
+        footing: Arc<Footing>,
         keep: impl FnOnce(&Artifact, usize),
     ) -> Result<Self, Error> {
         if !wasm.starts_with(COMPONENT) {
@@ -150,7 +147,7 @@ impl Compiled {
         let artifact = Artifact::compile(tiers.compiler(), wasm)
             .map_err(|error| Error::Compile(cause(error)))?;
         progress.begin(Phase::Linking);
-        let compiled = Self::load(tiers, hash, &artifact, instances)?;
+        let compiled = Self::load(tiers, hash, &artifact, instances, footing)?;
         keep(&artifact, instances);
         Ok(compiled)
     }
@@ -162,8 +159,8 @@ impl Compiled {
         hash: Hash,
         artifact: &Artifact,
         instances: usize,
+        footing: Arc<Footing>,
     ) -> Result<Self, Error> {
-        let mappings = Mappings::take(CODE)?;
         let pooled = match &tiers.pooled {
             // What does not fit the pool is no error.
             Some(tier) => artifact.load(tier.engine()).ok().map(|fits| (tier, fits)),
@@ -171,8 +168,8 @@ impl Compiled {
         };
         let fits_pool = pooled.is_some();
         let linked = match pooled {
-            Some((tier, component)) => Arc::new(tier.link(&component, mappings)?),
-            None => load(&tiers.on_demand, artifact, mappings)?,
+            Some((tier, component)) => Arc::new(tier.link(&component, footing)?),
+            None => load(&tiers.on_demand, artifact, footing)?,
         };
         let component = linked.pre.component();
         let imports_rpc = component
@@ -202,27 +199,29 @@ impl Compiled {
     }
 
     /// The program as it runs outside the pool.
-    async fn outside(self: &Arc<Self>, tiers: &Arc<Tiers>) -> Result<Arc<Linked>, Error> {
+    async fn outside(self: &Arc<Self>, runtime: &Runtime) -> Result<Arc<Linked>, Error> {
         if !self.fits_pool {
             return Ok(self.linked.clone());
         }
-        let spill = || {
-            let (this, tiers) = (self.clone(), tiers.clone());
-            blocking::unblock(move || {
+        let spill = async || {
+            let footing = runtime.footing()?;
+            let (this, tiers) = (self.clone(), runtime.tiers().clone());
+            let spill = move || {
                 let artifact = Artifact::of(this.linked.pre.component())
                     .map_err(|error| Error::Compile(cause(error)))?;
-                load(&tiers.on_demand, &artifact, Mappings::take(CODE)?)
-            })
+                load(&tiers.on_demand, &artifact, footing)
+            };
+            blocking::unblock(spill).await
         };
         self.spilled.get_or_try_init(spill).await.cloned()
     }
 }
 
-fn load(tier: &Tier, artifact: &Artifact, mappings: Mappings) -> Result<Arc<Linked>, Error> {
+fn load(tier: &Tier, artifact: &Artifact, footing: Arc<Footing>) -> Result<Arc<Linked>, Error> {
     let component = artifact
         .load(tier.engine())
         .map_err(|error| Error::Compile(cause(error)))?;
-    tier.link(&component, mappings).map(Arc::new)
+    tier.link(&component, footing).map(Arc::new)
 }
 
 /// What bytes are that are not a component.

@@ -11,6 +11,7 @@ use futures::future::{BoxFuture, Shared};
 use crate::artifact::Artifact;
 use crate::cache::{Cache, Id};
 use crate::error::{Error, cause, panic_text};
+use crate::footing::Footing;
 use crate::phase::{Observer, Phase, Progress};
 use crate::program::Compiled;
 use crate::queue::Queue;
@@ -115,6 +116,15 @@ impl Programs {
         keep(&self.shelf, compiled);
     }
 
+    /// What the code of one more takes of the process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`], where nothing is kept that could give way.
+    pub(crate) fn footing(&self) -> Result<Arc<Footing>, Error> {
+        footing(&self.shelf)
+    }
+
     async fn hash(&self, wasm: &Bytes) -> Hash {
         if wasm.len() <= HASHED_HERE {
             return blake3::hash(wasm).into();
@@ -153,7 +163,8 @@ impl Programs {
         let compiled = async move {
             job.progress.begin(Phase::Waiting);
             let compile = move || {
-                let outcome = caught(|| job.run().map(Arc::new));
+                let outcome =
+                    footing(&shelf).and_then(|footing| caught(|| job.run(footing).map(Arc::new)));
                 // Here, because whoever waits may be slow to look.
                 if let Ok(compiled) = &outcome {
                     keep(&shelf, compiled);
@@ -182,44 +193,62 @@ struct Job {
 }
 
 impl Job {
-    fn run(&self) -> Result<Compiled, Error> {
+    fn run(&self, footing: Arc<Footing>) -> Result<Compiled, Error> {
         let Some(cache) = &self.cache else {
             return Compiled::compile(
                 &self.tiers,
                 self.hash,
                 &self.wasm,
                 &self.progress,
+                footing,
                 |_, _| (),
             );
         };
         self.progress.begin(Phase::Seeking);
         let id = Cache::id(self.tiers.compiler(), &self.hash);
-        match self.load(cache, id) {
-            // What was kept was linked before. If it is not any more, the
-            // compiler says why; for what there is no room, it need not run.
-            Some(Err(error)) if !matches!(error, Error::Full { .. }) => {}
-            Some(loaded) => return loaded,
-            None => {}
+        // What was kept was linked before. If it is not any more, the compiler says
+        // why.
+        if let Some(Ok(loaded)) = self.load(cache, id, &footing) {
+            return Ok(loaded);
         }
         if let Some(filler) = cache.filler() {
             self.progress.begin(Phase::Compiling);
             let failed = |error: io::Error| Error::Compile(Arc::new(error));
             filler(&self.wasm).map_err(failed)?;
-            return self.load(cache, id).unwrap_or_else(|| {
+            return self.load(cache, id, &footing).unwrap_or_else(|| {
                 Err(failed(io::Error::other(
                     "its program was not put into the cache, for a runtime of these settings",
                 )))
             });
         }
         let keep = |artifact: &Artifact, instances| cache.keep(id, artifact, instances);
-        Compiled::compile(&self.tiers, self.hash, &self.wasm, &self.progress, keep)
+        Compiled::compile(
+            &self.tiers,
+            self.hash,
+            &self.wasm,
+            &self.progress,
+            footing,
+            keep,
+        )
     }
 
     /// What the cache has, if it has it.
-    fn load(&self, cache: &Cache, id: Id) -> Option<Result<Compiled, Error>> {
+    fn load(
+        &self,
+        cache: &Cache,
+        id: Id,
+        footing: &Arc<Footing>,
+    ) -> Option<Result<Compiled, Error>> {
         let (artifact, instances) = cache.find(id)?;
         self.progress.begin(Phase::Linking);
-        Some(Compiled::load(&self.tiers, self.hash, &artifact, instances))
+        let footing = footing.clone();
+        Some(Compiled::load(
+            &self.tiers,
+            self.hash,
+            &artifact,
+            instances,
+            footing,
+        ))
     }
 }
 
@@ -248,6 +277,15 @@ impl Shelf {
         }
         self.kept.drain(..going).collect()
     }
+
+    /// Takes out the one used longest ago of those that nobody holds.
+    fn let_go(&mut self) -> Option<Kept> {
+        let unheld = |(_, compiled): &Kept| Arc::strong_count(compiled) == 1;
+        let index = self.kept.iter().position(unheld)?;
+        let gone = self.kept.remove(index);
+        self.bytes -= gone.1.size();
+        Some(gone)
+    }
 }
 
 impl Drop for Pending {
@@ -257,6 +295,21 @@ impl Drop for Pending {
         // Somebody may have begun anew after the last waiter of this one left.
         if pending.is_some_and(|pending| pending.strong_count() == 0) {
             shelf.pending.remove(&self.hash);
+        }
+    }
+}
+
+/// What is merely kept gives way.
+fn footing(shelf: &Mutex<Shelf>) -> Result<Arc<Footing>, Error> {
+    loop {
+        let refused = match Footing::take() {
+            Ok(footing) => return Ok(Arc::new(footing)),
+            Err(error) => error,
+        };
+        let gone = lock(shelf).let_go();
+        // With the shelf unlocked: it may take a while.
+        if gone.is_none() {
+            return Err(refused);
         }
     }
 }

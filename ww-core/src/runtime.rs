@@ -9,6 +9,7 @@ use crate::cache::Cache;
 use crate::clock::{self, Clock, Timer};
 use crate::compilation::Compilation;
 use crate::error::Error;
+use crate::footing::Footing;
 use crate::phase::Phase;
 use crate::program::{Compiled, Program};
 use crate::programs::{Hash, Programs};
@@ -154,6 +155,11 @@ impl Runtime {
 
     pub(crate) fn tiers(&self) -> &Arc<Tiers> {
         self.inner.programs.tiers()
+    }
+
+    /// What one more program takes of the process; see [`Programs::footing`].
+    pub(crate) fn footing(&self) -> Result<Arc<Footing>, Error> {
+        self.inner.programs.footing()
     }
 
     pub(crate) fn workers(&self) -> &dyn Workers {

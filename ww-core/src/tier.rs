@@ -5,6 +5,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use crate::cell::State;
 use crate::error::{Error, cause};
+use crate::footing::Footing;
 use crate::mappings::Mappings;
 use crate::room::Room;
 use crate::{engine, rpc, wasi};
@@ -29,9 +30,9 @@ pub(crate) struct Linked {
     pub(crate) pre: InstancePre<State>,
     /// `wasi:cli/run`'s `run`.
     pub(crate) entry: ComponentExportIndex,
-    /// Those of its code, given back after it.
-    _mappings: Mappings,
-    /// Those of its engine's pool, which lasts as long as what is linked.
+    /// What its code has of the process, given back after it.
+    _footing: Arc<Footing>,
+    /// The mappings of its engine's pool, which lasts as long as what is linked.
     _places: Arc<Mappings>,
 }
 
@@ -84,8 +85,12 @@ impl Tier {
         &self.engine
     }
 
-    /// `mappings` are those that the component's code has.
-    pub(crate) fn link(&self, component: &Component, mappings: Mappings) -> Result<Linked, Error> {
+    /// `footing` is what the component's code has of the process.
+    pub(crate) fn link(
+        &self,
+        component: &Component,
+        footing: Arc<Footing>,
+    ) -> Result<Linked, Error> {
         let entry = entry(component).ok_or(Error::NoEntry)?;
         let pre = self
             .linker
@@ -94,7 +99,7 @@ impl Tier {
         Ok(Linked {
             pre,
             entry,
-            _mappings: mappings,
+            _footing: footing,
             _places: self.places.clone(),
         })
     }

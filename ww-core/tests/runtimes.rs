@@ -60,11 +60,11 @@ fn a_runtime_that_has_gone_leaves_its_room_to_the_next() {
         Err(std::io::Error::other("nobody waits for it"))
     });
     let runtime = builder().cache(cache).build().expect("there is room");
-    let taken = set_aside();
     let wasm = block_on(image.main()).expect("it is there");
     let mut compilation = runtime.compile(wasm);
     assert!(block_on(poll_once(&mut compilation)).is_none());
     begun.recv().expect("it begins");
+    let taken = set_aside();
     drop((compilation, runtime));
     assert_eq!(set_aside(), taken);
     drop(end);

@@ -41,7 +41,14 @@ fn an_error_has_the_kind_that_it_has_over_the_wire() {
             },
             Failed,
         ),
-        (Error::Full { taken: 1, most: 1 }, Overloaded),
+        (
+            Error::Full {
+                of: "memory mappings",
+                taken: 1,
+                most: 1,
+            },
+            Overloaded,
+        ),
         (Error::NotAComponent { reason: "text" }, Failed),
         (Error::Compile(because()), Failed),
         (Error::Import { names: Vec::new() }, Failed),
