@@ -1,7 +1,6 @@
 mod turns;
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,11 +24,12 @@ const LONGEST: Duration = Duration::from_secs(600);
 ///
 /// Connections are kept and used again. A clone shares them. At most 128 requests
 /// go on at a time, 32 of them to one server, of which each does until its answer was
-/// read to its end, or dropped; others wait for them.
+/// read to its end, or dropped; others wait for them. Who waits and is not polled is in
+/// nobody's way, who has an answer and does not read it is.
 #[derive(Clone, Debug)]
 pub struct Ureq {
     agent: Agent,
-    turns: Arc<Turns>,
+    turns: Turns,
 }
 
 impl Ureq {
@@ -47,7 +47,7 @@ impl Ureq {
             .build();
         Self {
             agent: config.into(),
-            turns: Arc::new(Turns::new()),
+            turns: Turns::default(),
         }
     }
 
