@@ -41,7 +41,6 @@ mod disk;
 mod endpoint;
 mod error;
 mod file;
-mod flights;
 mod gateway;
 mod hamt;
 pub mod ipns;

@@ -43,6 +43,7 @@ pub mod contract;
 mod error;
 mod ext;
 mod file;
+mod flights;
 #[cfg(unix)]
 mod host_dir;
 pub mod http;
@@ -67,6 +68,7 @@ pub use chain::ChainLoader;
 pub use error::Error;
 pub use ext::LoaderExt;
 pub use file::File;
+pub use flights::Flights;
 #[cfg(unix)]
 pub use host_dir::HostDir;
 pub use ipfs::Ipfs;

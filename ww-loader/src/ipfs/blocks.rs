@@ -3,11 +3,11 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::flights::Flights;
 use super::ipns::Seen;
 use super::memory::Memory;
 use super::turns::{Slot, Turns};
 use super::{Attempt, Builder, Error, IpfsPath, Limits, Query, Retry, Scope, SourceError};
+use crate::Flights;
 use crate::clock::{Clock, within};
 use crate::ipld::Cid;
 
@@ -33,7 +33,8 @@ pub(super) struct Inner {
     pub(super) disk: Option<super::Disk>,
     pub(super) limits: Limits,
     pub(super) retry: Retry,
-    pub(super) flights: Flights,
+    /// By multihash.
+    pub(super) flights: Flights<Box<[u8]>, Result<Bytes, Error>>,
     pub(super) seen: Seen,
 }
 
@@ -96,18 +97,23 @@ impl Blocks {
         if let Some(block) = cid.inline() {
             return Ok(Bytes::copy_from_slice(block));
         }
-        if let Some(block) = self.held(cid).await {
+        if let Some(block) = self.remembered(cid) {
             return Ok(block);
         }
         let (blocks, wanted) = (self.clone(), cid.clone());
-        let rounds = self.0.retry.rounds;
-        let work = async move { blocks.ask(&wanted, hint, rounds).await };
-        self.0.flights.join(cid.multihash(), work).await
+        let work = async move {
+            // Once more in memory as well: whoever fetched it may just be done.
+            match blocks.held(&wanted).await {
+                Some(block) => Ok(block),
+                None => blocks.ask(&wanted, hint, blocks.0.retry.rounds).await,
+            }
+        };
+        self.0.flights.join(cid.multihash().into(), work).await
     }
 
     /// What was had before.
     async fn held(&self, cid: &Cid) -> Option<Bytes> {
-        if let Some(block) = self.memory(|memory| memory.find(cid.multihash())) {
+        if let Some(block) = self.remembered(cid) {
             return Some(block);
         }
         #[cfg(unix)]
@@ -117,6 +123,10 @@ impl Blocks {
             return Some(block);
         }
         None
+    }
+
+    fn remembered(&self, cid: &Cid) -> Option<Bytes> {
+        self.memory(|memory| memory.find(cid.multihash()))
     }
 
     /// Keeps a block that was checked, and that stands alone in its allocation.

@@ -2,11 +2,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use super::blocks::Inner;
-use super::flights::Flights;
 use super::ipns::{Name, Seen};
 use super::memory::Memory;
 use super::turns::Turns;
 use super::{Blocks, Limits, Retry, Source};
+use crate::Flights;
 use crate::clock::{self, Clock};
 
 /// What [`Blocks`] are made of.

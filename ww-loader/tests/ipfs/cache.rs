@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path as HostPath;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake};
 use std::time::Duration;
 
 use futures_lite::future::{block_on, zip};
@@ -53,6 +54,36 @@ fn a_block_that_several_want_is_asked_for_once() {
     let both = zip(blocks.block(&cids[0]), blocks.block(&v0));
     let (one, other) = block_on(both);
     assert_eq!(one.unwrap(), other.unwrap());
+    assert_eq!(held.asked(), 1);
+}
+
+/// Tells when somebody who waits is to be polled.
+struct Woken(mpsc::Sender<()>);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        // Once is enough.
+        let _ = self.0.send(());
+    }
+}
+
+#[test]
+fn what_was_fetched_while_somebody_looked_on_disk_is_not_asked_for_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (pack, cids) = some(1, 100);
+    let held = Held::new(pack.blocks);
+    let blocks = Blocks::builder()
+        .source(held.clone())
+        .disk(Disk::open(dir.path().join("blocks"), 1 << 20).unwrap())
+        .build();
+    let mut slow = Box::pin(blocks.block(&cids[0]));
+    let (looked, looks) = mpsc::channel();
+    let waker = Arc::new(Woken(looked)).into();
+    let polled = slow.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    looks.recv().expect("it was not on disk");
+    block_on(blocks.block(&cids[0])).unwrap();
+    block_on(slow).unwrap();
     assert_eq!(held.asked(), 1);
 }
 
