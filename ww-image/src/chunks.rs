@@ -1,14 +1,35 @@
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use lru::LruCache;
+use ww_loader::{Flights, Path};
 
 use crate::tree::Hash;
 
 /// Chunks that were verified, by their hash; the one used longest ago goes first.
-/// Small reads would otherwise read and hash a whole chunk each.
-pub(crate) struct Chunks(Mutex<Kept>);
+/// Small reads would otherwise read and hash a whole chunk each, and those that go on
+/// at a time the same one.
+#[derive(Default)]
+pub(crate) struct Chunks {
+    kept: Mutex<Kept>,
+    /// What is read. Not by hash: files that hold the same do not fail together.
+    reads: Flights<Place, Read>,
+}
+
+/// A chunk of a file.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    /// Where the file stands in its layer.
+    pub(crate) file: Path,
+    /// Which of the file's chunks it is.
+    pub(crate) index: u64,
+    /// Whether it is kept once it was read.
+    pub(crate) keep: bool,
+}
+
+/// A chunk, or none if what stands there has another hash.
+pub(crate) type Read = Result<Option<Bytes>, Arc<ww_loader::Error>>;
 
 struct Kept {
     chunks: LruCache<Hash, Bytes>,
@@ -24,15 +45,40 @@ const MOST: usize = 32 << 20;
 const ENTRY: usize = 128;
 
 impl Chunks {
-    pub(crate) fn recall(&self, hash: &Hash) -> Option<Bytes> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.chunks.get(hash).cloned()
+    /// The chunk with this hash at this place: what is kept, or what `read` gives, which
+    /// is polled for one of those who want it at a time.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        place: Place,
+        hash: Hash,
+        read: impl Future<Output = Read> + Send + 'static,
+    ) -> Read {
+        if let Some(bytes) = self.recall(&hash) {
+            return Ok(Some(bytes));
+        }
+        let (chunks, keep) = (self.clone(), place.keep);
+        let work = async move {
+            // Whoever read it may just be done.
+            if let Some(bytes) = chunks.recall(&hash) {
+                return Ok(Some(bytes));
+            }
+            let read = read.await?;
+            if let Some(bytes) = read.as_ref().filter(|_| keep) {
+                chunks.keep(hash, bytes.clone());
+            }
+            Ok(read)
+        };
+        self.reads.join(place, work).await
     }
 
-    pub(crate) fn keep(&self, hash: Hash, bytes: Bytes) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn recall(&self, hash: &Hash) -> Option<Bytes> {
+        self.kept().chunks.get(hash).cloned()
+    }
+
+    fn keep(&self, hash: Hash, bytes: Bytes) {
+        let mut kept = self.kept();
         kept.held += ENTRY + bytes.len();
-        // Several may have read it at a time.
+        // Files that hold the same may have been read at a time.
         if let Some(same) = kept.chunks.put(hash, bytes) {
             kept.held -= ENTRY + same.len();
         }
@@ -43,14 +89,18 @@ impl Chunks {
             }
         }
     }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-impl Default for Chunks {
+impl Default for Kept {
     fn default() -> Self {
-        Self(Mutex::new(Kept {
+        Self {
             chunks: LruCache::unbounded(),
             held: 0,
-        }))
+        }
     }
 }
 

@@ -163,7 +163,7 @@ pub enum Error {
         /// What it was asked for.
         path: Path,
         /// What its loader said.
-        source: ww_loader::Error,
+        source: Arc<ww_loader::Error>,
     },
 }
 
@@ -172,7 +172,7 @@ impl Error {
     /// than a layer that failed.
     pub(crate) fn is_of_the_path(&self) -> bool {
         match self {
-            Self::Layer { source, .. } => matches!(source, ww_loader::Error::Link { .. }),
+            Self::Layer { source, .. } => matches!(**source, ww_loader::Error::Link { .. }),
             Self::NotFound { .. } | Self::NotDirectory { .. } | Self::Loop { .. } => true,
             _ => false,
         }

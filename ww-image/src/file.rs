@@ -4,6 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ww_loader::Path;
 
+use crate::chunks::Place;
 use crate::tree::{Seal, hash};
 use crate::{Error, Layer};
 
@@ -39,8 +40,8 @@ impl File {
 
     /// The bytes from `offset`, `len` of them or as many as there are before
     /// the end. No more is allocated than is given; of a pinned image, whole
-    /// chunks are read, and kept for later reads: 32 MiB of them at the most, for all
-    /// files of the image.
+    /// chunks are read, once for all who want the same at a time, and kept for later
+    /// reads: 32 MiB of them at the most, for all files of the image.
     ///
     /// # Errors
     ///
@@ -111,7 +112,8 @@ impl File {
         Ok(read.into())
     }
 
-    /// A whole chunk, verified; kept where only `from..to` of it is wanted.
+    /// A whole chunk, verified; kept where only `from..to` of it is wanted. Whoever wants
+    /// the same at a time has it read once.
     async fn chunk(&self, seal: &Seal, index: u64, from: u64, to: u64) -> Result<Bytes, Error> {
         let altered = || Error::Altered {
             path: self.path.clone(),
@@ -119,25 +121,28 @@ impl File {
         };
         let at = usize::try_from(index).ok();
         let wanted = at.and_then(|index| seal.file.hashes.get(index));
-        let wanted = wanted.ok_or_else(altered)?;
-        if let Some(bytes) = seal.chunks.recall(wanted) {
-            return Ok(bytes);
-        }
+        let wanted = *wanted.ok_or_else(altered)?;
         let start = index * seal.profile.chunk();
         let len = seal.profile.chunk().min(seal.file.len - start);
-        let bytes = self.content.read_at(start, len as usize).await;
-        let bytes = bytes.map_err(|error| match error {
-            ww_loader::Error::Changed { .. } => altered(),
-            source => self.layer.error(&self.path, source),
-        })?;
-        let part = seal.profile.leaf(bytes.clone()).await;
-        if part.len != len || hash(&part.root.cid) != *wanted {
-            return Err(altered());
-        }
-        if to - from < len {
-            seal.chunks.keep(*wanted, bytes.clone());
-        }
-        Ok(bytes)
+        let place = Place {
+            file: seal.at.clone(),
+            index,
+            keep: to - from < len,
+        };
+        let (content, profile) = (self.content.clone(), seal.profile);
+        let read = async move {
+            let bytes = match content.read_at(start, len as usize).await {
+                Ok(bytes) => bytes,
+                Err(ww_loader::Error::Changed { .. }) => return Ok(None),
+                Err(error) => return Err(Arc::new(error)),
+            };
+            let part = profile.leaf(bytes.clone()).await;
+            let verified = part.len == len && hash(&part.root.cid) == wanted;
+            Ok(verified.then_some(bytes))
+        };
+        let read = seal.chunks.read(place, wanted, read).await;
+        let read = read.map_err(|source| self.layer.error(&self.path, source))?;
+        read.ok_or_else(altered)
     }
 }
 

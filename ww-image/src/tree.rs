@@ -56,6 +56,8 @@ pub(crate) type Hash = [u8; 32];
 #[derive(Clone)]
 pub(crate) struct Seal {
     pub(crate) profile: Profile,
+    /// Where it stands in its layer.
+    pub(crate) at: Path,
     pub(crate) file: Arc<Chunked>,
     pub(crate) chunks: Arc<Chunks>,
 }
@@ -113,7 +115,8 @@ impl Tree {
             path: path.clone(),
             layer: layer.name().into(),
         };
-        let content = match layer.loader().open(&self.base.join(path)?).await {
+        let at = self.base.join(path)?;
+        let content = match layer.loader().open(&at).await {
             Ok(Node::File(content)) if content.len() == file.len => content,
             Ok(_) => return Err(altered()),
             Err(error) if error.is_not_found() || error.not_directory().is_some() => {
@@ -123,6 +126,7 @@ impl Tree {
         };
         let seal = Seal {
             profile: self.profile,
+            at,
             file: file.clone(),
             chunks: self.chunks.clone(),
         };

@@ -190,11 +190,11 @@ impl Layer {
         self.error(path, source)
     }
 
-    pub(crate) fn error(&self, path: &Path, source: ww_loader::Error) -> Error {
+    pub(crate) fn error(&self, path: &Path, source: impl Into<Arc<ww_loader::Error>>) -> Error {
         Error::Layer {
             layer: self.name().into(),
             path: path.clone(),
-            source,
+            source: source.into(),
         }
     }
 }

@@ -81,7 +81,7 @@ fn links_never_lead_out_of_the_image() {
             panic!("{asked}: {error:?}");
         };
         assert!(
-            matches!(source, ww_loader::Error::Link { .. }),
+            matches!(**source, ww_loader::Error::Link { .. }),
             "{asked}: {error:?}"
         );
         assert!(
@@ -108,7 +108,7 @@ fn a_name_that_is_not_utf8_fails_the_listing_and_nothing_else() {
     let Error::Layer { source, .. } = error else {
         panic!("{error:?}");
     };
-    assert!(matches!(source, ww_loader::Error::Name { .. }));
+    assert!(matches!(*source, ww_loader::Error::Name { .. }));
 }
 
 #[test]

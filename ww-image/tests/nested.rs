@@ -86,7 +86,10 @@ fn links_in_a_service_mean_what_they_mean_without_its_surroundings() {
         let Error::Layer { source, .. } = &error else {
             panic!("{out}: {error:?}");
         };
-        assert!(matches!(source, ww_loader::Error::Link { .. }), "{error:?}");
+        assert!(
+            matches!(**source, ww_loader::Error::Link { .. }),
+            "{error:?}"
+        );
     }
 }
 
