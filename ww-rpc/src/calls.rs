@@ -5,6 +5,7 @@ use capnp::message::{Builder, HeapAllocator};
 use capnp_rpc::rpc_capnp::{bootstrap, call, message, payload, resolve, return_};
 
 use self::table::Table;
+use self::words::excess;
 use crate::exports::Exports;
 use crate::fate::Fate;
 use crate::frame::Frame;
@@ -82,12 +83,13 @@ impl Calls {
         table.plain_call(question, target, words, exports, &self.limits)
     }
 
-    /// Takes note of results, in a message of `words` words.
+    /// Takes note of results, in a message of `words` words, and says why they are too
+    /// much to receive, if they are.
     pub(crate) fn answered(
         &self,
         results: payload::Reader<'_>,
         words: usize,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<String>, Refusal> {
         let State { table, exports, .. } = &mut *self.state.borrow_mut();
         table.answered(results, words, exports, &self.limits, &self.traffic)
     }
@@ -142,8 +144,8 @@ impl Calls {
     ///
     /// # Errors
     ///
-    /// `Overloaded` where it exports more than the limits allow, or the peer owes
-    /// too many answers.
+    /// `Overloaded` where the peer holds more than the limits allow, or owes too many
+    /// answers.
     pub(crate) fn sent(
         &self,
         message: &Builder<HeapAllocator>,
@@ -151,125 +153,110 @@ impl Calls {
     ) -> Result<Fate, Refusal> {
         let segments = message.get_segments_for_output();
         let plain = segments.first().and_then(|first| Plain::of(first));
-        if let Some(Plain::Finish { question }) = plain {
-            let questions = &mut self.state.borrow_mut().questions;
-            return Ok(match questions.finish(question, &self.limits) {
-                true => Fate::Sent,
-                false => Fate::Kept,
-            });
-        }
-        let refuses =
-            words > self.limits.message_words || self.state.borrow().questions.are_refused();
-        if refuses && let Some(fate) = self.refuse(message, words)? {
-            return Ok(fate);
-        }
-        self.said(message, plain, words).map(|()| Fate::Sent)
-    }
-
-    /// What becomes of a call or an answer that is too large, for which the peer would
-    /// end the connection, and of calls on the answer of such a call; none, where it is
-    /// another message.
-    fn refuse(
-        &self,
-        message: &Builder<HeapAllocator>,
-        words: usize,
-    ) -> Result<Option<Fate>, Refusal> {
-        let State {
-            table, questions, ..
-        } = &mut *self.state.borrow_mut();
-        let limit = self.limits.message_words;
-        let too_large = |what| {
-            format!("{what} has {words} words, more than the limit of {limit}, and is not sent")
-        };
-        let message: message::Reader<'_> = message.get_root_as_reader()?;
-        match message.which() {
-            Ok(message::Call(call)) => {
-                let call = call?;
-                let text = if words > limit {
-                    too_large("call")
-                } else if questions.were_refused(call.get_target()?)? {
-                    "call is on the answer of one that is too large to be sent".into()
-                } else {
-                    return Ok(None);
-                };
-                let id = call.get_question_id();
-                questions.ask(id, &self.limits)?;
-                questions.refuse(id);
-                Ok(Some(Fate::refused(call, &text)?))
-            }
-            Ok(message::Return(answer)) if words > limit => {
-                let answer = answer?;
-                let (id, closed) = (answer.get_answer_id(), answer.get_no_finish_needed());
-                table.answer(id, closed, words);
-                table.withhold(id);
-                Ok(Some(Fate::replaced(answer, &too_large("answer"))))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    fn said(
-        &self,
-        message: &Builder<HeapAllocator>,
-        plain: Option<Plain>,
-        words: usize,
-    ) -> Result<(), Refusal> {
-        let State {
-            table,
-            promises,
-            exports,
-            questions,
-        } = &mut *self.state.borrow_mut();
         let limits = &self.limits;
+        let state = &mut *self.state.borrow_mut();
+        let fits = words <= limits.message_words;
         match plain {
-            Some(Plain::Call { question, .. }) => {
+            Some(Plain::Finish { question }) => {
+                return Ok(match state.questions.finish(question, limits) {
+                    true => Fate::Sent,
+                    false => Fate::Kept,
+                });
+            }
+            Some(Plain::Call { question, .. }) if fits && !state.questions.are_refused() => {
                 self.traffic.called();
-                return questions.ask(question, limits);
+                return state.questions.ask(question, limits).map(|()| Fate::Sent);
             }
             Some(Plain::Results {
                 question,
                 no_finish_needed,
-            }) => {
-                table.answer(question, no_finish_needed, words);
-                return Ok(());
+            }) if fits => {
+                state.table.answer(question, no_finish_needed, words);
+                return Ok(Fate::Sent);
             }
             _ => {}
         }
+        let State {
+            promises,
+            exports,
+            questions,
+            ..
+        } = &mut *state;
         let message: message::Reader<'_> = message.get_root_as_reader()?;
         match message.which() {
-            Ok(message::Return(answer)) => {
-                let answer = answer?;
-                table.answer(answer.get_answer_id(), answer.get_no_finish_needed(), words);
-                match answer.which() {
-                    Ok(return_::Results(results)) => exports.send(results?.get_cap_table()?),
-                    _ => Ok(()),
-                }
-            }
-            Ok(message::Call(call)) => {
-                self.traffic.called();
-                let call = call?;
-                questions.ask(call.get_question_id(), limits)?;
-                let promised = call.get_params()?.get_cap_table()?;
-                if table.reflects_answers {
-                    exports.reflect_answers(promised);
-                }
-                exports.send(promised)
-            }
+            Ok(message::Call(call)) => return state.ask(call?, words, limits, &self.traffic),
+            Ok(message::Return(answer)) => return state.answer(answer?, words, limits),
             Ok(message::Bootstrap(bootstrap)) => {
-                questions.ask(bootstrap?.get_question_id(), limits)
+                questions.ask(bootstrap?.get_question_id(), limits)?;
             }
-            Ok(message::Resolve(resolve)) => exports.resolve(resolve?),
-            Ok(message::Release(release)) => {
-                promises.release(release?.get_id());
-                Ok(())
-            }
-            Ok(message::Disembargo(disembargo)) => exports.embargo(disembargo?),
-            _ => Ok(()),
+            Ok(message::Resolve(resolve)) => exports.resolve(resolve?)?,
+            Ok(message::Release(release)) => promises.release(release?.get_id()),
+            Ok(message::Disembargo(disembargo)) => exports.embargo(disembargo?)?,
+            _ => {}
         }
+        Ok(Fate::Sent)
     }
 
     /// Takes note that a call's parameters have been dropped.
     pub(crate) fn release(&self, held: &Held) {
         self.state.borrow_mut().table.release(held);
+    }
+}
+
+impl State {
+    /// Takes note of a call to the peer: not of one for which the peer would end the
+    /// connection, nor of those on its answer, which are refused.
+    fn ask(
+        &mut self,
+        call: call::Reader<'_>,
+        words: usize,
+        limits: &Limits,
+        traffic: &Traffic,
+    ) -> Result<Fate, Refusal> {
+        let id = call.get_question_id();
+        let promised = call.get_params()?.get_cap_table()?;
+        let most = limits.call_words;
+        let refused = match excess("call", words, promised.len(), most, limits) {
+            None if self.questions.were_refused(call.get_target()?)? => {
+                Some("call is on the answer of one that is too large to be sent".into())
+            }
+            excess => excess,
+        };
+        self.questions.ask(id, limits)?;
+        if let Some(text) = refused {
+            self.questions.refuse(id);
+            return Ok(Fate::refused(call, &text)?);
+        }
+        traffic.called();
+        if self.table.reflects_answers {
+            self.exports.reflect_answers(promised);
+        }
+        self.exports.send(promised)?;
+        Ok(Fate::Sent)
+    }
+
+    /// Takes note of an answer to the peer, in whose stead a failure is sent where the
+    /// peer would end the connection.
+    fn answer(
+        &mut self,
+        answer: return_::Reader<'_>,
+        words: usize,
+        limits: &Limits,
+    ) -> Result<Fate, Refusal> {
+        let id = answer.get_answer_id();
+        self.table.answer(id, answer.get_no_finish_needed(), words);
+        let given = match answer.which() {
+            Ok(return_::Results(results)) => Some(results?.get_cap_table()?),
+            _ => None,
+        };
+        let count = given.map_or(0, |given| given.len());
+        if let Some(text) = excess("answer", words, count, limits.message_words, limits) {
+            self.table.withhold(id);
+            return Ok(Fate::replaced(answer, &text));
+        }
+        if let Some(given) = given {
+            self.exports.send(given)?;
+        }
+        Ok(Fate::Sent)
     }
 }

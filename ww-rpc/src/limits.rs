@@ -20,8 +20,13 @@ pub struct Limits {
     ///
     /// A call of our own that is larger, or an answer, is not sent: its caller is told,
     /// with kind [`Overloaded`](capnp::ErrorKind::Overloaded), and so are those of calls
-    /// on the answer of such a call. So a peer with the same limit ends no connection
-    /// for one message of ours.
+    /// on the answer of such a call. The same goes for what has more
+    /// [`capabilities`](Self::capabilities), or takes more
+    /// [`call_words`](Self::call_words) by itself. So a peer with the same limits ends no
+    /// connection for one message of ours.
+    ///
+    /// An answer takes 88 words beside for each of its capabilities. One of the peer's
+    /// that takes more than this so fails its call.
     ///
     /// No more is read out of a message than eight times what it has, and 16,384
     /// words; where pointers share their target, that counts for each. Reading more

@@ -250,9 +250,11 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, link: &Link) -> Result<R
             let awaited = calls.are_awaiting(answer.get_answer_id());
             link.returned(answer.get_answer_id(), answer.get_no_finish_needed());
             match answer.which()? {
-                return_::Results(read) => {
-                    calls.answered(read?, words)?;
-                    return results(frame, options, link, awaited);
+                return_::Results(given) => {
+                    let Some(text) = calls.answered(given?, words)? else {
+                        return results(frame, options, link, awaited);
+                    };
+                    Some(unheard(answer, link, awaited, &text)?)
                 }
                 return_::Exception(exception) => reason::of_return(answer, exception?)?,
                 _ => elsewhere::missed(answer)?,
@@ -284,9 +286,6 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, link: &Link) -> Result<R
 /// Results that may be read again and again: capnp-rpc reads the way to what is in
 /// them each time that somebody looks, and panics where that is too much. A failure,
 /// where too much could be read of them at once.
-///
-/// Where they are `awaited`, capnp-rpc tells the peer that it keeps what came with them;
-/// where not, it has told it to let go of that.
 fn results(
     frame: Frame,
     mut options: ReaderOptions,
@@ -303,17 +302,29 @@ fn results(
     let root: message::Reader<'_> = message.get_root()?;
     let instead = match root.which() {
         Ok(message::Return(answer)) => {
-            let answer = answer?;
-            if awaited && let Ok(return_::Results(results)) = answer.which() {
-                link.release(results?)?;
-            }
             let text = "the answer is far larger to read than to send";
-            Some(reason::failure(answer, exception::Type::Overloaded, text))
+            Some(unheard(answer?, link, awaited, text)?)
         }
         _ => None,
     };
     let frame = instead.unwrap_or(frame);
     Ok(Read::Message(Reader::new(frame, options), None))
+}
+
+/// The failure that stands for results which capnp-rpc does not hear of.
+///
+/// Where they are `awaited`, it tells the peer that it keeps what came with them; where
+/// not, it has told it to let go of that.
+fn unheard(
+    answer: return_::Reader<'_>,
+    link: &Link,
+    awaited: bool,
+    text: &str,
+) -> Result<Frame, Error> {
+    if awaited && let Ok(return_::Results(results)) = answer.which() {
+        link.release(results?)?;
+    }
+    Ok(reason::failure(answer, exception::Type::Overloaded, text))
 }
 
 impl IncomingMessage for Incoming {

@@ -118,55 +118,87 @@ fn answer_with_capabilities(id: u32) -> Vec<u8> {
     shared(whole, 5)
 }
 
+/// An answer whose capabilities take more room than a message may.
+fn answer_of_capabilities(id: u32) -> Vec<u8> {
+    rpc(|m| {
+        let mut answer = m.init_return();
+        answer.set_answer_id(id);
+        let mut table = answer.init_results().init_cap_table(4);
+        for (at, export) in [(0, 5), (1, 7), (3, 5)] {
+            table.reborrow().get(at).set_sender_hosted(export);
+        }
+        table.get(2).set_sender_promise(6);
+    })
+}
+
 #[test]
 fn what_came_with_an_answer_that_fails_its_call_is_let_go_of_once() {
-    // A call that is let go of before has told the peer to let go of what comes.
-    for awaited in [true, false] {
-        let (reader, mut to_vat) = piper::pipe(1 << 16);
-        let (mut said, writer) = piper::pipe(1 << 16);
-        let mut vat = Vat::new(reader, writer, Side::Client, None, Limits::default());
-        let executor: executor::Client = vat.bootstrap();
-        let mut call = Slot::new(echo(&executor, "hi"));
-        let mut vat = Slot::new(vat);
-        settle(|cx| vat.poll(cx));
-        if !awaited {
-            call.cancel();
+    let mut few = Limits::default();
+    few.message_words = 300;
+    let much = [
+        (
+            answer_with_capabilities(1),
+            Limits::default(),
+            "to read than to send",
+        ),
+        (
+            answer_of_capabilities(1),
+            few,
+            "words, more than the limit of 300",
+        ),
+    ];
+    for (answer, limits, expected) in much {
+        // A call that is let go of before has told the peer to let go of what comes.
+        for awaited in [true, false] {
+            let (reader, mut to_vat) = piper::pipe(1 << 16);
+            let (mut said, writer) = piper::pipe(1 << 16);
+            let mut vat = Vat::new(reader, writer, Side::Client, None, limits);
+            let executor: executor::Client = vat.bootstrap();
+            let mut call = Slot::new(echo(&executor, "hi"));
+            let mut vat = Slot::new(vat);
             settle(|cx| vat.poll(cx));
-        }
-        let answer = answer_with_capabilities(1);
-        future::block_on(to_vat.write_all(&answer)).expect("memory does not fail");
-        settle(|cx| {
-            vat.poll(cx);
-            call.poll(cx);
-        });
-        assert!(vat.output.is_none(), "{:?}", vat.output);
-        let answered = call.output.map(|answer| answer.expect_err("it fails").kind);
-        assert_eq!(answered, awaited.then_some(ErrorKind::Overloaded));
-        drop((executor, vat));
-        let mut heard = Vec::new();
-        future::block_on(said.read_to_end(&mut heard)).expect("memory does not fail");
-        let (mut heard, mut released, mut finished) = (&heard[..], Vec::new(), Vec::new());
-        while !heard.is_empty() {
-            let said = capnp::serialize::read_message(&mut heard, Default::default());
-            let said = said.expect("whole messages");
-            let said: message::Reader<'_> = said.get_root().expect("root");
-            match said.which() {
-                Ok(message::Release(Ok(release))) => {
-                    released.push((release.get_id(), release.get_reference_count()));
-                }
-                Ok(message::Finish(Ok(finish))) if finish.get_question_id() == 1 => {
-                    finished.push(finish.get_release_result_caps());
-                }
-                _ => {}
+            if !awaited {
+                call.cancel();
+                settle(|cx| vat.poll(cx));
             }
+            future::block_on(to_vat.write_all(&answer)).expect("memory does not fail");
+            settle(|cx| {
+                vat.poll(cx);
+                call.poll(cx);
+            });
+            assert!(vat.output.is_none(), "{:?}", vat.output);
+            assert_eq!(call.output.is_some(), awaited);
+            if let Some(answered) = call.output {
+                let error = answered.expect_err("it fails");
+                assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+                assert!(error.extra.contains(expected), "{error}");
+            }
+            drop((executor, vat));
+            let mut heard = Vec::new();
+            future::block_on(said.read_to_end(&mut heard)).expect("memory does not fail");
+            let (mut heard, mut released, mut finished) = (&heard[..], Vec::new(), Vec::new());
+            while !heard.is_empty() {
+                let said = capnp::serialize::read_message(&mut heard, Default::default());
+                let said = said.expect("whole messages");
+                let said: message::Reader<'_> = said.get_root().expect("root");
+                match said.which() {
+                    Ok(message::Release(Ok(release))) => {
+                        released.push((release.get_id(), release.get_reference_count()));
+                    }
+                    Ok(message::Finish(Ok(finish))) if finish.get_question_id() == 1 => {
+                        finished.push(finish.get_release_result_caps());
+                    }
+                    _ => {}
+                }
+            }
+            let by_itself: &[_] = if awaited {
+                &[(5, 2), (6, 1), (7, 1)]
+            } else {
+                &[]
+            };
+            assert_eq!(released, by_itself, "awaited: {awaited}");
+            assert_eq!(finished, [!awaited]);
         }
-        let by_itself: &[_] = if awaited {
-            &[(5, 2), (6, 1), (7, 1)]
-        } else {
-            &[]
-        };
-        assert_eq!(released, by_itself, "awaited: {awaited}");
-        assert_eq!(finished, [!awaited]);
     }
 }
 

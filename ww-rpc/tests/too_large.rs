@@ -8,7 +8,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use capnp::{Error, ErrorKind};
+use capnp::{Error, ErrorKind, any_pointer, capability_list};
 use support::peer::limits;
 use support::{Log, Outcome, Slot, echo, serve_executor, settle, untyped};
 use ww_rpc::peer_capnp::{byte_stream, executor, process};
@@ -27,6 +27,8 @@ struct Gives {
     log: Rc<Log>,
     /// Bytes of what it gives with an executor.
     bytes: Rc<Cell<usize>>,
+    /// Executors that it gives at once, instead.
+    many: Rc<Cell<u32>>,
 }
 
 impl executor::Server for Gives {
@@ -58,11 +60,23 @@ impl process::Server for Gives {
         _: process::BootstrapParams,
         mut results: process::BootstrapResults,
     ) -> Outcome {
+        if self.many.get() > 0 {
+            lend(results.get().init_cap(), self.many.get(), &self.log);
+            return Ok(());
+        }
         let mut given: executor::run_image_params::Builder<'_> = results.get().init_cap().init_as();
         given.set_path("x".repeat(self.bytes.get()));
         let lent = serve_executor(&self.log).client.hook;
         given.init_bootstrap().set_as_capability(lent);
         Ok(())
+    }
+}
+
+/// Puts as many executors into `place`.
+fn lend(place: any_pointer::Builder<'_>, many: u32, log: &Log) {
+    let mut list: capability_list::Builder<'_, executor::Client> = place.initn_as(many);
+    for index in 0..many {
+        list.set(index, serve_executor(log).client.hook);
     }
 }
 
@@ -77,6 +91,10 @@ struct Both {
 
 impl Both {
     fn new() -> Self {
+        Self::bounded(within())
+    }
+
+    fn bounded(limits: Limits) -> Self {
         let (up, up_end) = piper::pipe(1 << 12);
         let (down, down_end) = piper::pipe(1 << 12);
         let served = [Gives::default(), Gives::default()];
@@ -85,8 +103,8 @@ impl Both {
             Some(untyped(client))
         };
         let mut vats = [
-            Vat::new(up, down_end, Side::Server, serve(&served[0]), within()),
-            Vat::new(down, up_end, Side::Client, serve(&served[1]), within()),
+            Vat::new(up, down_end, Side::Server, serve(&served[0]), limits),
+            Vat::new(down, up_end, Side::Client, serve(&served[1]), limits),
         ];
         let held = vats.each_mut().map(Vat::bootstrap);
         let traffic = vats.each_ref().map(Vat::traffic);
@@ -216,6 +234,64 @@ fn what_came_with_an_answer_that_is_too_large_is_let_go_of() {
                 both.run(async {});
                 assert_eq!(both.alive(), 0, "side {side}, {bytes} bytes");
             }
+        }
+    }
+}
+
+#[test]
+fn a_call_or_an_answer_with_too_many_capabilities_fails_and_others_do_not() {
+    let few = limits(|limits| limits.capabilities = 20);
+    let small = limits(|limits| {
+        limits.message_words = WORDS;
+        limits.call_words = WORDS;
+    });
+    // Of these, the capabilities of the answer alone are too many.
+    let answered = within();
+    for (limits, fail, expected) in [
+        (
+            few,
+            [true, true],
+            "30 capabilities, more than the limit of 20",
+        ),
+        (small, [true, true], "words, more than the limit of 2000"),
+        (
+            answered,
+            [false, true],
+            "words, more than the limit of 2000",
+        ),
+    ] {
+        let mut both = Both::bounded(limits);
+        for side in [0, 1] {
+            let held = both.held[side].clone();
+            let process = held.run_image_request().send().pipeline.get_process();
+            for (many, passes) in [(10, true), (30, false), (10, true)] {
+                let [call_fails, answer_fails] = fail.map(|fails| fails && !passes);
+                let mut request = held.run_image_request();
+                lend(request.get().init_bootstrap(), many, &both.served[side].log);
+                let call = request.send().promise;
+                let called = both.run(async move { call.await.map(drop) });
+                assert_failed(called, call_fails, "call has", expected);
+
+                both.served[1 - side].many.set(many);
+                let call = process.bootstrap_request().send().promise;
+                let given = both.run(async move { call.await.map(drop) });
+                assert_failed(given, answer_fails, "answer has", expected);
+
+                both.run(async {});
+                assert_eq!(both.alive(), 0, "side {side}, {many} of them");
+            }
+        }
+    }
+}
+
+fn assert_failed(outcome: Outcome, fails: bool, what: &str, expected: &str) {
+    match outcome {
+        Ok(()) => assert!(!fails, "{what}: it went through"),
+        Err(error) => {
+            assert!(fails, "{error}");
+            assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+            assert!(error.extra.contains(what), "{error}");
+            assert!(error.extra.contains(expected), "{error}");
         }
     }
 }

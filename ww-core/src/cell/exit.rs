@@ -34,9 +34,9 @@ impl Exit {
     /// guest's saying so, with that kind as well where it cannot bear what its host
     /// asks for.
     ///
-    /// A call or an answer that is too large for one message, be it the host's or the
-    /// guest's, fails by itself and ends nothing, unless whoever sends it would take
-    /// larger messages than the other side does.
+    /// A call or an answer that is too large for one message or has too many
+    /// capabilities, be it the host's or the guest's, fails by itself and ends nothing,
+    /// unless whoever sends it would take larger messages than the other side does.
     pub fn rpc_error(&self) -> Option<&capnp::Error> {
         self.rpc_error.as_deref()
     }

@@ -156,7 +156,8 @@ impl Table {
         self.open(id, 0, false, limits).map(drop)
     }
 
-    /// Looks at what the peer answers with, in a message of `words` words.
+    /// Looks at what the peer answers with, in a message of `words` words, and says why
+    /// it is too much to receive, if it is.
     pub(super) fn answered(
         &mut self,
         results: payload::Reader<'_>,
@@ -164,21 +165,19 @@ impl Table {
         exports: &Exports,
         limits: &Limits,
         traffic: &Traffic,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<String>, Refusal> {
         let table = results.get_cap_table()?;
         let words = words.saturating_add(table_words(table, limits, traffic)?);
         for descriptor in table {
             self.given(descriptor, exports, limits)?;
         }
-        if words > limits.message_words {
-            return Err(Limit::MessageWords.exceeded(format!(
-                "answer of the peer's has {} capabilities and takes {words} words, more than the \
-                 limit of {}",
-                table.len(),
-                limits.message_words
-            )));
-        }
-        Ok(())
+        let (count, limit) = (table.len(), limits.message_words);
+        Ok((words > limit).then(|| {
+            format!(
+                "answer of the peer's has {count} capabilities and takes {words} words, more than \
+                 the limit of {limit}"
+            )
+        }))
     }
 
     /// Takes note that a part of an answer is mentioned, to which a path of so

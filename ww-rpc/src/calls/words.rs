@@ -37,3 +37,33 @@ pub(super) fn table_words(
     traffic.was_handed(count);
     Ok(count.saturating_mul(CAPABILITY_WORDS))
 }
+
+/// Why the peer, if it has the same limits, would take no such message of ours, if so:
+/// a call or an answer, which may take `most` words with its capabilities. What we build
+/// shares nothing, so a copy takes no more.
+pub(super) fn excess(
+    what: &str,
+    words: usize,
+    capabilities: u32,
+    most: usize,
+    limits: &Limits,
+) -> Option<String> {
+    let count = capabilities as usize;
+    let taken = words.saturating_add(count.saturating_mul(CAPABILITY_WORDS));
+    let has = if words > limits.message_words {
+        format!(
+            "{words} words, more than the limit of {}",
+            limits.message_words
+        )
+    } else if count > limits.capabilities {
+        format!(
+            "{count} capabilities, more than the limit of {}",
+            limits.capabilities
+        )
+    } else if taken > most {
+        format!("{count} capabilities and takes {taken} words, more than the limit of {most}")
+    } else {
+        return None;
+    };
+    Some(format!("{what} has {has}, and is not sent"))
+}
