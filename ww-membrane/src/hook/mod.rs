@@ -23,6 +23,7 @@ mod answer;
 mod bare;
 mod boundary;
 mod broken;
+mod covers;
 mod cross;
 mod early;
 mod flight;

@@ -5,6 +5,7 @@ use capnp::private::capability::ClientHook;
 use rustc_hash::FxHashMap;
 
 use crate::Held;
+use crate::hook::covers::Covers;
 use crate::hook::cross::Direction;
 use crate::hook::wrapper::Wrapped;
 
@@ -24,8 +25,7 @@ thread_local! {
 #[derive(Default)]
 pub(crate) struct Root {
     by_ptr: RefCell<FxHashMap<usize, Weak<Wrapped>>>,
-    /// Held by each promise of a peer's that has gone back to it.
-    covers: Rc<()>,
+    covers: Covers,
 }
 
 /// What makes two references the same capability. Unique while the inner
@@ -121,7 +121,7 @@ impl Root {
         self.by_ptr.borrow_mut().remove(&wrapped.ptr());
     }
 
-    pub(super) fn covers(&self) -> &Rc<()> {
+    pub(super) fn covers(&self) -> &Covers {
         &self.covers
     }
 

@@ -7,6 +7,7 @@ use capnp::{Error, MessageSize, any_pointer};
 
 use crate::hook::boundary::Boundary;
 use crate::hook::broken;
+use crate::hook::covers::Covered;
 use crate::hook::cross::{RESOLUTIONS, resolved};
 use crate::hook::flight::Flight;
 use crate::hook::hold::Hold;
@@ -35,16 +36,14 @@ const HELD: usize = 4096;
 pub(super) struct Returned(Rc<Cover>);
 
 /// What all references to what has gone back share.
-struct Cover {
+pub(super) struct Cover {
     inner: RefCell<Hold>,
-    /// Whether that is no promise, or what it has resolved to by now.
-    settled: Cell<bool>,
-    ptr: usize,
+    /// As what the root knows it; none where it is no promise, or what that has
+    /// resolved to by now.
+    promise: Cell<Option<Covered>>,
     boundary: Rc<Boundary>,
     place: OnceCell<Place>,
     line: Rc<Line>,
-    /// Those promises of the same root.
-    _covers: Option<Rc<()>>,
 }
 
 /// Calls on it that have not begun. Those that have hold this and not what they
@@ -72,22 +71,26 @@ impl Returned {
             return Err(hook);
         }
         let covers = boundary.root().covers();
-        // The root holds one itself.
-        if !settled && Rc::strong_count(covers) > HELD {
-            return Err(broken::client(Error::overloaded(format!(
-                "peer was given back {HELD} of its own promises that it has not resolved"
-            ))));
+        let promise = (!settled).then(|| Covered::of(&*hook, boundary));
+        if let Some(promise) = promise {
+            if let Some(cover) = covers.find(promise) {
+                return Ok(Self(cover));
+            }
+            if covers.len() >= HELD {
+                return Err(broken::client(Error::overloaded(format!(
+                    "peer was given back {HELD} of its own promises that it has not resolved"
+                ))));
+            }
         }
         let cover = Rc::new(Cover {
-            ptr: hook.get_ptr(),
             inner: RefCell::new(Hold::new(hook)),
-            settled: Cell::new(settled),
+            promise: Cell::new(promise),
             boundary: boundary.clone(),
             place: OnceCell::new(),
             line: Rc::default(),
-            _covers: (!settled).then(|| covers.clone()),
         });
-        if !settled {
+        if let Some(promise) = promise {
+            covers.insert(promise, &cover);
             let held: Weak<Cover> = Rc::downgrade(&cover);
             let _ = cover.place.set(boundary.hold(held));
         }
@@ -102,6 +105,23 @@ impl Returned {
 impl Cover {
     fn inner(&self) -> Box<dyn ClientHook> {
         self.inner.borrow().add_ref()
+    }
+
+    fn is_settled(&self) -> bool {
+        self.promise.get().is_none()
+    }
+
+    /// Has the root know the promise no more.
+    fn settle(&self) {
+        if let Some(promise) = self.promise.take() {
+            self.boundary.root().covers().remove(promise);
+        }
+    }
+}
+
+impl Drop for Cover {
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 
@@ -119,8 +139,8 @@ impl Release for Cover {
             // It may become a circle yet, so it stays under cover.
             return;
         }
+        self.settle();
         let left = self.inner.replace(Hold::new(end));
-        self.settled.set(true);
         drop(left);
     }
 }
@@ -164,20 +184,21 @@ impl ClientHook for Returned {
         0
     }
 
+    /// Its own: the promise's may be another's once this has let go of the promise.
     fn get_ptr(&self) -> usize {
-        self.0.ptr
+        std::ptr::from_ref(&*self.0) as usize
     }
 
     fn get_resolved(&self) -> Option<Box<dyn ClientHook>> {
         let inner = self.0.inner();
-        if self.0.settled.get() {
+        if self.0.is_settled() {
             return Some(inner);
         }
         Some(Self::cover(inner.get_resolved()?, &self.0.boundary))
     }
 
     fn when_more_resolved(&self) -> Option<Promise<Box<dyn ClientHook>, Error>> {
-        if self.0.settled.get() {
+        if self.0.is_settled() {
             return None;
         }
         let boundary = self.0.boundary.clone();
@@ -237,4 +258,78 @@ pub(super) fn when_resolved(mut hook: Box<dyn ClientHook>) -> Promise<(), Error>
             "promise resolved {RESOLUTIONS} times without settling"
         )))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Fall;
+    use crate::hook::cross::{Direction, cross};
+
+    /// Something that says it is at an address, and whatever it resolves to, if it
+    /// is a promise.
+    #[derive(Clone)]
+    struct At(usize, Option<Rc<OnceCell<Self>>>);
+
+    impl ClientHook for At {
+        fn add_ref(&self) -> Box<dyn ClientHook> {
+            Box::new(self.clone())
+        }
+        fn new_call(
+            &self,
+            _: u64,
+            _: u16,
+            _: Option<MessageSize>,
+        ) -> Request<any_pointer::Owned, any_pointer::Owned> {
+            Request::new(broken::request(Error::failed("nobody is there".into())))
+        }
+        fn call(
+            &self,
+            _: u64,
+            _: u16,
+            _: Box<dyn ParamsHook>,
+            _: Box<dyn ResultsHook>,
+        ) -> Promise<(), Error> {
+            Promise::err(Error::failed("nobody is there".into()))
+        }
+        fn get_brand(&self) -> usize {
+            0
+        }
+        fn get_ptr(&self) -> usize {
+            self.0
+        }
+        fn get_resolved(&self) -> Option<Box<dyn ClientHook>> {
+            self.1.as_ref()?.get().map(Self::add_ref)
+        }
+        fn when_more_resolved(&self) -> Option<Promise<Box<dyn ClientHook>, Error>> {
+            self.1
+                .as_ref()
+                .map(|_| Promise::from_future(std::future::pending()))
+        }
+        fn when_resolved(&self) -> Promise<(), Error> {
+            Promise::ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_where_a_promise_was_that_has_gone_back_is_not_taken_for_it() {
+        let session = Boundary::new(None, None);
+        let connection = Boundary::new(None, None);
+        let out = |hook| cross(&connection, Direction::Outward, hook);
+        let end = Rc::new(OnceCell::new());
+        let promise = At(7, Some(end.clone()));
+        let back = Returned::cover(promise.add_ref(), &session);
+        let again = Returned::cover(promise.add_ref(), &session);
+        assert_eq!(back.get_ptr(), again.get_ptr(), "it is the same promise");
+        assert_eq!(session.root().covers().len(), 1);
+        let known = out(back.add_ref());
+        let _ = end.set(At(8, None));
+        session.end(Fall::Revoked(Error::disconnected("revoked".into())));
+        drop(promise);
+        assert_eq!(Rc::strong_count(&end), 1, "nobody holds the promise");
+        assert_eq!(session.root().covers().len(), 0);
+
+        let next = At(7, None);
+        assert_ne!(known.get_ptr(), out(next.add_ref()).get_ptr());
+    }
 }
