@@ -144,6 +144,7 @@
 //! built and not sent, until the request is sent, which fails, or dropped.
 
 mod admission;
+mod adrift;
 mod authority;
 mod challenge;
 mod envelope;

@@ -12,14 +12,15 @@ use crate::thread;
 /// Ends the sessions of this thread in the turn after their epoch has passed.
 ///
 /// Poll one wherever capabilities are driven: one for each thread is enough,
-/// more do no harm. It is woken when an epoch advances and never otherwise,
-/// and never resolves. Without one, a session still denies every call at once,
+/// more do no harm. It is woken when an epoch advances, and when calls have ended that
+/// were streamed on what nobody holds any more; never otherwise, and it never resolves. Without one, a session still denies every call at once,
 /// but lets go of what it holds only when it is next touched.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Reaper {
     listener: Listener,
     signal: Arc<Signal>,
+    adrift: Listener,
     /// Bound to the thread whose sessions it ends.
     thread: PhantomData<Rc<()>>,
 }
@@ -31,6 +32,7 @@ impl Reaper {
         Self {
             listener: Listener::new(signal.clone()),
             signal,
+            adrift: Listener::new(thread::adrift()),
             thread: PhantomData,
         }
     }
@@ -47,6 +49,7 @@ impl Future for Reaper {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Infallible> {
         self.listener.listen(cx.waker());
+        self.adrift.listen(cx.waker());
         thread::sweep(self.signal.fired());
         Poll::Pending
     }

@@ -1,13 +1,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::Waker;
 
 use slab::Slab;
 use ww_rpc::Panics;
 
-use crate::hook::{Boundary, Stream};
-use crate::signal::{Listener, Signal};
+use crate::adrift::Adrift;
+use crate::hook::{Boundary, Over, Stream};
+use crate::signal::Signal;
 
 /// A boundary's place among those of its thread.
 pub(crate) type Place = usize;
@@ -20,13 +20,7 @@ struct Boundaries {
     swept: Cell<u64>,
     places: RefCell<Slab<Weak<Boundary>>>,
     /// Streams with calls under way on capabilities that nobody holds.
-    adrift: RefCell<Vec<Adrift>>,
-}
-
-struct Adrift {
-    stream: Rc<Stream>,
-    /// Has the thread's reapers look after it.
-    _listener: Listener,
+    adrift: Adrift<Over>,
 }
 
 thread_local! {
@@ -36,6 +30,11 @@ thread_local! {
 
 pub(crate) fn signal() -> Arc<Signal> {
     BOUNDARIES.with(|boundaries| boundaries.signal.clone())
+}
+
+/// Fired when [`sweep`] may let go of what was set adrift.
+pub(crate) fn adrift() -> Arc<Signal> {
+    BOUNDARIES.with(|boundaries| boundaries.adrift.signal().clone())
 }
 
 pub(crate) fn enter(boundary: Weak<Boundary>) -> Place {
@@ -58,43 +57,23 @@ pub(crate) fn set_adrift(stream: Rc<Stream>) {
     // A thread that is ending lets go of it at once.
     let _ = BOUNDARIES.try_with(|boundaries| {
         let mut panics = Panics::default();
-        settle_adrift(boundaries, &mut panics);
-        let mut listener = Listener::new(stream.signal().clone());
-        listener.listen(&Waker::from(boundaries.signal.clone()));
-        // What was over by then has woken nobody.
-        if !stream.settle() {
-            boundaries.adrift.borrow_mut().push(Adrift {
-                stream,
-                _listener: listener,
-            });
-        }
+        boundaries.adrift.set(stream.over());
+        boundaries.adrift.settle(&mut panics);
         panics.resume();
     });
 }
 
-fn settle_adrift(boundaries: &Boundaries, panics: &mut Panics) {
-    for adrift in boundaries.adrift.take() {
-        // One that panics has lost its calls.
-        let mut over = true;
-        panics.contain(|| over = adrift.stream.settle());
-        if over {
-            panics.contain(|| drop(adrift));
-        } else {
-            boundaries.adrift.borrow_mut().push(adrift);
-        }
-    }
-}
-
-/// Ends those boundaries of this thread whose epoch has passed, once for each
-/// firing of the signal, however many ask. What panics in one keeps none of the
+/// Lets go of what was set adrift and is over, and ends those boundaries of this
+/// thread whose epoch has passed, once for each firing of the signal, however many
+/// ask. What panics in one keeps none of the
 /// others from it.
 pub(crate) fn sweep(fired: u64) {
     let mut panics = Panics::default();
     let boundaries: Vec<Rc<Boundary>> = BOUNDARIES.with(|boundaries| {
+        boundaries.adrift.settle(&mut panics);
         if boundaries.swept.replace(fired) == fired {
             return Vec::new();
         }
-        settle_adrift(boundaries, &mut panics);
         let places = boundaries.places.borrow();
         places
             .iter()

@@ -50,4 +50,4 @@ pub use cross::Direction;
 pub(crate) use cross::cross;
 pub(crate) use message::Message;
 pub(crate) use selector::selected;
-pub(crate) use stream::Stream;
+pub(crate) use stream::{Over, Stream};

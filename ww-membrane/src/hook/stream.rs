@@ -45,6 +45,12 @@ struct Room {
     listener: Listener,
 }
 
+/// Waits for the calls to be over.
+pub(crate) struct Over {
+    stream: Rc<Stream>,
+    listener: Listener,
+}
+
 impl Stream {
     pub(super) fn new(boundary: &Rc<Boundary>) -> Self {
         Self {
@@ -102,9 +108,25 @@ impl Stream {
         none_left
     }
 
-    /// Has `waker` woken when one of the calls may be over.
-    pub(crate) fn signal(&self) -> &Arc<Signal> {
-        &self.signal
+    /// Waits for all of them to be over.
+    pub(crate) fn over(self: Rc<Self>) -> Over {
+        let listener = Listener::new(self.signal.clone());
+        Over {
+            stream: self,
+            listener,
+        }
+    }
+}
+
+impl Future for Over {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.listener.listen(cx.waker());
+        if self.stream.settle() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
     }
 }
 
