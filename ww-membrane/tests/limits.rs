@@ -576,3 +576,33 @@ fn what_is_too_large_for_a_message_fails_alone_on_either_side_of_a_membrane() {
         }
     }
 }
+
+#[test]
+fn what_never_answers_keeps_its_connection_where_each_caller_is_limited() {
+    let seen = Seen::default();
+    let mut net = Net::default();
+    // Each caller may have as many in flight as what it calls takes of all together.
+    net.limits.calls = 10;
+    let served = net.connect(peer(&seen));
+    let callers = [4, 4].map(|most| {
+        let membrane = Membrane::policed(InFlight::new(most));
+        net.connect(membrane.wrap(served.clone()))
+    });
+    let calls: Vec<_> = callers
+        .iter()
+        .flat_map(|host| (0..8).map(|_| host.addrs_request().send().promise))
+        .collect();
+    net.settle();
+    assert_eq!(seen.waiting.get(), 8, "four of each caller's");
+    let waits = |call| async move { poll_once(call).await.is_none() };
+    let (waiting, _) = net.hops(async {
+        let mut waiting = 0;
+        for call in calls {
+            waiting += usize::from(waits(call).await);
+        }
+        waiting
+    });
+    assert_eq!(waiting, 8, "the others have failed alone");
+    let (answered, _) = net.hops(id(&served));
+    assert_eq!(answered.expect("the connection goes on"), b"peer");
+}
