@@ -65,8 +65,7 @@ pub(crate) fn set_adrift(stream: Rc<Stream>) {
 
 /// Lets go of what was set adrift and is over, and ends those boundaries of this
 /// thread whose epoch has passed, once for each firing of the signal, however many
-/// ask. What panics in one keeps none of the
-/// others from it.
+/// ask. What panics in one keeps none of the others from it.
 pub(crate) fn sweep(fired: u64) {
     let mut panics = Panics::default();
     let boundaries: Vec<Rc<Boundary>> = BOUNDARIES.with(|boundaries| {
