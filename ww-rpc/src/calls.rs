@@ -99,10 +99,11 @@ impl Calls {
         self.state.borrow().questions.are_awaiting(question)
     }
 
-    /// Takes note that the peer has returned from a call of our own, and says
-    /// whether it is to be told that we have finished with it.
-    pub(crate) fn returned(&self, question: u32) -> bool {
-        self.state.borrow_mut().questions.returned(question)
+    /// Takes note that the peer has returned from a call of our own, `closed` where it
+    /// keeps nothing of it, and says whether it is to be told that we have finished with
+    /// it.
+    pub(crate) fn returned(&self, question: u32, closed: bool) -> bool {
+        self.state.borrow_mut().questions.returned(question, closed)
     }
 
     /// Takes note that the peer has finished with a call, and tells what capnp-rpc is to
@@ -163,7 +164,9 @@ impl Calls {
                     false => Fate::Kept,
                 });
             }
-            Some(Plain::Call { question, .. }) if fits && !state.questions.are_refused() => {
+            Some(Plain::Call { question, .. })
+                if fits && !state.questions.are_refused() && !state.questions.are_full(limits) =>
+            {
                 self.traffic.called();
                 return state.questions.ask(question, limits).map(|()| Fate::Sent);
             }
@@ -218,8 +221,12 @@ impl State {
         let most = limits.call_words;
         let refused = match excess("call", words, promised.len(), most, limits) {
             None if self.questions.were_refused(call.get_target()?)? => {
-                Some("call is on the answer of one that is too large to be sent".into())
+                Some("call is on the answer of one that is not sent".into())
             }
+            None if self.questions.are_full(limits) => Some(format!(
+                "{} calls are in flight, as many as may be, and one more is not sent",
+                limits.own_calls
+            )),
             excess => excess,
         };
         self.questions.ask(id, limits)?;

@@ -62,6 +62,12 @@ pub struct Limits {
     /// let go of earlier counts while its parameters are held, as others that
     /// are pipelined on it keep it running. One more ends the connection.
     pub calls: usize,
+    /// Calls of our own, bootstraps included, in flight, which count as the peer counts
+    /// them: until it has answered, and until it is told that the answer is let go of
+    /// where that has capabilities or is an error. One more call is not sent, and fails
+    /// with kind [`Overloaded`](capnp::ErrorKind::Overloaded). So a peer that takes as
+    /// many `calls` ends no connection for those of ours.
+    pub own_calls: usize,
     /// Words of the parameters and of the answers of those calls together. More
     /// end the connection, so this is at least `message_words`, or the largest
     /// messages cannot be calls.
@@ -85,10 +91,10 @@ pub struct Limits {
     /// capnp-rpc never answers what was cancelled, this is no less than the
     /// `cancelled_calls` of a peer that is to be bounded by those.
     ///
-    /// Once half as many wait for no answer any more, the peer is told only after its
-    /// answer that another call was let go of, which runs on until then: for half as
-    /// many of those as `calls` at a time. So two vats may let go of calls without
-    /// end, as long as they come to one.
+    /// Once 16,384 wait for no answer any more, or half as many as this, the peer is told
+    /// only after its answer that another call was let go of, which runs on until then:
+    /// for half as many of those as `own_calls` at a time. So two vats may let go of calls
+    /// without end, as long as they come to one.
     pub unanswered_calls: usize,
     /// Capabilities of ours that the peer may hold, promises of them included,
     /// and embargoes that it may leave without an answer. One more of either
@@ -120,7 +126,7 @@ const READ_AGAIN: usize = 1 << 14;
 
 impl Default for Limits {
     /// 64 MiB a message, 64 levels deep, with 8,192 capabilities; 4,096 calls in
-    /// flight, 32 of them on one another, with 128 MiB; 64 promises in a row;
+    /// flight either way, 32 of them on one another, with 128 MiB; 64 promises in a row;
     /// 1,048,576 cancelled ones, and as many of ours unanswered; 65,536 exports;
     /// 128 MiB that wait to be read.
     ///
@@ -136,6 +142,7 @@ impl Default for Limits {
             pipeline_depth: 32,
             resolutions: 64,
             calls: 4096,
+            own_calls: 4096,
             call_words: 16 << 20,
             cancelled_calls: 1 << 20,
             unanswered_calls: 1 << 20,

@@ -154,7 +154,7 @@ impl Link {
 
     /// Takes note that the peer has returned from a call of our own.
     pub(crate) fn returned(&self, question: u32, no_finish_needed: bool) {
-        if !self.calls.returned(question) || no_finish_needed {
+        if !self.calls.returned(question, no_finish_needed) {
             return;
         }
         let mut finish = Builder::new_default();

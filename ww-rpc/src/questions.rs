@@ -4,10 +4,8 @@ use capnp_rpc::rpc_capnp::message_target;
 use crate::refusal::Refusal;
 use crate::{Limit, Limits};
 
-/// Calls of our own, and bootstraps, that the peer has not answered.
-///
-/// Their ids alone would not tell how many there are: one whose answer somebody
-/// here keeps has its id for as long.
+/// Calls of our own, and bootstraps, that the peer has not answered, or has not heard
+/// that we have finished with.
 ///
 /// capnp-rpc never answers a call that it hears is let go of while it runs, and
 /// keeps something of it for as long as the connection lasts, on both sides. So
@@ -18,7 +16,9 @@ pub(crate) struct Questions {
     /// By id. capnp-rpc gives each the lowest that is free.
     stages: Vec<Stage>,
     unanswered: usize,
-    /// Those of them that the peer knows to be let go of.
+    /// Those that the peer counts as in flight.
+    in_flight: usize,
+    /// Those of the unanswered that the peer knows to be let go of.
     let_go: usize,
     /// Those that it does not know so of.
     withheld: usize,
@@ -30,8 +30,10 @@ pub(crate) struct Questions {
 #[derive(Clone, Copy, Default)]
 enum Stage {
     #[default]
-    Answered,
+    Over,
     Asked,
+    /// Answered, and the peer keeps the answer until it hears that we have finished.
+    Kept,
     /// Let go of before it was answered, as the peer knows.
     LetGo,
     /// The same, which it is told with its answer.
@@ -40,7 +42,16 @@ enum Stage {
     Refused,
 }
 
+/// Calls that the peer is told are let go of while they run, before it is told so of
+/// others only with their answers. A guest's memory has to bear what it keeps of them.
+const LET_GO: usize = 1 << 14;
+
 impl Questions {
+    /// Whether as many are in flight as may be.
+    pub(crate) fn are_full(&self, limits: &Limits) -> bool {
+        self.in_flight >= limits.own_calls
+    }
+
     /// Takes note that one is asked.
     ///
     /// # Errors
@@ -53,6 +64,7 @@ impl Questions {
         }
         self.stages[id] = Stage::Asked;
         self.unanswered += 1;
+        self.in_flight += 1;
         let limit = limits.unanswered_calls;
         if self.unanswered > limit {
             return Err(Limit::UnansweredCalls.exceeded(format!(
@@ -68,6 +80,7 @@ impl Questions {
         if let Some(stage) = self.stages.get_mut(id as usize) {
             *stage = Stage::Refused;
             self.refused += 1;
+            self.in_flight -= 1;
         }
     }
 
@@ -90,18 +103,24 @@ impl Questions {
     pub(crate) fn finish(&mut self, id: u32, limits: &Limits) -> bool {
         let stage = match self.stages.get_mut(id as usize) {
             Some(stage @ Stage::Asked) => stage,
+            Some(stage @ Stage::Kept) => {
+                *stage = Stage::Over;
+                self.in_flight -= 1;
+                return true;
+            }
             Some(Stage::Refused) => return false,
             _ => return true,
         };
         // It runs on meanwhile, and is one of those that we may have in flight.
-        let withhold =
-            self.let_go >= limits.unanswered_calls / 2 && self.withheld < limits.calls / 2;
+        let most = LET_GO.min(limits.unanswered_calls / 2);
+        let withhold = self.let_go >= most && self.withheld < limits.own_calls / 2;
         if withhold {
             *stage = Stage::Withheld;
             self.withheld += 1;
         } else {
             *stage = Stage::LetGo;
             self.let_go += 1;
+            self.in_flight -= 1;
         }
         !withhold
     }
@@ -111,21 +130,29 @@ impl Questions {
         matches!(self.stages.get(id as usize), Some(Stage::Asked))
     }
 
-    /// Takes note that the peer has returned from one, and says whether it is to
-    /// be told that we have finished with it.
-    pub(crate) fn returned(&mut self, id: u32) -> bool {
+    /// Takes note that the peer has returned from one, `closed` where it keeps nothing of
+    /// it, and says whether it is to be told that we have finished with it.
+    pub(crate) fn returned(&mut self, id: u32, closed: bool) -> bool {
         let Some(stage) = self.stages.get_mut(id as usize) else {
             return false;
         };
         let was = std::mem::take(stage);
         match was {
-            Stage::Answered => return false,
-            Stage::Asked => {}
+            Stage::Over => return false,
+            Stage::Kept => {
+                *stage = was;
+                return false;
+            }
+            Stage::Asked if !closed => *stage = Stage::Kept,
+            Stage::Asked => self.in_flight -= 1,
             Stage::LetGo => self.let_go -= 1,
-            Stage::Withheld => self.withheld -= 1,
+            Stage::Withheld => {
+                self.withheld -= 1;
+                self.in_flight -= 1;
+            }
             Stage::Refused => self.refused -= 1,
         }
         self.unanswered -= 1;
-        matches!(was, Stage::Withheld)
+        matches!(was, Stage::Withheld) && !closed
     }
 }

@@ -633,7 +633,7 @@ fn calls_may_be_let_go_of_without_end_as_long_as_they_are_answered() {
 #[test]
 fn few_calls_run_on_that_were_let_go_of() {
     let mut pair = pair_within(limits(|limits| {
-        limits.calls = 6;
+        limits.own_calls = 6;
         limits.unanswered_calls = 20;
     }));
     let theirs: host::Client = pair.client.bootstrap();
@@ -646,6 +646,24 @@ fn few_calls_run_on_that_were_let_go_of() {
         settle(|cx| vats.poll(cx));
         let running = pair.at_server.alive() - idle;
         assert_eq!(running, let_go.saturating_sub(10).min(3), "{let_go}");
+    }
+}
+
+#[test]
+fn what_is_kept_of_calls_that_were_let_go_of_is_little() {
+    const LET_GO: usize = 1 << 14;
+    let mut pair = pair();
+    let executor = executor_of(&pair.client.bootstrap());
+    let mut vats = Slot::new(future::zip(pair.client, pair.server));
+    settle(|cx| vats.poll(cx));
+    let idle = pair.at_server.alive();
+    for more in [LET_GO, 20] {
+        for _ in 0..more {
+            drop(executor.run_bytes_request().send());
+            settle(|cx| vats.poll(cx));
+        }
+        let running = pair.at_server.alive() - idle;
+        assert_eq!(running, if more == LET_GO { 0 } else { more });
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
             "calls in flight, more than",
             |builder| unanswered(builder).args(["flight", "5000", "1", "5000"]),
         )
+        .limit(|limits| limits.rpc.calls = 1000)
         .refused(Limit::Rpc(ww_rpc::Limit::Calls)),
         caller("calls of too many words", "words, more than", |builder| {
             unanswered(builder).args(["flight", "16", "100000", "16"])
