@@ -177,9 +177,16 @@ pub enum Error {
     /// The cell has ended, so nothing of it answers, or can run beside it, any more.
     #[error("the cell has ended")]
     Ended {
-        /// What ended it; nothing where it exited by itself, or where that is not known.
+        /// What ended it, where that is known.
         #[source]
         why: Option<Arc<Self>>,
+    },
+
+    /// Why a cell has [ended](Self::Ended) that exited.
+    #[error("it exited with code {code}")]
+    Exited {
+        /// The exit code: 0 is success.
+        code: i32,
     },
 
     /// The runtime's workers did not take the cell.
@@ -199,6 +206,11 @@ pub enum Error {
     /// The connection to the cell failed under a call.
     #[error("a call to the cell failed")]
     Rpc(#[from] capnp::Error),
+
+    /// What the application's own code says that runs on a cell's thread; see
+    /// [`Error::other`].
+    #[error(transparent)]
+    Other(Cause),
 }
 
 /// An underlying error, shared by everyone who is told of it.
@@ -238,13 +250,18 @@ impl Error {
                 Some(capnp::ErrorKind::Overloaded) => capnp::ErrorKind::Overloaded,
                 _ => capnp::ErrorKind::Disconnected,
             },
-            Self::Killed | Self::Dropped => capnp::ErrorKind::Disconnected,
+            Self::Exited { .. } | Self::Killed | Self::Dropped => capnp::ErrorKind::Disconnected,
             Self::Image(error) if error.is_passing() => capnp::ErrorKind::Disconnected,
             Self::Full { .. } | Self::Limit { .. } | Self::TooDeep { .. } => {
                 capnp::ErrorKind::Overloaded
             }
             _ => capnp::ErrorKind::Failed,
         }
+    }
+
+    /// An error of the application's own, to be returned by a task on a cell's thread.
+    pub fn other(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Other(error.into().into())
     }
 
     /// What it says and what each of its causes says, with `: ` in between: `Display`

@@ -18,7 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 type Grafting<E> = Shared<LocalBoxFuture<'static, Result<Session<E>, capnp::Error>>>;
 
 /// A membrane that is grafted when a session is first needed, and again when
-/// that has died: its epoch has passed, or it was revoked.
+/// that is known to have died: its epoch has passed, or it was revoked.
+///
+/// Nobody is told of that who does not ask: work that fails [`with`](Self::with) the
+/// session finds out, and so does a task that waits for its [end](Session::ended). A
+/// guest that only takes the [`session`](Self::session) and calls on it has the dead one
+/// for ever.
 ///
 /// ```
 /// use ww_guest_sdk::capnp::ErrorKind;

@@ -5,7 +5,7 @@ use capnp::message::{Builder, HeapAllocator};
 use capnp_rpc::rpc_capnp::{bootstrap, call, message, payload, resolve, return_};
 
 use self::table::Table;
-use self::words::excess;
+use self::words::{excess, taken, unread};
 use crate::exports::Exports;
 use crate::fate::Fate;
 use crate::frame::Frame;
@@ -99,11 +99,11 @@ impl Calls {
         self.state.borrow().questions.are_awaiting(question)
     }
 
-    /// Takes note that the peer has returned from a call of our own, `closed` where it
-    /// keeps nothing of it, and says whether it is to be told that we have finished with
-    /// it.
-    pub(crate) fn returned(&self, question: u32, closed: bool) -> bool {
-        self.state.borrow_mut().questions.returned(question, closed)
+    /// Takes note that the peer has returned from a call of our own, with so many words, or
+    /// none that it keeps until it hears that we have finished with them; and says whether
+    /// it is to be told that.
+    pub(crate) fn returned(&self, question: u32, kept: Option<usize>) -> bool {
+        self.state.borrow_mut().questions.returned(question, kept)
     }
 
     /// Takes note that the peer has finished with a call, and tells what capnp-rpc is to
@@ -140,8 +140,8 @@ impl Calls {
         table.bootstrap(bootstrap.get_question_id(), &self.limits)
     }
 
-    /// Takes note of a message of `words` words to the peer, and says what becomes of
-    /// it.
+    /// Takes note of a message of `words` words to the peer, and says what becomes of it:
+    /// with it, messages that the peer has not read would take up `queued` words.
     ///
     /// # Errors
     ///
@@ -151,6 +151,7 @@ impl Calls {
         &self,
         message: &Builder<HeapAllocator>,
         words: usize,
+        queued: usize,
     ) -> Result<Fate, Refusal> {
         let segments = message.get_segments_for_output();
         let plain = segments.first().and_then(|first| Plain::of(first));
@@ -165,10 +166,14 @@ impl Calls {
                 });
             }
             Some(Plain::Call { question, .. })
-                if fits && !state.questions.are_refused() && !state.questions.are_full(limits) =>
+                if fits
+                    && unread(queued, limits).is_none()
+                    && !state.questions.are_refused()
+                    && state.questions.excess(words, limits).is_none() =>
             {
                 self.traffic.called();
-                return state.questions.ask(question, limits).map(|()| Fate::Sent);
+                state.questions.ask(question, words, limits)?;
+                return Ok(Fate::Sent);
             }
             Some(Plain::Results {
                 question,
@@ -187,10 +192,12 @@ impl Calls {
         } = &mut *state;
         let message: message::Reader<'_> = message.get_root_as_reader()?;
         match message.which() {
-            Ok(message::Call(call)) => return state.ask(call?, words, limits, &self.traffic),
+            Ok(message::Call(call)) => {
+                return state.ask(call?, words, queued, limits, &self.traffic);
+            }
             Ok(message::Return(answer)) => return state.answer(answer?, words, limits),
             Ok(message::Bootstrap(bootstrap)) => {
-                questions.ask(bootstrap?.get_question_id(), limits)?;
+                questions.ask(bootstrap?.get_question_id(), words, limits)?;
             }
             Ok(message::Resolve(resolve)) => exports.resolve(resolve?)?,
             Ok(message::Release(release)) => promises.release(release?.get_id()),
@@ -208,28 +215,30 @@ impl Calls {
 
 impl State {
     /// Takes note of a call to the peer: not of one for which the peer would end the
-    /// connection, nor of those on its answer, which are refused.
+    /// connection, or we, nor of those on its answer, which are refused.
     fn ask(
         &mut self,
         call: call::Reader<'_>,
         words: usize,
+        queued: usize,
         limits: &Limits,
         traffic: &Traffic,
     ) -> Result<Fate, Refusal> {
         let id = call.get_question_id();
         let promised = call.get_params()?.get_cap_table()?;
-        let most = limits.call_words;
-        let refused = match excess("call", words, promised.len(), most, limits) {
-            None if self.questions.were_refused(call.get_target()?)? => {
-                Some("call is on the answer of one that is not sent".into())
-            }
-            None if self.questions.are_full(limits) => Some(format!(
-                "{} calls are in flight, as many as may be, and one more is not sent",
-                limits.own_calls
-            )),
-            excess => excess,
-        };
-        self.questions.ask(id, limits)?;
+        let taken = taken(words, promised.len());
+        let mut refused = excess("call", words, promised.len(), limits.call_words, limits);
+        if refused.is_none() && self.questions.were_refused(call.get_target()?)? {
+            refused = Some("call is on the answer of one that is not sent".into());
+        }
+        let refused = refused
+            .or_else(|| self.questions.excess(taken, limits))
+            .or_else(|| unread(queued, limits))
+            .or_else(|| match self.exports.send(promised) {
+                Err(Refusal::Exceeded(_, text)) => Some(text),
+                Err(Refusal::Broken(_)) | Ok(()) => None,
+            });
+        self.questions.ask(id, taken, limits)?;
         if let Some(text) = refused {
             self.questions.refuse(id);
             return Ok(Fate::refused(call, &text)?);
@@ -238,7 +247,6 @@ impl State {
         if self.table.reflects_answers {
             self.exports.reflect_answers(promised);
         }
-        self.exports.send(promised)?;
         Ok(Fate::Sent)
     }
 
@@ -256,13 +264,14 @@ impl State {
             Ok(return_::Results(results)) => Some(results?.get_cap_table()?),
             _ => None,
         };
+        // Also where the peer does not hear of them: until it has finished with the answer.
+        if let Some(given) = given {
+            self.exports.send(given)?;
+        }
         let count = given.map_or(0, |given| given.len());
         if let Some(text) = excess("answer", words, count, limits.message_words, limits) {
             self.table.withhold(id);
             return Ok(Fate::replaced(answer, &text));
-        }
-        if let Some(given) = given {
-            self.exports.send(given)?;
         }
         Ok(Fate::Sent)
     }

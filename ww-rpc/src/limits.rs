@@ -21,9 +21,11 @@ pub struct Limits {
     /// A call of our own that is larger, or an answer, is not sent: its caller is told,
     /// with kind [`Overloaded`](capnp::ErrorKind::Overloaded), and so are those of calls
     /// on the answer of such a call. The same goes for what has more
-    /// [`capabilities`](Self::capabilities), or takes more
-    /// [`call_words`](Self::call_words) by itself. So a peer with the same limits ends no
-    /// connection for one message of ours.
+    /// [`capabilities`](Self::capabilities), and for a call with which ours would take more
+    /// [`call_words`](Self::call_words), be more than [`own_calls`](Self::own_calls), have
+    /// the peer hold more [`exports`](Self::exports), or leave it more to read than fifteen
+    /// sixteenths of [`queue_words`](Self::queue_words). So nobody ends the connection to a
+    /// peer with the same limits by calls, unless they mention many promised answers.
     ///
     /// An answer takes 88 words beside for each of its capabilities. One of the peer's
     /// that takes more than this so fails its call.
@@ -98,11 +100,12 @@ pub struct Limits {
     pub unanswered_calls: usize,
     /// Capabilities of ours that the peer may hold, promises of them included,
     /// and embargoes that it may leave without an answer. One more of either
-    /// ends the connection.
+    /// ends the connection, unless a call would bring it, which is not sent.
     pub exports: usize,
     /// Words of memory that messages may take up which wait for the peer to
     /// read, be they answers or calls of our own. More end the connection, so
-    /// this is more than the largest message that we write.
+    /// this is more than the largest message that we write; calls that would bring more
+    /// are not sent.
     pub queue_words: usize,
 }
 

@@ -123,6 +123,12 @@ impl Link {
         }
     }
 
+    /// What the messages would take up that wait for the peer to read, with one of so many
+    /// words.
+    pub(crate) fn queued(&self, words: usize) -> usize {
+        self.state.borrow().outgoing.words_with(words)
+    }
+
     /// Queues a message whose segments take up `words` words. Where that is
     /// more than may wait, the connection ends.
     pub(crate) fn push(&self, message: Message, words: usize) {
@@ -152,9 +158,11 @@ impl Link {
         self.wake_reader();
     }
 
-    /// Takes note that the peer has returned from a call of our own.
-    pub(crate) fn returned(&self, question: u32, no_finish_needed: bool) {
-        if !self.calls.returned(question, no_finish_needed) {
+    /// Takes note that the peer has returned from a call of our own, in a message of so
+    /// many words.
+    pub(crate) fn returned(&self, question: u32, no_finish_needed: bool, words: usize) {
+        let kept = (!no_finish_needed).then_some(words);
+        if !self.calls.returned(question, kept) {
             return;
         }
         let mut finish = Builder::new_default();

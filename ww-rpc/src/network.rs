@@ -216,7 +216,7 @@ fn read(frame: Frame, link: &Link) -> Result<Read, Refusal> {
             question,
             no_finish_needed,
         }) => {
-            link.returned(question, no_finish_needed);
+            link.returned(question, no_finish_needed, words);
             return results(frame, options, link, false);
         }
         Some(Plain::Finish { question }) => {
@@ -248,7 +248,7 @@ fn read_whole(frame: Frame, mut options: ReaderOptions, link: &Link) -> Result<R
         Ok(message::Return(answer)) => {
             let answer = answer?;
             let awaited = calls.are_awaiting(answer.get_answer_id());
-            link.returned(answer.get_answer_id(), answer.get_no_finish_needed());
+            link.returned(answer.get_answer_id(), answer.get_no_finish_needed(), words);
             match answer.which()? {
                 return_::Results(given) => {
                     let Some(text) = calls.answered(given?, words)? else {
@@ -355,13 +355,12 @@ impl OutgoingMessage for Outgoing {
     fn send(self: Box<Self>) -> (Promise<(), Error>, Message) {
         let used = self.message.size_in_words();
         self.link.sizes.note(self.hint, used);
-        let sent = self.link.calls.sent(&self.message, used);
+        let words = used.max(self.first_segment_words);
+        let queued = self.link.queued(words);
+        let sent = self.link.calls.sent(&self.message, used, queued);
         let message = Rc::new(self.message);
         match sent {
-            Ok(Fate::Sent) => {
-                let words = used.max(self.first_segment_words);
-                self.link.push(message.clone(), words);
-            }
+            Ok(Fate::Sent) => self.link.push(message.clone(), words),
             Ok(Fate::Kept) => {}
             Ok(Fate::Replaced(instead)) => {
                 let words = instead.size_in_words();

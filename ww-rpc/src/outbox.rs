@@ -58,6 +58,13 @@ impl Queue {
         self.messages.push_back((message, words));
     }
 
+    /// What they would take up with one more.
+    pub(crate) fn words_with(&self, words: usize) -> usize {
+        self.words
+            .saturating_add(words)
+            .saturating_add(ENVELOPE_WORDS)
+    }
+
     /// Appends everything that waits in `later`.
     pub(crate) fn append(&mut self, later: &mut Self) {
         self.messages.append(&mut later.messages);

@@ -14,16 +14,25 @@ use crate::{Limit, Limits};
 #[derive(Default)]
 pub(crate) struct Questions {
     /// By id. capnp-rpc gives each the lowest that is free.
-    stages: Vec<Stage>,
+    all: Vec<Question>,
     unanswered: usize,
     /// Those that the peer counts as in flight.
     in_flight: usize,
+    /// Words of these.
+    words: usize,
     /// Those of the unanswered that the peer knows to be let go of.
     let_go: usize,
     /// Those that it does not know so of.
     withheld: usize,
     /// Those that it has not heard of.
     refused: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Question {
+    stage: Stage,
+    /// Of its message or, where that is kept, of its answer.
+    words: usize,
 }
 
 /// How far a question has come.
@@ -47,24 +56,38 @@ enum Stage {
 const LET_GO: usize = 1 << 14;
 
 impl Questions {
-    /// Whether as many are in flight as may be.
-    pub(crate) fn are_full(&self, limits: &Limits) -> bool {
-        self.in_flight >= limits.own_calls
+    /// Why the peer, if it has the same limits, would take no call of so many words beside
+    /// those in flight, if so.
+    pub(crate) fn excess(&self, words: usize, limits: &Limits) -> Option<String> {
+        let sum = self.words.saturating_add(words);
+        let have = if self.in_flight >= limits.own_calls {
+            format!("{} calls are in flight, as many as may be", self.in_flight)
+        } else if sum > limits.call_words {
+            format!(
+                "calls in flight would have {sum} words, more than the limit of {}",
+                limits.call_words
+            )
+        } else {
+            return None;
+        };
+        Some(format!("{have}, and one more is not sent"))
     }
 
-    /// Takes note that one is asked.
+    /// Takes note that one is asked, of so many words.
     ///
     /// # Errors
     ///
     /// `Overloaded` where there are more than the limit.
-    pub(crate) fn ask(&mut self, id: u32, limits: &Limits) -> Result<(), Refusal> {
+    pub(crate) fn ask(&mut self, id: u32, words: usize, limits: &Limits) -> Result<(), Refusal> {
         let id = id as usize;
-        if id >= self.stages.len() {
-            self.stages.resize(id + 1, Stage::default());
+        if id >= self.all.len() {
+            self.all.resize(id + 1, Question::default());
         }
-        self.stages[id] = Stage::Asked;
+        let stage = Stage::Asked;
+        self.all[id] = Question { stage, words };
         self.unanswered += 1;
         self.in_flight += 1;
+        self.words += words;
         let limit = limits.unanswered_calls;
         if self.unanswered > limit {
             return Err(Limit::UnansweredCalls.exceeded(format!(
@@ -77,11 +100,18 @@ impl Questions {
 
     /// Takes note that one that is asked is not sent.
     pub(crate) fn refuse(&mut self, id: u32) {
-        if let Some(stage) = self.stages.get_mut(id as usize) {
-            *stage = Stage::Refused;
+        if let Some(question) = self.all.get_mut(id as usize) {
+            question.stage = Stage::Refused;
             self.refused += 1;
-            self.in_flight -= 1;
+            let words = question.words;
+            self.land(words);
         }
+    }
+
+    /// Takes note that one of so many words is in flight no more.
+    fn land(&mut self, words: usize) {
+        self.in_flight -= 1;
+        self.words -= words;
     }
 
     /// Whether one was not sent, and is not answered yet.
@@ -94,23 +124,33 @@ impl Questions {
         let message_target::PromisedAnswer(answer) = target.which()? else {
             return Ok(false);
         };
-        let stage = self.stages.get(answer?.get_question_id() as usize);
-        Ok(matches!(stage, Some(Stage::Refused)))
+        Ok(matches!(
+            self.stage(answer?.get_question_id()),
+            Some(Stage::Refused)
+        ))
+    }
+
+    fn stage(&self, id: u32) -> Option<Stage> {
+        Some(self.all.get(id as usize)?.stage)
     }
 
     /// Takes note that we have finished with one, and says whether the peer is to
     /// be told now.
     pub(crate) fn finish(&mut self, id: u32, limits: &Limits) -> bool {
-        let stage = match self.stages.get_mut(id as usize) {
-            Some(stage @ Stage::Asked) => stage,
-            Some(stage @ Stage::Kept) => {
+        let Some(Question { stage, words }) = self.all.get_mut(id as usize) else {
+            return true;
+        };
+        let words = *words;
+        match stage {
+            Stage::Asked => {}
+            Stage::Kept => {
                 *stage = Stage::Over;
-                self.in_flight -= 1;
+                self.land(words);
                 return true;
             }
-            Some(Stage::Refused) => return false,
-            _ => return true,
-        };
+            Stage::Refused => return false,
+            Stage::Over | Stage::LetGo | Stage::Withheld => return true,
+        }
         // It runs on meanwhile, and is one of those that we may have in flight.
         let most = LET_GO.min(limits.unanswered_calls / 2);
         let withhold = self.let_go >= most && self.withheld < limits.own_calls / 2;
@@ -120,39 +160,47 @@ impl Questions {
         } else {
             *stage = Stage::LetGo;
             self.let_go += 1;
-            self.in_flight -= 1;
+            self.land(words);
         }
         !withhold
     }
 
     /// Whether somebody here waits for the answer of one.
     pub(crate) fn are_awaiting(&self, id: u32) -> bool {
-        matches!(self.stages.get(id as usize), Some(Stage::Asked))
+        matches!(self.stage(id), Some(Stage::Asked))
     }
 
-    /// Takes note that the peer has returned from one, `closed` where it keeps nothing of
-    /// it, and says whether it is to be told that we have finished with it.
-    pub(crate) fn returned(&mut self, id: u32, closed: bool) -> bool {
-        let Some(stage) = self.stages.get_mut(id as usize) else {
+    /// Takes note that the peer has returned from one, with so many words, or none that it
+    /// keeps until it hears that we have finished with them; and says whether it is to be
+    /// told that.
+    pub(crate) fn returned(&mut self, id: u32, kept: Option<usize>) -> bool {
+        let Some(question) = self.all.get_mut(id as usize) else {
             return false;
         };
-        let was = std::mem::take(stage);
-        match was {
-            Stage::Over => return false,
-            Stage::Kept => {
-                *stage = was;
-                return false;
+        let was = *question;
+        if let Stage::Over | Stage::Kept = was.stage {
+            return false;
+        }
+        *question = Question::default();
+        match was.stage {
+            Stage::Over | Stage::Kept => {}
+            Stage::Asked => {
+                if let Some(words) = kept {
+                    question.stage = Stage::Kept;
+                    question.words = words;
+                    self.in_flight += 1;
+                    self.words += words;
+                }
+                self.land(was.words);
             }
-            Stage::Asked if !closed => *stage = Stage::Kept,
-            Stage::Asked => self.in_flight -= 1,
             Stage::LetGo => self.let_go -= 1,
             Stage::Withheld => {
                 self.withheld -= 1;
-                self.in_flight -= 1;
+                self.land(was.words);
             }
             Stage::Refused => self.refused -= 1,
         }
         self.unanswered -= 1;
-        matches!(was, Stage::Withheld) && !closed
+        matches!(was.stage, Stage::Withheld) && kept.is_some()
     }
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use capnp::ErrorKind;
 use capnp::traits::HasTypeId;
+use capnp::{ErrorKind, capability_list};
 use capnp_rpc::rpc_capnp::{exception, return_};
 use futures_lite::{AsyncRead, AsyncWriteExt, future};
 use support::peer::{ECHO, HANGS, Served, bootstrap, call, call_with, finish, hangs, limits};
@@ -21,7 +21,7 @@ use support::{
     Log, Outcome, Slot, Wakes, echo, executor_of, pair, pair_within, rpc, serve_executor, settle,
     untyped,
 };
-use ww_rpc::peer_capnp::{executor, host};
+use ww_rpc::peer_capnp::{executor, host, process};
 use ww_rpc::{Limits, Side, Vat};
 
 /// What a peer says of one id.
@@ -488,12 +488,82 @@ fn calls_of_our_own_that_nobody_reads_are_bounded() {
         vat.poll(cx);
         calls.iter_mut().for_each(|call| call.poll(cx));
     });
-    let ended = vat.output.expect("ended").expect_err("overloaded");
-    assert_eq!(ended.kind, ErrorKind::Overloaded, "{ended}");
-    for call in calls {
-        let error = call.output.expect("no hang").expect_err("nobody answers");
+    assert!(vat.output.is_none(), "a call fails alone");
+    let waiting = calls.iter().filter(|call| call.output.is_none()).count();
+    assert!((100..900).contains(&waiting), "{waiting}");
+    for call in calls.into_iter().skip(waiting) {
+        let error = call.output.expect("no hang").expect_err("it is not sent");
         assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+        assert!(error.extra.contains("has not read"), "{error}");
     }
+}
+
+/// Answers with as many capabilities, in a list.
+struct Lavish(Log, u32);
+
+impl executor::Server for Lavish {
+    async fn run_image(
+        self: Rc<Self>,
+        _: executor::RunImageParams,
+        mut results: executor::RunImageResults,
+    ) -> Outcome {
+        let gives = Self(self.0.clone(), self.1);
+        results.get().set_process(capnp_rpc::new_client(gives));
+        Ok(())
+    }
+}
+
+impl process::Server for Lavish {
+    async fn bootstrap(
+        self: Rc<Self>,
+        _: process::BootstrapParams,
+        mut results: process::BootstrapResults,
+    ) -> Outcome {
+        let Self(log, count) = &*self;
+        let place = results.get().init_cap();
+        let mut list: capability_list::Builder<'_, executor::Client> = place.initn_as(*count);
+        for index in 0..*count {
+            list.set(index, serve_executor(log).client.hook);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_came_with_answers_that_are_not_sent_is_bounded() {
+    const RUN_IMAGE: u16 = 3;
+    const BOOTSTRAP: u16 = 4;
+    let on_answer = |id, interface, method, answer, step: bool| {
+        rpc(|message| {
+            let mut call = message.init_call();
+            call.set_question_id(id);
+            call.set_interface_id(interface);
+            call.set_method_id(method);
+            let mut target = call.reborrow().init_target().init_promised_answer();
+            target.set_question_id(answer);
+            if step {
+                target.init_transform(1).get(0).set_get_pointer_field(0);
+            }
+            call.init_params();
+        })
+    };
+    let few = limits(|limits| {
+        limits.exports = 100;
+        limits.capabilities = 20;
+    });
+    let give = |log: &Log| capnp_rpc::new_client::<executor::Client, _>(Lavish(log.clone(), 30));
+    let (mut served, ()) = Served::serving(few, give, |_| ());
+    served.say(bootstrap(0));
+    served.say(on_answer(1, executor::Client::TYPE_ID, RUN_IMAGE, 0, false));
+    let mut calls = 2..40;
+    // It finishes with none.
+    while served.lives()
+        && let Some(id) = calls.next()
+    {
+        served.say(on_answer(id, process::Client::TYPE_ID, BOOTSTRAP, 1, true));
+    }
+    assert!(calls.start < 10, "{}", calls.start);
+    served.assert_overloaded("not sent", "capabilities, more than the limit of 100");
 }
 
 #[test]
@@ -526,9 +596,11 @@ fn a_message_that_is_being_written_waits_as_well() {
         assert!(say(true).is_none(), "{round}");
     }
     assert!(say(false).is_none());
-    let ended = say(false).expect("ended").expect_err("overloaded");
-    assert_eq!(ended.kind, ErrorKind::Overloaded, "{ended}");
-    assert!(ended.extra.contains("has not read"), "{ended}");
+    assert!(say(false).is_none(), "a call fails alone");
+    let refused = calls.pop().and_then(|call| call.output);
+    let refused = refused.expect("no hang").expect_err("it is not sent");
+    assert_eq!(refused.kind, ErrorKind::Overloaded, "{refused}");
+    assert!(refused.extra.contains("has not read"), "{refused}");
 }
 
 #[test]

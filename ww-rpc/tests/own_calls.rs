@@ -1,13 +1,16 @@
-//! Calls of our own beyond those that the peer takes: each fails alone.
+//! Calls of our own beyond what the peer takes: each fails alone.
 
 mod support;
 
-use capnp::ErrorKind;
+use capnp::{ErrorKind, capability_list};
 use futures_lite::future;
 use support::peer::limits;
-use support::{Outcome, Pair, Slot, echo, executor_of, never_answered, pair_within, settle};
+use support::{
+    Log, Outcome, Pair, Slot, echo, executor_of, never_answered, pair_within, serve_executor,
+    settle,
+};
 use ww_rpc::Limits;
-use ww_rpc::peer_capnp::host;
+use ww_rpc::peer_capnp::{executor, host};
 
 const MOST: usize = 10;
 
@@ -19,9 +22,13 @@ struct Both {
 
 impl Both {
     fn new() -> Self {
+        Self::bounded(within())
+    }
+
+    fn bounded(limits: Limits) -> Self {
         let Pair {
             mut client, server, ..
-        } = pair_within(within());
+        } = pair_within(limits);
         let host = client.bootstrap();
         let mut both = Self {
             vats: Slot::new(future::zip(client, server)),
@@ -37,6 +44,19 @@ impl Both {
             calls.iter_mut().for_each(|call| call.poll(cx));
         });
         assert!(self.vats.output.is_none(), "{:?}", self.vats.output);
+    }
+
+    /// How many of the calls are not sent, for this reason, where all others are answered.
+    fn refused<T>(&mut self, mut calls: Vec<Slot<Result<T, capnp::Error>>>, reason: &str) -> usize {
+        self.settle(&mut calls);
+        let outcomes = calls.into_iter().map(|call| call.output);
+        let outcomes = outcomes.map(|output| output.expect("it is answered or fails"));
+        let errors: Vec<_> = outcomes.filter_map(Result::err).collect();
+        for error in &errors {
+            assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+            assert!(error.extra.contains(reason), "{error}");
+        }
+        errors.len()
     }
 
     /// Whether a call is answered.
@@ -122,6 +142,62 @@ fn an_answer_that_is_kept_counts_until_it_is_let_go_of() {
     both.settle::<()>(&mut []);
     for _ in 0..3 * MOST {
         assert!(both.answers());
+    }
+}
+
+#[test]
+fn calls_of_too_many_words_together_fail_alone() {
+    let mut both = Both::bounded(limits(|limits| limits.call_words = 1000));
+    let host = both.host.clone();
+    let calls = |many| -> Vec<_> {
+        let executor = executor_of(&host);
+        let call = |_| Slot::new(echo(&executor, &"x".repeat(8 * 300)));
+        (0..many).map(call).collect()
+    };
+    for _ in 0..3 {
+        assert_eq!(both.refused(calls(5), "more than the limit of 1000"), 2);
+        assert_eq!(both.refused(calls(1), ""), 0);
+    }
+}
+
+#[test]
+fn calls_that_would_wait_behind_too_much_that_is_unread_fail_alone() {
+    let mut both = Both::bounded(limits(|limits| limits.queue_words = 3000));
+    let executor = executor_of(&both.host);
+    both.settle::<()>(&mut []);
+    for _ in 0..3 {
+        // They are made in one turn, so that nobody reads in between.
+        let call = |_| Slot::new(echo(&executor, &"x".repeat(8 * 1000)));
+        let calls: Vec<_> = (0..5).map(call).collect();
+        assert_eq!(both.refused(calls, "that the peer has not read"), 3);
+    }
+}
+
+#[test]
+fn calls_with_more_capabilities_than_the_peer_may_hold_fail_alone() {
+    let mut both = Both::bounded(limits(|limits| limits.exports = 50));
+    let executor = executor_of(&both.host);
+    both.settle::<()>(&mut []);
+    let log = Log::default();
+    for _ in 0..3 {
+        let call = |_| {
+            let mut request = executor.run_image_request();
+            let place = request.get().init_bootstrap();
+            let mut list: capability_list::Builder<'_, executor::Client> = place.initn_as(20);
+            for index in 0..20 {
+                list.set(index, serve_executor(&log).client.hook);
+            }
+            let answer = request.send().promise;
+            Slot::new(async move {
+                match answer.await {
+                    Err(error) if error.kind == ErrorKind::Unimplemented => Ok(()),
+                    other => other.map(drop),
+                }
+            })
+        };
+        let calls: Vec<_> = (0..5).map(call).collect();
+        assert_eq!(both.refused(calls, "more than the limit of 50"), 3);
+        assert_eq!(log.alive(), 0, "what was not sent is let go of");
     }
 }
 

@@ -295,9 +295,9 @@ impl Builder {
         let id = shared.id;
         let span = match &self.family {
             Some((first, parent, _)) => {
-                tracing::info_span!(parent: first, "cell", id, name, parent)
+                tracing::error_span!(parent: first, "cell", id, name, parent)
             }
-            None => tracing::info_span!("cell", id, name),
+            None => tracing::error_span!("cell", id, name),
         };
         let unstarted = Unstarted::new(shared.clone(), self.family.map(|(.., berth)| berth));
         let ends = self.ports.connect(program.imports_rpc(), &limits, &span)?;

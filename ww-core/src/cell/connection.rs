@@ -1,9 +1,12 @@
+use std::sync::Arc;
+
 use capnp::capability::Client;
 use futures::channel::oneshot;
 use ww_membrane::Membrane;
 use ww_rpc::{Limits, Side, Vat};
 
-use super::local::ended;
+use super::plain::{TOLD, plain};
+use crate::error::Error;
 use crate::pipe;
 
 /// A cell's RPC connection.
@@ -25,7 +28,34 @@ pub(super) enum Connection {
         wanted: Option<oneshot::Sender<Client>>,
     },
     /// There is none, or it has ended.
-    None(capnp::Error),
+    None(Gone),
+}
+
+/// Why nothing of a cell answers.
+pub(crate) enum Gone {
+    /// There is no connection, for this reason.
+    Broken(capnp::Error),
+    /// The cell has ended, for this reason.
+    Ended(Error),
+}
+
+impl Gone {
+    /// What a call fails with.
+    pub(crate) fn error(&self) -> capnp::Error {
+        match self {
+            Self::Broken(error) => error.clone(),
+            Self::Ended(why) => ended(Some(why.clone())),
+        }
+    }
+}
+
+/// Why nothing of a cell answers any more.
+fn ended(why: Option<Error>) -> capnp::Error {
+    let why = why.map(Arc::new);
+    let ended = capnp::Error::from(Error::Ended { why });
+    // It may quote what the guest said.
+    let extra = plain(&ended.extra, TOLD);
+    capnp::Error { extra, ..ended }
 }
 
 /// What becomes a connection when somebody has something to say: most of what a

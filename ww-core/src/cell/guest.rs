@@ -45,10 +45,11 @@ pub(crate) fn run(
         let mut store = store;
         store.set_epoch_deadline(1);
         let result = call(&place.linked, &mut store, &shared).await;
-        if let Err(error) = &result {
-            // Before its connection closes with the store.
-            let _ = shared.fault.set(error.clone());
-        }
+        // Before its connection closes with the store.
+        let _ = shared.end.set(match &result {
+            Ok(code) => Error::Exited { code: *code },
+            Err(error) => error.clone(),
+        });
         // However it ended, what it wrote is not lost.
         let outputs = store.data().outputs();
         let closing = outputs.map(|(stream, output)| (stream, output.close()));

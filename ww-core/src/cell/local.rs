@@ -12,12 +12,10 @@ use futures::future::LocalBoxFuture;
 use tracing::Span;
 use ww_rpc::Vat;
 
-use super::connection::{Connection, Line, exported_by, keep, promise};
+use super::connection::{Connection, Gone, Line, exported_by, keep, promise};
 use super::limits::Limits;
 use super::nest::Nest;
-use super::plain::{TOLD, plain};
 use super::shared::{Shared, part};
-use crate::error::Error;
 use crate::serve::Quota;
 
 /// A cell as seen from the thread it lives on: the place to speak to its
@@ -73,7 +71,7 @@ impl Local {
             self.inner.shared.signal.raise(part::VAT);
         }
         let client = match &mut *self.inner.connection.borrow_mut() {
-            Connection::None(error) => capnp_rpc::new_broken_cap(error.clone()),
+            Connection::None(gone) => capnp_rpc::new_broken_cap(gone.error()),
             Connection::Idle { wanted, .. } => {
                 let (client, _) = wanted.get_or_insert_with(promise);
                 client.clone()
@@ -264,11 +262,17 @@ impl Local {
         Some(polled.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
-    /// Ends the connection; what the guest exported is broken with `error`.
-    pub(crate) fn disconnect(&self, error: capnp::Error) {
-        let ended = Connection::None(error.clone());
+    /// Ends the connection; what the guest exported is broken with `why`.
+    pub(crate) fn disconnect(&self, why: Gone) {
+        // Most cells have nobody who would hear of it.
+        let error = match &*self.inner.connection.borrow() {
+            Connection::Idle { wanted: None, .. } | Connection::None(_) => None,
+            Connection::Idle { .. } | Connection::Open { .. } => Some(why.error()),
+        };
+        let old = self.inner.connection.replace(Connection::None(why));
+        let Some(error) = error else { return };
         let broken = || capnp_rpc::new_broken_cap(error.clone());
-        match self.inner.connection.replace(ended) {
+        match old {
             Connection::Open {
                 vat,
                 membrane,
@@ -302,15 +306,6 @@ impl Local {
         let newcomers = self.inner.newcomers.take();
         drop(newcomers);
     }
-}
-
-/// Why nothing of a cell answers any more: what ended it, where it did not exit.
-pub(crate) fn ended(why: Option<&Error>) -> capnp::Error {
-    let why = why.cloned().map(Arc::new);
-    let ended = capnp::Error::from(Error::Ended { why });
-    // It may quote what the guest said.
-    let extra = plain(&ended.extra, TOLD);
-    capnp::Error { extra, ..ended }
 }
 
 impl fmt::Debug for Local {

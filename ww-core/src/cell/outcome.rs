@@ -35,9 +35,17 @@ impl Outcome {
             match answer.await {
                 Ok(answer) => answer,
                 Err(_) => Err(Error::Ended {
-                    why: ended.await.err().map(Arc::new),
+                    why: Some(Arc::new(why(&ended.await))),
                 }),
             }
         }
+    }
+}
+
+/// What ended a cell.
+pub(super) fn why(outcome: &Result<Exit, Error>) -> Error {
+    match outcome {
+        Ok(exit) => Error::Exited { code: exit.code },
+        Err(error) => error.clone(),
     }
 }

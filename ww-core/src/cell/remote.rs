@@ -9,10 +9,11 @@ use futures::{FutureExt, StreamExt};
 use ww_membrane::Membrane;
 use ww_rpc::{Side, Vat};
 
+use super::connection::Gone;
 use super::handle::{Cell, answer};
 use super::limits::Limits;
 use super::local::Local;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, why};
 use super::plain::{TOLD, plain};
 use crate::error::Error;
 use crate::pipe;
@@ -118,7 +119,8 @@ impl<C: FromClientHook + Clone + 'static> Remote<C> {
     /// it, cross between the threads as messages.
     ///
     /// The bridge stands as long as something is held across it and neither cell
-    /// has ended; then calls fail with kind `Disconnected`. Each side may ask of the other
+    /// has ended; then calls fail as those do that are made by [`call`](Self::call), with
+    /// what ended the cell. Each side may ask of the other
     /// what [`Limits::rpc`](super::Limits::rpc) of the other's cell allows, and beyond
     /// that the bridge ends. Its pipes hold the [`rpc_buffer`](super::Limits::rpc_buffer)
     /// of the cell of `local`.
@@ -128,11 +130,19 @@ impl<C: FromClientHook + Clone + 'static> Remote<C> {
         } = *local.limits();
         let (to_far, at_far) = pipe::pipe(rpc_buffer);
         let (to_near, at_near) = pipe::pipe(rpc_buffer);
+        let (ends, over) = oneshot::channel();
         self.ask(move |local, client| {
             let bootstrap = Some(client.cast_to());
             let limits = local.limits().rpc;
-            let vat = Vat::new(at_far, to_near, Side::Server, bootstrap, limits);
-            vat.map(|ended| told("serves", ended)).boxed_local()
+            let mut vat = Vat::new(at_far, to_near, Side::Server, bootstrap, limits);
+            let serve = async move {
+                // Dropped with the cell, this goes before the pipes.
+                let ends = ends;
+                told("serves", (&mut vat).await);
+                // The other side has gone.
+                let _ = ends.send(());
+            };
+            serve.boxed_local()
         });
         let mut vat = Vat::new(at_near, to_far, Side::Client, None, rpc);
         // Tells when nothing is held any more.
@@ -143,10 +153,24 @@ impl<C: FromClientHook + Clone + 'static> Remote<C> {
             // The bridge has ended already.
             let _ = empty.send(());
         });
+        let outcome = self.outcome.wait();
         local.spawn(async move {
-            match select(vat, emptied).await {
-                Either::Left((ended, _)) => told("calls", ended),
-                Either::Right((_, vat)) => drop(vat),
+            let why = async { Gone::Ended(why(&outcome.await)).error() };
+            match select(over, select(vat, emptied)).await {
+                // The cell over there has ended, and the vat has not heard of that.
+                Either::Left((Err(_), _vat)) => membrane.revoke(why.await),
+                Either::Left((Ok(()), near)) => {
+                    if let Either::Left((ended, _)) = near.await {
+                        told("calls", ended);
+                    }
+                }
+                Either::Right((Either::Left((ended, _)), over)) => {
+                    told("calls", ended);
+                    if over.await.is_err() {
+                        membrane.revoke(why.await);
+                    }
+                }
+                Either::Right((Either::Right(_), _)) => {}
             }
             drop(membrane);
         });

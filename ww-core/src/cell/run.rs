@@ -13,9 +13,11 @@ use futures::stream::FuturesUnordered;
 use tracing::Span;
 
 use super::budget::Budget;
+use super::connection::Gone;
 use super::exit::Exit;
 use super::limits::Limit;
-use super::local::{Local, ended};
+use super::local::Local;
+use super::outcome::why;
 use super::plain::{TOLD, plain};
 use super::rest::{MESSAGES, Rest};
 use super::shared::{Shared, part};
@@ -208,10 +210,10 @@ impl Run {
                     error
                 }
             };
-            // A guest that fails closes it as well, and may stop inside a message.
-            let fault = self.shared.fault.get();
-            let error = fault.map_or(error, |fault| ended(Some(fault)));
-            self.local.disconnect(error);
+            // A guest that ends closes it as well, and may stop inside a message.
+            let end = self.shared.end.get().cloned();
+            let gone = end.map_or(Gone::Broken(error), Gone::Ended);
+            self.local.disconnect(gone);
         }
     }
 
@@ -256,7 +258,7 @@ impl Run {
         self.stage = Stage::Done;
         self.connect = None;
         self.budget.stop();
-        self.cut_off(result.as_ref().err());
+        self.cut_off(why(&result));
         // Calls in flight have failed just now; those who made them may want
         // to say so.
         self.poll_tasks();
@@ -287,11 +289,10 @@ impl Run {
         self.shared.freed();
     }
 
-    /// Frees the guest, and breaks what it exported: with what has ended it, where it
-    /// did not exit.
-    fn cut_off(&mut self, why: Option<&Error>) {
+    /// Frees the guest, and breaks what it exported.
+    fn cut_off(&mut self, why: Error) {
         self.free();
-        self.local.disconnect(ended(why));
+        self.local.disconnect(Gone::Ended(why));
     }
 
     fn release(&mut self) {
@@ -373,7 +374,7 @@ impl Drop for Run {
         span.in_scope(|| {
             // The sender is taken last, when all is released.
             if self.outcome.is_some() {
-                self.cut_off(Some(&Error::Dropped));
+                self.cut_off(Error::Dropped);
                 self.release();
             }
             if !matches!(self.stage, Stage::Done) {

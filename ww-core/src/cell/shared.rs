@@ -39,9 +39,9 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// The cell that it is a child of.
     above: OnceLock<Arc<Self>>,
-    /// What ended the guest, where it did not exit: before the cell has ended, which
-    /// waits for what the guest has written.
-    pub(super) fault: OnceLock<Error>,
+    /// What ended the guest: before the cell has ended, which waits for what the guest
+    /// has written.
+    pub(super) end: OnceLock<Error>,
     pub(crate) outcome: Outcome,
     /// When the guest's slice began, in ticks of the runtime's ticker.
     pub(crate) slice: AtomicU64,
@@ -85,7 +85,7 @@ impl Shared {
             meter: Meter::default(),
             limits: *limits,
             above: OnceLock::new(),
-            fault: OnceLock::new(),
+            end: OnceLock::new(),
             outcome,
             slice: AtomicU64::new(0),
         }

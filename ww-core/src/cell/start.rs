@@ -7,6 +7,7 @@ use tracing::Span;
 
 use super::berth::Berth;
 use super::budget::Budget;
+use super::connection::Gone;
 use super::connection::Line;
 use super::exit::Exit;
 use super::guest;
@@ -121,7 +122,7 @@ impl Start {
         let connect: Connect = Box::new(move |local| {
             let Some((reader, writer)) = rpc else {
                 let silent = "the cell speaks no RPC, so it exports nothing";
-                local.disconnect(capnp::Error::disconnected(silent.into()));
+                local.disconnect(Gone::Broken(capnp::Error::disconnected(silent.into())));
                 return Ok(());
             };
             let inside = bootstrap(local)?;

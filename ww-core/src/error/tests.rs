@@ -107,6 +107,8 @@ fn an_error_has_the_kind_that_it_has_over_the_wire() {
             Error::Rpc(capnp::Error::unimplemented("no".into())),
             Unimplemented,
         ),
+        (Error::other("mine"), Failed),
+        (ended(Some(Error::Exited { code: 1 })), Disconnected),
     ];
     for (error, kind) in cases {
         assert_eq!(error.kind(), kind, "{error:?}");
@@ -124,6 +126,7 @@ fn a_chain_has_the_causes() {
     let error = Error::Rpc(capnp::Error::failed("why".into()));
     assert_eq!(error.to_string(), "a call to the cell failed");
     assert_eq!(error.chain(), "a call to the cell failed: Failed: why");
+    assert_eq!(Error::other(Error::other(broken())).chain(), "broken");
     assert_eq!(
         ended(Some(Error::Killed)).chain(),
         "the cell has ended: the cell was killed"

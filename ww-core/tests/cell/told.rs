@@ -62,6 +62,14 @@ impl Subscriber for Everyones {
             if let Some(parent) = parent {
                 write!(text, "{} / ", log.spans[&parent]).expect("a string takes everything");
             }
+            if span.metadata().name() == "cell" {
+                let level = *span.metadata().level();
+                assert_eq!(
+                    level,
+                    Level::ERROR,
+                    "where that alone is told, it names its cell"
+                );
+            }
             text.push_str(span.metadata().name());
             span.record(&mut Fields(&mut text));
             log.spans.insert(id, text);

@@ -58,7 +58,7 @@ fn a_call_that_a_guest_ends_in_fails_with_why_it_ended() {
             (
                 "exit",
                 ErrorKind::Disconnected,
-                &["closed its RPC connection"],
+                &["the cell has ended: it exited with code 0"],
             ),
         ];
         for (how, kind, texts) in cases {
@@ -80,7 +80,7 @@ fn a_call_that_a_guest_ends_in_fails_with_why_it_ended() {
             };
             let why = why.as_deref();
             let told = match how {
-                "exit" => why.is_none(),
+                "exit" => matches!(why, Some(Error::Exited { code: 0 })),
                 "spin" => matches!(
                     why,
                     Some(Error::Limit {
@@ -92,6 +92,47 @@ fn a_call_that_a_guest_ends_in_fails_with_why_it_ended() {
             };
             assert!(told, "{how}: {late:?}");
             assert_eq!(capnp::Error::from(late).kind, kind, "{how}");
+        }
+    });
+}
+
+#[test]
+fn a_bridge_tells_what_ended_the_cell_beyond_it() {
+    patiently(async {
+        let cases = [
+            ("spin", ErrorKind::Overloaded, "processor time"),
+            ("panic", ErrorKind::Disconnected, "after it panicked"),
+            ("exit", ErrorKind::Disconnected, "exited with code 0"),
+        ];
+        let near = guest("puppet").stdin(Input::piped());
+        let near = near.spawn().await.expect("it runs");
+        for (how, kind, text) in cases {
+            let far = falls().spawn().await.expect("it runs");
+            let remote: Remote<executor::Client> = far.exported();
+            let again = remote.clone();
+            let errors = near.with(async move |local: Local| {
+                let bridged = remote.bridge(&local);
+                let mut errors = Vec::new();
+                // In flight, and later.
+                for _ in 0..2 {
+                    let mut request = bridged.echo_request();
+                    request.get().set_message(how);
+                    errors.extend(request.send().promise.await.err());
+                }
+                Ok(errors)
+            });
+            let mut errors = errors.await.expect("it lives on");
+            // By a bridge that did not stand before.
+            let late = near.with(async move |local: Local| {
+                let request = again.bridge(&local).echo_request();
+                Ok(request.send().promise.await.err())
+            });
+            errors.extend(late.await.expect("it lives on"));
+            assert_eq!(errors.len(), 3, "{how}");
+            for error in errors {
+                assert_eq!(error.kind, kind, "{how}: {error}");
+                assert!(error.extra.contains(text), "{how}: {error}");
+            }
         }
     });
 }

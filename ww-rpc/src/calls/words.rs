@@ -35,7 +35,24 @@ pub(super) fn table_words(
         )));
     }
     traffic.was_handed(count);
-    Ok(count.saturating_mul(CAPABILITY_WORDS))
+    Ok(taken(0, table.len()))
+}
+
+/// What a message of so many words takes up with so many capabilities.
+pub(super) fn taken(words: usize, capabilities: u32) -> usize {
+    words.saturating_add((capabilities as usize).saturating_mul(CAPABILITY_WORDS))
+}
+
+/// Why no call is sent behind those messages that the peer has not read, so many words
+/// with itself, if so. Answers, and what is said of calls, have the rest.
+pub(super) fn unread(queued: usize, limits: &Limits) -> Option<String> {
+    let limit = limits.queue_words - limits.queue_words / 16;
+    (queued > limit).then(|| {
+        format!(
+            "messages that the peer has not read would take {queued} words, more than the limit \
+             of {limit}, and call is not sent"
+        )
+    })
 }
 
 /// Why the peer, if it has the same limits, would take no such message of ours, if so:
@@ -49,7 +66,7 @@ pub(super) fn excess(
     limits: &Limits,
 ) -> Option<String> {
     let count = capabilities as usize;
-    let taken = words.saturating_add(count.saturating_mul(CAPABILITY_WORDS));
+    let taken = taken(words, capabilities);
     let has = if words > limits.message_words {
         format!(
             "{words} words, more than the limit of {}",
