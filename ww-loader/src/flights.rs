@@ -1,11 +1,15 @@
+mod shared;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, Shared};
+
+use shared::Shared;
 
 /// Work under way, by key, so that who wants the same waits for the same. Clones share
 /// it.
@@ -37,7 +41,7 @@ type Map<K, T> = HashMap<K, Weak<Flight<K, T>>>;
 struct Flight<K: Hash + Eq, T> {
     key: K,
     map: Arc<Mutex<Map<K, T>>>,
-    work: Shared<BoxFuture<'static, T>>,
+    work: Arc<Shared<T>>,
 }
 
 impl<K, T> Flights<K, T>
@@ -63,7 +67,7 @@ where
     pub async fn join(&self, key: K, work: impl Future<Output = T> + Send + 'static) -> T {
         // Held until the work is through.
         let flight = self.board(key, work);
-        flight.work.clone().await
+        flight.work.wait().await
     }
 
     fn board(&self, key: K, work: impl Future<Output = T> + Send + 'static) -> Arc<Flight<K, T>> {
@@ -73,15 +77,15 @@ where
         }
         let (map, ends) = (self.0.clone(), key.clone());
         let work = async move {
-            let done = work.await;
+            let done = AssertUnwindSafe(work).catch_unwind().await;
             // While somebody polls this, nobody has begun anew.
             lock(&map).remove(&ends);
-            done
+            done.unwrap_or_else(|panic| resume_unwind(panic))
         };
         let flight = Arc::new(Flight {
             key: key.clone(),
             map: self.0.clone(),
-            work: work.boxed().shared(),
+            work: Shared::new(work),
         });
         flights.insert(key, Arc::downgrade(&flight));
         flight

@@ -121,7 +121,10 @@ impl Place<'_> {
                 *places
             });
             // Whoever was called and came too late has the place still.
-            server.waiting.insert(number, context.waker().clone());
+            let before = server.waiting.insert(number, context.waker().clone());
+            drop(state);
+            // With the state unlocked: it runs code that is not ours.
+            drop(before);
             return Poll::Pending;
         }
         *running += 1;
@@ -164,9 +167,11 @@ impl State {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let Self { server, number, .. } = self;
+        // Dropped with the state unlocked: it runs code that is not ours.
+        let mut waker = None;
         self.turns.change(|state| {
             state.at(server, |server| {
-                _ = number.and_then(|number| server.waiting.remove(&number));
+                waker = number.and_then(|number| server.waiting.remove(&number));
             });
         });
     }
