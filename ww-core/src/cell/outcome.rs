@@ -1,27 +1,48 @@
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use futures::FutureExt;
+use event_listener::Event;
 use futures::channel::oneshot;
-use futures::future::Shared;
 
 use super::exit::Exit;
 use crate::error::Error;
 
 /// How a cell ends, for everyone who waits for that.
 #[derive(Clone)]
-pub(crate) struct Outcome(Shared<oneshot::Receiver<Result<Exit, Error>>>);
+pub(crate) struct Outcome(Arc<Told>);
+
+/// Tells how. One that is dropped tells that the cell was.
+pub(crate) struct Teller(Arc<Told>);
+
+struct Told {
+    outcome: OnceLock<Result<Exit, Error>>,
+    event: Event,
+}
 
 impl Outcome {
-    /// That of a cell that tells the sender, or drops it.
-    pub(crate) fn new() -> (oneshot::Sender<Result<Exit, Error>>, Self) {
-        let (sender, receiver) = oneshot::channel();
-        (sender, Self(receiver.shared()))
+    /// That of a cell, and who tells it.
+    pub(crate) fn new() -> (Teller, Self) {
+        let told = Arc::new(Told {
+            outcome: OnceLock::new(),
+            event: Event::new(),
+        });
+        (Teller(told.clone()), Self(told))
     }
 
     pub(super) fn wait(&self) -> impl Future<Output = Result<Exit, Error>> + Send + use<> {
-        let outcome = self.0.clone();
-        async move { outcome.await.unwrap_or(Err(Error::Dropped)) }
+        let told = self.0.clone();
+        async move {
+            loop {
+                if let Some(outcome) = told.outcome.get() {
+                    return outcome.clone();
+                }
+                let listener = told.event.listen();
+                // It may have been told before that.
+                if told.outcome.get().is_none() {
+                    listener.await;
+                }
+            }
+        }
     }
 
     /// What somebody's task came to on the cell's thread, or why nobody does it any
@@ -39,6 +60,20 @@ impl Outcome {
                 }),
             }
         }
+    }
+}
+
+impl Teller {
+    pub(super) fn tell(self, outcome: Result<Exit, Error>) {
+        // Only this one tells.
+        let _ = self.0.outcome.set(outcome);
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        let _ = self.0.outcome.set(Err(Error::Dropped));
+        self.0.event.notify(usize::MAX);
     }
 }
 

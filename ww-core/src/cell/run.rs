@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use futures::StreamExt;
-use futures::channel::oneshot;
 use futures::future::{BoxFuture, LocalBoxFuture};
 use futures::stream::FuturesUnordered;
 use tracing::Span;
@@ -17,7 +16,7 @@ use super::connection::Gone;
 use super::exit::Exit;
 use super::limits::Limit;
 use super::local::Local;
-use super::outcome::why;
+use super::outcome::{Teller, why};
 use super::plain::{TOLD, plain};
 use super::rest::{MESSAGES, Rest};
 use super::shared::{Shared, part};
@@ -44,7 +43,7 @@ pub(crate) struct Run {
     tasks: Option<Tasks>,
     wakers: Wakers,
     rpc_error: Option<Arc<capnp::Error>>,
-    outcome: Option<oneshot::Sender<Result<Exit, Error>>>,
+    outcome: Option<Teller>,
     rest: Rest,
     /// Whether a tick fell into the last poll, so that others are to have their turn.
     pub(super) met_tick: bool,
@@ -76,7 +75,7 @@ impl Run {
         span: Span,
         connect: Connect,
         guest: BoxFuture<'static, Result<Exit, Error>>,
-        outcome: oneshot::Sender<Result<Exit, Error>>,
+        outcome: Teller,
     ) -> Self {
         let shared = local.shared().clone();
         let wakers = Wakers {
@@ -263,23 +262,32 @@ impl Run {
         // to say so.
         self.poll_tasks();
         self.release();
-        match &result {
-            Ok(exit) => tracing::debug!(code = exit.code, "exited"),
-            Err(error @ Error::Trap { backtrace, .. }) if !backtrace.is_empty() => {
-                // As a text, of which a line stays one in the log.
-                tracing::warn!(%error, backtrace, "ended");
-            }
-            Err(error @ (Error::Trap { .. } | Error::Limit { .. })) => {
-                tracing::warn!(%error, "ended");
-            }
-            // The host's own fault.
-            Err(error @ Error::Panicked { .. }) => tracing::error!(%error, "ended"),
-            Err(error) => tracing::debug!(%error, "ended"),
-        }
+        self.tell(&result);
         if let Some(outcome) = self.outcome.take() {
             let rpc_error = self.rpc_error.take();
-            // Nobody waits any more: the handle was dropped.
-            let _ = outcome.send(result.map(|exit| Exit { rpc_error, ..exit }));
+            outcome.tell(result.map(|exit| Exit { rpc_error, ..exit }));
+        }
+    }
+
+    /// Of children at level DEBUG alone: a guest can have as many end as it likes, and
+    /// their parent is told.
+    fn tell(&self, result: &Result<Exit, Error>) {
+        let is_child = self.shared.above().next().is_some();
+        match result {
+            Ok(exit) => tracing::debug!(code = exit.code, "exited"),
+            // The host's own fault.
+            Err(error @ Error::Panicked { .. }) => tracing::error!(%error, "ended"),
+            Err(error @ Error::Trap { backtrace, .. }) if !backtrace.is_empty() => {
+                // As a text, of which a line stays one in the log.
+                match is_child {
+                    true => tracing::debug!(%error, backtrace, "ended"),
+                    false => tracing::warn!(%error, backtrace, "ended"),
+                }
+            }
+            Err(error @ (Error::Trap { .. } | Error::Limit { .. })) if !is_child => {
+                tracing::warn!(%error, "ended");
+            }
+            Err(error) => tracing::debug!(%error, "ended"),
         }
     }
 

@@ -2,17 +2,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use capnp::capability::Client;
-use futures::channel::oneshot;
 use tracing::Span;
 
 use super::berth::Berth;
 use super::budget::Budget;
 use super::connection::Gone;
 use super::connection::Line;
-use super::exit::Exit;
 use super::guest;
 use super::local::Local;
 use super::nest::{Driver, Nest};
+use super::outcome::Teller;
 use super::run::Run;
 use super::shared::Shared;
 use super::state::State;
@@ -40,7 +39,7 @@ pub struct Start {
     /// The host's end of the RPC connection, where the cell has one.
     pub(crate) rpc: Option<(pipe::Reader, pipe::Writer)>,
     pub(crate) bootstrap: Option<Bootstrap>,
-    pub(crate) outcome: oneshot::Sender<Result<Exit, Error>>,
+    pub(crate) outcome: Teller,
 }
 
 impl Start {
