@@ -38,7 +38,8 @@ pub enum Error {
     /// The process has no room for what was asked. A process may have so many
     /// memory mappings (`vm.max_map_count` on Linux), and each cell and each
     /// program takes some; and so many file descriptors (`RLIMIT_NOFILE`), of which
-    /// each program takes one, and a second one where it runs beside the pool as well.
+    /// each program takes one, and a second one where it runs beside the pool as well. What
+    /// this runtime keeps of programs that nobody uses has given way.
     #[error("no room: {taken} of the {most} {of} that cells may have are taken")]
     Full {
         /// What: memory mappings or file descriptors, and the setting that bounds them.

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
 
 use async_lock::OnceCell;
@@ -192,6 +193,12 @@ impl Compiled {
     /// Bytes of machine code.
     pub(crate) fn size(&self) -> usize {
         self.size
+    }
+
+    /// Whether cells run from it, so that it takes what it takes without this.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let all = iter::once(&self.linked).chain(self.spilled.get());
+        all.into_iter().any(|linked| Arc::strong_count(linked) > 1)
     }
 
     pub(crate) fn hash(&self) -> Hash {

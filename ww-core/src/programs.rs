@@ -280,7 +280,8 @@ impl Shelf {
 
     /// Takes out the one used longest ago of those that nobody holds.
     fn let_go(&mut self) -> Option<Kept> {
-        let unheld = |(_, compiled): &Kept| Arc::strong_count(compiled) == 1;
+        let unheld =
+            |(_, compiled): &Kept| Arc::strong_count(compiled) == 1 && !compiled.is_in_use();
         let index = self.kept.iter().position(unheld)?;
         let gone = self.kept.remove(index);
         self.bytes -= gone.1.size();
@@ -299,7 +300,7 @@ impl Drop for Pending {
     }
 }
 
-/// What is merely kept gives way.
+/// What is merely kept of this runtime gives way.
 fn footing(shelf: &Mutex<Shelf>) -> Result<Arc<Footing>, Error> {
     loop {
         let refused = match Footing::take() {

@@ -12,8 +12,8 @@ use crate::thread;
 /// Ends the sessions of this thread in the turn after their epoch has passed.
 ///
 /// Poll one wherever capabilities are driven: one for each thread is enough,
-/// more do no harm. It is woken when an epoch advances, and when calls have ended that
-/// were streamed on what nobody holds any more; never otherwise, and it never resolves.
+/// more do no harm. It is woken when an epoch advances, and for calls that were streamed
+/// on what nobody holds any more; never otherwise, and it never resolves.
 /// Without one, a session still denies every call at once, but lets go of what it holds
 /// only when it is next touched.
 #[derive(Debug)]

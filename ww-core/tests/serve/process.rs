@@ -1,6 +1,10 @@
 //! A child through its `Process`: exit codes, ends, standard streams.
 
+use std::rc::Rc;
+
 use futures::future::{join, poll_immediate};
+use ww_core::cell::Limits;
+use ww_core::network::Offline;
 
 use crate::silent::silent;
 use crate::stage::{
@@ -213,14 +217,17 @@ fn usage_says_what_a_cell_has_called() {
 #[test]
 fn a_parent_learns_that_its_child_went_beyond_a_limit_of_its_connection() {
     Stage::run(async |stage| {
-        let program = compile(&stage.executor(), "caller").await.unwrap();
+        let mut limits = Limits::default();
+        limits.rpc.calls = 1000;
+        let executor = Rc::new(stage.spawner(Offline::new()).limits(limits)).client();
+        let program = compile(&executor, "caller").await.unwrap();
         let spawn = Spawn::args(&["caller", "flight", "5000", "8", "5000"]).bootstrap(silent());
         let process = spawn.spawn(&program).await.unwrap();
         let error = wait(&process).await.unwrap_err();
         assert_eq!(error.kind, capnp::ErrorKind::Overloaded);
         assert!(error.extra.contains("exited with 1"), "{error}");
         assert!(
-            error.extra.contains("more than the limit of 4096"),
+            error.extra.contains("more than the limit of 1000"),
             "{error}"
         );
         let response = process.usage_request().send().promise.await.unwrap();
