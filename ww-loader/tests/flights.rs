@@ -174,7 +174,7 @@ fn threads_that_come_and_go_miss_nothing() {
                     told.recv().await.expect("it is told")
                 };
                 let mut waits = Box::pin(flights.join(round / 8, work));
-                if (round + seed) % 3 == 0 {
+                if (round + seed).is_multiple_of(3) {
                     let _ = (&mut waits).now_or_never();
                 } else {
                     assert_eq!(block_on(waits) / 8, round / 8);
