@@ -160,7 +160,8 @@ async fn dropped_after(builder: fn(&Token) -> Builder, turns: usize) -> bool {
     // At once, not at some later turn: nothing polls for the cell any more.
     let exit = cell.wait().now_or_never().expect("there is an answer");
     match exit {
-        Ok(exit) => assert!(ended && exit.success(), "{turns}"),
+        // Its driver may have to sit out what it had still to sit out, or its children.
+        Ok(exit) => assert!(exit.success(), "{turns}"),
         Err(Error::Dropped) => assert!(!ended, "{turns}"),
         Err(error) => panic!("after {turns} turns: {error}"),
     }
