@@ -5,7 +5,7 @@ use capnp::message::{Builder, HeapAllocator};
 use capnp_rpc::rpc_capnp::{bootstrap, call, message, payload, resolve, return_};
 
 use self::table::Table;
-use self::words::{excess, taken, unread};
+use self::words::{excess, most_queued, taken, unread};
 use crate::exports::Exports;
 use crate::fate::Fate;
 use crate::frame::Frame;
@@ -167,9 +167,9 @@ impl Calls {
             }
             Some(Plain::Call { question, .. })
                 if fits
-                    && unread(queued, limits).is_none()
+                    && queued <= most_queued(limits)
                     && !state.questions.are_refused()
-                    && state.questions.excess(words, limits).is_none() =>
+                    && state.questions.have_room(words, limits) =>
             {
                 self.traffic.called();
                 state.questions.ask(question, words, limits)?;
@@ -227,17 +227,22 @@ impl State {
         let id = call.get_question_id();
         let promised = call.get_params()?.get_cap_table()?;
         let taken = taken(words, promised.len());
-        let mut refused = excess("call", words, promised.len(), limits.call_words, limits);
-        if refused.is_none() && self.questions.were_refused(call.get_target()?)? {
-            refused = Some("call is on the answer of one that is not sent".into());
-        }
-        let refused = refused
-            .or_else(|| self.questions.excess(taken, limits))
-            .or_else(|| unread(queued, limits))
-            .or_else(|| match self.exports.send(promised) {
+        let excess = excess("call", words, promised.len(), limits.call_words, limits);
+        let refused = if excess.is_some() {
+            excess
+        } else if self.questions.were_refused(call.get_target()?)? {
+            Some("call is on the answer of one that is not sent".into())
+        } else if !self.questions.have_room(taken, limits) {
+            Some(self.questions.excess(taken, limits))
+        } else if queued > most_queued(limits) {
+            Some(unread(queued, limits))
+        } else {
+            match self.exports.send(promised) {
+                Ok(()) => None,
                 Err(Refusal::Exceeded(_, text)) => Some(text),
-                Err(Refusal::Broken(_)) | Ok(()) => None,
-            });
+                Err(broken) => return Err(broken),
+            }
+        };
         self.questions.ask(id, taken, limits)?;
         if let Some(text) = refused {
             self.questions.refuse(id);

@@ -56,21 +56,26 @@ enum Stage {
 const LET_GO: usize = 1 << 14;
 
 impl Questions {
-    /// Why the peer, if it has the same limits, would take no call of so many words beside
-    /// those in flight, if so.
-    pub(crate) fn excess(&self, words: usize, limits: &Limits) -> Option<String> {
-        let sum = self.words.saturating_add(words);
-        let have = if self.in_flight >= limits.own_calls {
-            format!("{} calls are in flight, as many as may be", self.in_flight)
-        } else if sum > limits.call_words {
-            format!(
-                "calls in flight would have {sum} words, more than the limit of {}",
-                limits.call_words
-            )
-        } else {
-            return None;
-        };
-        Some(format!("{have}, and one more is not sent"))
+    /// Whether the peer, if it has the same limits, takes a call of so many words beside
+    /// those in flight.
+    pub(crate) fn have_room(&self, words: usize, limits: &Limits) -> bool {
+        self.in_flight < limits.own_calls && self.words.saturating_add(words) <= limits.call_words
+    }
+
+    /// Why it takes none, where it does not.
+    pub(crate) fn excess(&self, words: usize, limits: &Limits) -> String {
+        let Self { in_flight, .. } = self;
+        if *in_flight >= limits.own_calls {
+            return format!(
+                "{in_flight} calls are in flight, as many as may be, and one more is not sent"
+            );
+        }
+        format!(
+            "calls in flight would have {} words, more than the limit of {}, and one more is not \
+             sent",
+            self.words.saturating_add(words),
+            limits.call_words
+        )
     }
 
     /// Takes note that one is asked, of so many words.
@@ -177,13 +182,12 @@ impl Questions {
         let Some(question) = self.all.get_mut(id as usize) else {
             return false;
         };
-        let was = *question;
-        if let Stage::Over | Stage::Kept = was.stage {
-            return false;
-        }
-        *question = Question::default();
+        let was = std::mem::take(question);
         match was.stage {
-            Stage::Over | Stage::Kept => {}
+            Stage::Over | Stage::Kept => {
+                *question = was;
+                return false;
+            }
             Stage::Asked => {
                 if let Some(words) = kept {
                     question.stage = Stage::Kept;

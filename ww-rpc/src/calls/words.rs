@@ -43,16 +43,19 @@ pub(super) fn taken(words: usize, capabilities: u32) -> usize {
     words.saturating_add((capabilities as usize).saturating_mul(CAPABILITY_WORDS))
 }
 
-/// Why no call is sent behind those messages that the peer has not read, so many words
-/// with itself, if so. Answers, and what is said of calls, have the rest.
-pub(super) fn unread(queued: usize, limits: &Limits) -> Option<String> {
-    let limit = limits.queue_words - limits.queue_words / 16;
-    (queued > limit).then(|| {
-        format!(
-            "messages that the peer has not read would take {queued} words, more than the limit \
-             of {limit}, and call is not sent"
-        )
-    })
+/// Words of messages that the peer has not read, with a call, beyond which that is not
+/// sent. Answers, and what is said of calls, have the rest.
+pub(super) fn most_queued(limits: &Limits) -> usize {
+    limits.queue_words - limits.queue_words / 16
+}
+
+/// Why a call is not sent, with which they would take up `queued` words.
+pub(super) fn unread(queued: usize, limits: &Limits) -> String {
+    format!(
+        "messages that the peer has not read would take {queued} words, more than the limit of \
+         {}, and call is not sent",
+        most_queued(limits)
+    )
 }
 
 /// Why the peer, if it has the same limits, would take no such message of ours, if so:
