@@ -197,8 +197,8 @@ impl Compiled {
 
     /// Whether cells run from it, so that it takes what it takes without this.
     pub(crate) fn is_in_use(&self) -> bool {
-        let all = iter::once(&self.linked).chain(self.spilled.get());
-        all.into_iter().any(|linked| Arc::strong_count(linked) > 1)
+        let mut all = iter::once(&self.linked).chain(self.spilled.get());
+        all.any(|linked| Arc::strong_count(linked) > 1)
     }
 
     pub(crate) fn hash(&self) -> Hash {

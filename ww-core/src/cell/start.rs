@@ -6,8 +6,7 @@ use tracing::Span;
 
 use super::berth::Berth;
 use super::budget::Budget;
-use super::connection::Gone;
-use super::connection::Line;
+use super::connection::{Gone, Line};
 use super::guest;
 use super::local::Local;
 use super::nest::{Driver, Nest};
